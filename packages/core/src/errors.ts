@@ -1,0 +1,67 @@
+/** Every code a {@link MayflyError} can carry, with its meaning in one line. */
+export const ERROR_CODES = {
+  ERR_MAYFLY_ABORTED: "The caller's AbortSignal ended the operation",
+  ERR_MAYFLY_ADDRESS_IN_USE: 'The requested host port is taken',
+  ERR_MAYFLY_COMMAND_NOT_EXECUTABLE: 'The command exists in the container but cannot be executed',
+  ERR_MAYFLY_COMMAND_NOT_FOUND: 'The command does not exist in the container',
+  ERR_MAYFLY_CONFIG_INVALID: 'The configuration does not have the expected form',
+  ERR_MAYFLY_CONFIG_NOT_FOUND: 'No configuration file was found',
+  ERR_MAYFLY_CONTAINER_EXITED: 'The container ended before it was ready',
+  ERR_MAYFLY_CONTAINER_NOT_FOUND: 'No container has this id or name',
+  ERR_MAYFLY_DIGEST_INVALID: 'Text that should be a digest is none, or uses an algorithm other than sha256',
+  ERR_MAYFLY_DIGEST_MISMATCH: 'Content does not have the digest it was announced with',
+  ERR_MAYFLY_IMAGE_NOT_FOUND: 'The registry or the store does not have this image',
+  ERR_MAYFLY_INTERNAL: 'Mayfly broke one of its own rules: a bug',
+  ERR_MAYFLY_LAYER_INVALID: 'A layer cannot be unpacked',
+  ERR_MAYFLY_LIMIT_UNSUPPORTED: 'This machine cannot enforce the requested limit',
+  ERR_MAYFLY_MANIFEST_INVALID: 'A manifest or image config is malformed or of an unsupported kind',
+  ERR_MAYFLY_NAME_IN_USE: 'Another container or network has this name',
+  ERR_MAYFLY_NATIVE_FAILED: 'The native program failed',
+  ERR_MAYFLY_NATIVE_MISSING: 'The native program is not there for this platform',
+  ERR_MAYFLY_NOT_LINUX: 'This needs Linux',
+  ERR_MAYFLY_NOT_STARTED: 'The service or container has not been started',
+  ERR_MAYFLY_OPTION_INVALID: 'An option has a value that is not allowed',
+  ERR_MAYFLY_OUT_OF_MEMORY: 'The container was ended for exceeding its memory limit',
+  ERR_MAYFLY_PLATFORM_MISMATCH: 'The image has no variant for the wanted platform',
+  ERR_MAYFLY_REFERENCE_INVALID: 'The image reference is malformed',
+  ERR_MAYFLY_REGISTRY_UNAUTHORIZED: 'The registry refused the credentials, or wants some',
+  ERR_MAYFLY_REGISTRY_UNAVAILABLE: 'The registry cannot be reached or does not answer properly',
+  ERR_MAYFLY_RUN_LOST: 'The supervisor of this run is gone, and its containers with it',
+  ERR_MAYFLY_SERVICE_UNKNOWN: 'The configuration has no service of this name',
+  ERR_MAYFLY_STORE_BUSY: 'Another process holds the image store',
+  ERR_MAYFLY_STORE_FAILED: 'The image store cannot be read or written',
+  ERR_MAYFLY_TIMEOUT: 'The operation took longer than allowed',
+  ERR_MAYFLY_UNPRIVILEGED: 'This needs privileges the process does not have',
+  ERR_MAYFLY_UNSUPPORTED: 'Mayfly does not support this',
+} as const
+
+/** A stable error code. Compare errors by it, never by class. */
+export type ErrorCode = keyof typeof ERROR_CODES
+
+export interface MayflyErrorOptions {
+  /** What the user can do about it, as a full sentence. */
+  readonly hint?: string | undefined
+  readonly cause?: unknown
+  /** Facts for programs; never secrets. */
+  readonly details?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** An error with a stable code, a message that says what was being done, and a hint that can be acted on. */
+export class MayflyError extends Error {
+  readonly code: ErrorCode
+  readonly hint?: string
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(code: ErrorCode, message: string, options: MayflyErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'MayflyError'
+    this.code = code
+    if (options.hint !== undefined) this.hint = options.hint
+    this.details = options.details ?? {}
+  }
+}
+
+/** Whether `e` is an error of Mayfly's, also one made by another copy of the package. */
+export function isMayflyError(e: unknown): e is MayflyError {
+  return e instanceof Error && 'code' in e && typeof e.code === 'string' && e.code.startsWith('ERR_MAYFLY_')
+}
