@@ -1,0 +1,41 @@
+/* cgroups, whichever hierarchies the machine has: v1 and hybrid (one directory per controller), or v2 (one). */
+#ifndef MAYFLY_CGROUP_H
+#define MAYFLY_CGROUP_H
+
+#include "base.h"
+
+enum { MAX_HIERARCHIES = 16 };
+
+struct hierarchy {
+  char controllers[64]; /* as mounted, "cpu" or "cpu,cpuacct"; "" for v2 */
+  char parent[512];     /* the directory in which the run's own is made */
+  int run_fd;           /* the run's directory */
+};
+
+struct cgroups {
+  size_t count;
+  const char *version;  /* "v1", "hybrid", "v2" or "none" */
+  char available[256];  /* controllers that can be limited, comma separated */
+  char run_name[80];
+  struct hierarchy list[MAX_HIERARCHIES];
+};
+
+/* Finds where this process may make cgroups. Never fails: a machine without is count 0. */
+void cgroups_discover(struct cgroups *g, const char *run_id);
+/* Writes the directories' paths, line by line, for whoever must remove them after our death. */
+int cgroups_record(const struct cgroups *g, int run_dir_fd);
+int cgroups_create_run(struct cgroups *g);
+void cgroups_remove_run(const struct cgroups *g);
+
+/* One container: fds[i] for each hierarchy; all -1 where nothing was made. */
+int cgroups_create(const struct cgroups *g, const char *name, int *fds, struct failure *f);
+/* 0 when nothing is left, -1 with EBUSY while processes are. */
+int cgroups_remove(const struct cgroups *g, const char *name, int *fds);
+int cgroups_join(const struct cgroups *g, const int *fds, struct failure *f);
+int cgroups_write(const struct cgroups *g, const int *fds, const char *controller, const char *file, const char *value,
+                  struct failure *f);
+ssize_t cgroups_read(const struct cgroups *g, const int *fds, const char *controller, const char *file, char *out,
+                     size_t size, struct failure *f);
+bool cgroups_oom_killed(const struct cgroups *g, const int *fds);
+
+#endif

@@ -1,0 +1,29 @@
+/* Links, addresses and routes of the hub and of containers; and what listens inside a network namespace. */
+#ifndef MAYFLY_NETLINK_H
+#define MAYFLY_NETLINK_H
+
+#include "base.h"
+
+int route_socket(void);
+/* Brings the interface up. */
+int link_up(int route, uint32_t index);
+int link_address(int route, uint32_t index, uint32_t address, uint8_t prefix);
+int default_route(int route, uint32_t gateway);
+/* A bridge, up; answers its index or -1. */
+int bridge_create(int route, const char *name);
+/* A pair: `name` in this namespace (up; in `bridge` unless 0), `peer` in the namespace of `peer_namespace`. */
+int veth_create(int route, const char *name, uint32_t bridge, const char *peer, int peer_namespace);
+/* Whether nothing but a default route leads to the address. */
+bool address_unrouted(int route, uint32_t address);
+
+struct listener {
+  uint8_t family; /* 4 or 6 */
+  uint8_t address[16];
+  uint16_t port;
+};
+/* A socket that sees the current network namespace; keep it and ask it later from anywhere. */
+int diag_socket(void);
+/* Listening TCP sockets; answers how many (at most `max` are stored) or -1. */
+int diag_listeners(int diag, struct listener *out, int max);
+
+#endif

@@ -1,0 +1,72 @@
+/* The operation list: checked by the supervisor, carried out by the child (docs/protocol.md, Operations). */
+#ifndef MAYFLY_OPS_H
+#define MAYFLY_OPS_H
+
+#include "base.h"
+#include "cgroup.h"
+
+enum op {
+  OP_CGROUP = 1, OP_LOOPBACK, OP_VETH, OP_HOSTNAME, OP_ROOTFS, OP_BINDROOT, OP_MKDIR, OP_FILE, OP_SYMLINK, OP_DEVICE,
+  OP_MOUNT_PROC, OP_MOUNT_SYSFS, OP_MOUNT_TMPFS, OP_MOUNT_DEVPTS, OP_MOUNT_MQUEUE, OP_MOUNT_BIND, OP_MOUNT_CGROUP,
+  OP_MASK, OP_READONLY, OP_PIVOT, OP_SYSCTL, OP_UMASK, OP_RLIMIT, OP_CHDIR, OP_GROUPS, OP_USER, OP_CAPABILITIES,
+  OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_LAST
+};
+
+/* Everything a child knows; it is a copy of the supervisor's memory at the moment of the clone. */
+struct child {
+  struct failure failure;
+  int error_fd;              /* success is its end of file at exec */
+  int control_fd;            /* further operations after `await`, or -1 */
+  const char *stage;         /* an empty directory in the run's directory, to build the root on */
+  int root_fd;               /* the root being built, O_PATH */
+  const struct cgroups *cgroups;
+  const int *cgroup_fds;     /* the container's directories, one per hierarchy */
+  int hub_route_fd;          /* a route socket in the hub's network namespace */
+  uint32_t bridge;           /* the hub's bridge */
+  uint32_t veth_index;       /* names the hub's end */
+  int join_pidfd;            /* exec: the container's pid 1 */
+  uint32_t uid;
+  uint64_t caps_effective, caps_inheritable, caps_ambient;
+  bool caps_set;
+  char **env, **argv;
+};
+
+/* 0, or -1 with `f` filled. */
+int ops_check(const uint8_t *data, size_t length, struct failure *f);
+const char *op_name(uint16_t op);
+/* Never returns: ends in exec, or reports the failure on error_fd and exits. */
+_Noreturn void ops_run(struct child *c, const uint8_t *data, size_t length);
+
+/* One operation each; 0, or -1 with c->failure filled except for the index. */
+int op_rootfs(struct child *c, struct reader *r);
+int op_bindroot(struct child *c, struct reader *r);
+int op_mkdir(struct child *c, struct reader *r);
+int op_file(struct child *c, struct reader *r);
+int op_symlink(struct child *c, struct reader *r);
+int op_device(struct child *c, struct reader *r);
+int op_mount_plain(struct child *c, struct reader *r, uint16_t op);
+int op_mount_bind(struct child *c, struct reader *r);
+int op_mount_cgroup(struct child *c, struct reader *r);
+int op_mask(struct child *c, struct reader *r);
+int op_readonly(struct child *c, struct reader *r);
+int op_pivot(struct child *c, struct reader *r);
+int op_sysctl(struct child *c, struct reader *r);
+int op_veth(struct child *c, struct reader *r);
+int op_loopback(struct child *c);
+int op_join(struct child *c);
+int op_chdir(struct child *c, struct reader *r);
+int op_groups(struct child *c, struct reader *r);
+int op_user(struct child *c, struct reader *r);
+int op_capabilities(struct child *c, struct reader *r);
+int op_seccomp(struct child *c, struct reader *r);
+int op_rlimit(struct child *c, struct reader *r);
+int op_exec(struct child *c);
+
+/* Opens `target` inside the root being built; symbolic links stay inside it. */
+int open_inside(struct child *c, const char *target, uint64_t flags);
+/* Makes `target` and its parents, as directories of mode 0755. */
+int mkdir_inside(struct child *c, const char *target, mode_t mode);
+/* Opens the directory that holds `target`; *name is its last component. */
+int open_parent(struct child *c, const char *target, const char **name);
+
+#endif
