@@ -1,0 +1,111 @@
+import { MayflyError } from '../errors.js'
+import { parseChallenges, type Challenge } from './challenge.js'
+import { credentialsFor, type Credentials } from './credentials.js'
+import { isPrivate, type Endpoint } from './endpoints.js'
+import { discard, readBody, request, type HttpRequest, type HttpResponse } from './http.js'
+
+const cache = new Map<string, { header: string, expires: number }>()
+
+/**
+ * Sends a request with the endpoint's authorization for pulling from `repository`. A 401 is answered once with a
+ * fresh authorization; headers are cached by endpoint and repository until their token ends.
+ */
+export async function authorized(endpoint: Endpoint, repository: string, url: string, options: HttpRequest): Promise<HttpResponse> {
+  const key = `${endpoint.origin} ${repository}`
+  const known = cache.get(key)
+  const usable = known !== undefined && known.expires > Date.now() ? known.header : undefined
+  const first = await request(url, withHeader(options, usable))
+  if (first.status !== 401) return first
+  await discard(first)
+  cache.delete(key)
+  const credentials = await credentialsFor(endpoint.host)
+  const granted = await answer(endpoint, repository, parseChallenges(first.headers['www-authenticate']), credentials, options)
+  if (granted === undefined) throw unauthorized(endpoint, repository, credentials)
+  cache.set(key, granted)
+  const second = await request(url, withHeader(options, granted.header))
+  if (second.status === 401 || second.status === 403) {
+    await discard(second)
+    cache.delete(key)
+    throw unauthorized(endpoint, repository, credentials)
+  }
+  return second
+}
+
+export function unauthorized(endpoint: Endpoint, repository: string, credentials?: Credentials): MayflyError {
+  const tried = credentials === undefined ? 'without credentials' : 'with the configured credentials'
+  return new MayflyError('ERR_MAYFLY_REGISTRY_UNAUTHORIZED', `${endpoint.host} refused to serve ${repository} ${tried}`, {
+    hint: `Check the name; if the repository is private, log in with "docker login ${endpoint.host}" or set DOCKER_AUTH_CONFIG.`,
+    details: { registry: endpoint.host, repository },
+  })
+}
+
+async function answer(
+  endpoint: Endpoint, repository: string, challenges: readonly Challenge[], credentials: Credentials | undefined, options: HttpRequest,
+): Promise<{ header: string, expires: number } | undefined> {
+  const bearer = challenges.find(({ scheme }) => scheme === 'bearer')
+  if (bearer !== undefined) return fetchToken(endpoint, repository, bearer, credentials, options)
+  const basic = challenges.some(({ scheme }) => scheme === 'basic')
+  return basic && credentials !== undefined ? { header: basicHeader(credentials), expires: Number.POSITIVE_INFINITY } : undefined
+}
+
+async function fetchToken(
+  endpoint: Endpoint, repository: string, { parameters }: Challenge, credentials: Credentials | undefined, options: HttpRequest,
+): Promise<{ header: string, expires: number }> {
+  const realm = checkedRealm(endpoint, parameters.get('realm'))
+  const query = new URLSearchParams()
+  const service = parameters.get('service')
+  if (service !== undefined) query.set('service', service)
+  query.set('scope', parameters.get('scope') ?? `repository:${repository}:pull`)
+  const response = await request(...tokenRequest(realm, query, credentials, options))
+  const body = await readBody(response, 1 << 20, 'The token answer')
+  if (response.status !== 200) throw unauthorized(endpoint, repository, credentials)
+  const token = readToken(body)
+  if (token === undefined) throw unauthorized(endpoint, repository, credentials)
+  return { header: `Bearer ${token.value}`, expires: Date.now() + Math.max(token.seconds - 5, 5) * 1000 }
+}
+
+function tokenRequest(
+  realm: URL, query: URLSearchParams, credentials: Credentials | undefined, { signal }: HttpRequest,
+): [string, HttpRequest] {
+  if (credentials?.identityToken !== undefined) {
+    query.set('grant_type', 'refresh_token')
+    query.set('client_id', 'mayfly')
+    query.set('refresh_token', credentials.identityToken)
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    return [realm.href, { method: 'POST', headers, body: query.toString(), signal }]
+  }
+  for (const [name, value] of query) realm.searchParams.append(name, value)
+  const headers: Record<string, string> = credentials === undefined ? {} : { authorization: basicHeader(credentials) }
+  return [realm.href, { headers, signal }]
+}
+
+function checkedRealm(endpoint: Endpoint, realm: string | undefined): URL {
+  const origin = new URL(endpoint.origin)
+  if (realm !== undefined && URL.canParse(realm)) {
+    const url = new URL(realm)
+    const secure = url.protocol === 'https:' || (url.protocol === 'http:' && origin.protocol === 'http:')
+    if (secure && (!isPrivate(url.hostname) || isPrivate(origin.hostname))) return url
+  }
+  throw new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `${endpoint.host} names no usable token server`, {
+    hint: 'The realm of its Bearer challenge must be an https URL that is not a private address.',
+  })
+}
+
+function readToken(body: Buffer): { value: string, seconds: number } | undefined {
+  try {
+    const json = JSON.parse(body.toString('utf8')) as { token?: unknown, access_token?: unknown, expires_in?: unknown }
+    const value = json.token ?? json.access_token
+    const seconds = typeof json.expires_in === 'number' ? json.expires_in : 60
+    return typeof value === 'string' && /^[\x21-\x7e]+$/.test(value) ? { value, seconds } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function basicHeader({ username, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+}
+
+function withHeader(options: HttpRequest, authorization: string | undefined): HttpRequest {
+  return authorization === undefined ? options : { ...options, headers: { ...options.headers, authorization } }
+}

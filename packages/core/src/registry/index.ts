@@ -1,0 +1,8 @@
+export { fetchBlob, fetchManifest, fetchSmallBlob, type FetchedManifest } from './client.js'
+export { parseChallenges, type Challenge } from './challenge.js'
+export { credentialsFor, type Credentials } from './credentials.js'
+export { endpointsFor, type Endpoint } from './endpoints.js'
+export { throwIfAborted } from './http.js'
+export {
+  choosePlatform, parseJson, parseManifest, type Descriptor, type ImageIndex, type ImageManifest,
+} from './manifest.js'
