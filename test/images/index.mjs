@@ -60,7 +60,7 @@ async function buildFamily(name, step) {
   const temporary = join(imageCache(), `tmp-${name}-${process.pid}`)
   mkdirSync(temporary, { recursive: true })
   try {
-    await runInNamespaces([join(here, 'build/family.mjs'), name, temporary], step)
+    await runInNamespaces([join(here, 'builder/family.mjs'), name, temporary], step)
     renameSync(temporary, layout)
   } finally {
     rmSync(temporary, { recursive: true, force: true })
@@ -125,7 +125,7 @@ function touch(path) {
 
 function familyKey(name) {
   const hash = createHash('sha256').update(JSON.stringify(families[name])).update(process.arch)
-  const sources = new Set(['build/family.mjs', 'build/layer.mjs'])
+  const sources = new Set(['builder/family.mjs', 'builder/layer.mjs'])
   for (const recipe of Object.values(families[name].images)) {
     for (const layer of recipe.layers) {
       if (layer.script !== undefined) sources.add(layer.script)
