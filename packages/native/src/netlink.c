@@ -221,3 +221,12 @@ int op_veth(struct child *c, struct reader *r) {
   close(route);
   return 0;
 }
+
+int link_enslave(int route, const char *name, uint32_t bridge) {
+  struct message m;
+  struct ifinfomsg link = {.ifi_index = (int)if_nametoindex(name), .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+  if (!link.ifi_index) return -1;
+  begin(&m, RTM_NEWLINK, 0, &link, sizeof link);
+  add(&m, IFLA_MASTER, &bridge, sizeof bridge);
+  return command(route, &m);
+}

@@ -7,6 +7,8 @@
 int route_socket(void);
 /* Brings the interface up. */
 int link_up(int route, uint32_t index);
+/* Brings the interface up as a port of the bridge. */
+int link_enslave(int route, const char *name, uint32_t bridge);
 int link_address(int route, uint32_t index, uint32_t address, uint8_t prefix);
 int default_route(int route, uint32_t gateway);
 /* A bridge, up; answers its index or -1. */

@@ -1,0 +1,200 @@
+/* The janitor: outside the run's namespaces, it binds host ports, and tidies when the run has ended. */
+#include "janitor.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "run.h"
+#include "sys.h"
+
+enum { SUBNETS = 128, PREFIX = 22, GRACE_MS = 2000, TIDY_MS = 3000 };
+
+/* 198.18.0.0/15 is set aside for benchmarks (RFC 2544): nobody's network, cut into one /22 for each run. The name of
+ * the host's end is the lock: two runs cannot make the same. */
+static void make_network(struct janitor_message *m, int peer_ns, pid_t self) {
+  int route = route_socket();
+  if (route < 0) return;
+  for (uint32_t i = 0; i < SUBNETS; i++) {
+    uint32_t block = ((uint32_t)self + i) % SUBNETS;
+    uint32_t subnet = 0xC6120000u + (block << (32 - PREFIX));
+    char name[IFNAMSIZ];
+    snprintf(name, sizeof name, "mayfly%u", block);
+    if (if_nametoindex(name) || !address_unrouted(route, subnet + 1)) continue;
+    if (veth_create(route, name, 0, "host", peer_ns)) {
+      if (errno == EEXIST) continue;
+      break;
+    }
+    uint32_t index = if_nametoindex(name);
+    if (!index || link_address(route, index, subnet + 1, PREFIX)) break;
+    m->subnet = subnet;
+    m->gateway = subnet + 1;
+    m->prefix = PREFIX;
+    break;
+  }
+  close(route);
+}
+
+static int bind_one(int family, uint16_t *number) {
+  struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(*number), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(*number), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  int on = 1, off = 0;
+  if (family == AF_INET6) (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  /* Past connections in TIME_WAIT must not hold a fixed port; afterwards nobody may share it. */
+  if (*number) (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  struct sockaddr *a = family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+  socklen_t n = family == AF_INET ? sizeof v4 : sizeof v6;
+  if (bind(fd, a, n) || getsockname(fd, a, &n)) {
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+  }
+  (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof off);
+  *number = ntohs(family == AF_INET ? v4.sin_port : v6.sin6_port);
+  return fd;
+}
+
+static void bind_ports(int to, struct janitor_message *m) {
+  int fds[2], count = 0;
+  for (int attempt = 0; attempt < 32; attempt++) {
+    uint16_t number = m->number;
+    count = 0;
+    m->errnum = 0;
+    fds[0] = bind_one(AF_INET, &number);
+    if (fds[0] < 0) {
+      m->errnum = (uint32_t)errno;
+      break;
+    }
+    fds[count++] = fds[0];
+    int v6 = bind_one(AF_INET6, &number);
+    if (v6 >= 0) fds[count++] = v6;
+    if (v6 >= 0 || errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL) { /* a host without IPv6 has one of them */
+      m->number = number;
+      break;
+    }
+    m->errnum = (uint32_t)errno;
+    close(fds[0]);
+    count = 0;
+    if (m->number) break;
+  }
+  m->word = JANITOR_BOUND;
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof fds)];
+  } control = {0};
+  struct iovec iov = {m, sizeof *m};
+  struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (count) {
+    h.msg_control = &control;
+    h.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, (size_t)count * sizeof(int));
+  }
+  (void)sendmsg(to, &h, MSG_NOSIGNAL);
+  for (int i = 0; i < count; i++) close(fds[i]);
+}
+
+int delete_tree(int dir, const char *name) {
+  if (!unlinkat(dir, name, 0) || errno == ENOENT) return 0;
+  if (errno != EISDIR && errno != EPERM) return -1;
+  int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return -1;
+  DIR *d = fdopendir(fd);
+  if (!d) {
+    close(fd);
+    return -1;
+  }
+  for (struct dirent *e; (e = readdir(d));)
+    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) (void)delete_tree(fd, e->d_name);
+  closedir(d);
+  return unlinkat(dir, name, AT_REMOVEDIR);
+}
+
+/* Containers' directories first, then the run's; what is still busy is tried again until its processes are gone. */
+static bool remove_cgroups(const struct cgroups *g) {
+  bool gone = true;
+  for (size_t i = 0; i < g->count; i++) {
+    DIR *d = fdopendir(dup(g->list[i].run_fd));
+    if (!d) continue;
+    rewinddir(d);
+    for (struct dirent *e; (e = readdir(d));)
+      if (e->d_type == DT_DIR && e->d_name[0] != '.') (void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
+    closedir(d);
+  }
+  cgroups_remove_run(g);
+  for (size_t i = 0; i < g->count; i++) {
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s", g->list[i].parent, g->run_name);
+    if (!access(path, F_OK)) gone = false;
+  }
+  return gone;
+}
+
+static void pause_ms(long ms) {
+  struct timespec t = {.tv_nsec = ms * 1000000};
+  (void)nanosleep(&t, NULL);
+}
+
+static void tidy(const struct janitor *j) {
+  for (int waited = 0; !remove_cgroups(&j->cgroups) && waited < TIDY_MS; waited += 5) pause_ms(5);
+  if (j->socket_path[0]) (void)unlink(j->socket_path);
+  (void)delete_tree(AT_FDCWD, j->dir);
+}
+
+void janitor_main(struct janitor *j) {
+  struct janitor_message hello = {.word = JANITOR_NETWORK, .supervisor = (uint32_t)j->supervisor};
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/net", j->supervisor);
+  int ns = open(path, O_RDONLY | O_CLOEXEC);
+  if (ns >= 0) {
+    make_network(&hello, ns, getpid());
+    close(ns);
+  }
+  (void)send(j->socket, &hello, sizeof hello, MSG_NOSIGNAL);
+  struct pollfd fds[] = {{j->supervisor_pidfd, POLLIN, 0}, {j->socket, POLLIN, 0}, {j->owner_pidfd, POLLIN, 0}};
+  uint64_t deadline = 0;
+  while (!(fds[0].revents & POLLIN)) {
+    int timeout = deadline ? 50 : -1;
+    if (poll(fds, 3, timeout) < 0 && errno != EINTR) break;
+    if (fds[1].revents & POLLIN) {
+      struct janitor_message m;
+      ssize_t n = recv(j->socket, &m, sizeof m, 0);
+      if (n == sizeof m && m.word == JANITOR_BIND) bind_ports(j->socket, &m);
+      if (n == sizeof m && m.word == JANITOR_DELETE) {
+        m.path[sizeof m.path - 1] = 0;
+        pid_t pid = fork();
+        if (pid == 0) _exit(delete_tree(AT_FDCWD, m.path) ? 1 : 0);
+      }
+    } else if (fds[1].revents) {
+      fds[1].fd = -1;
+    }
+    while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) continue;
+    if (fds[2].revents && !deadline) {
+      deadline = now_ns(CLOCK_MONOTONIC) + GRACE_MS * 1000000ull;
+      fds[2].fd = -1;
+    }
+    /* A supervisor that was stopped would clean nothing. */
+    if (deadline && now_ns(CLOCK_MONOTONIC) > deadline) (void)sys_pidfd_send_signal(j->supervisor_pidfd, SIGKILL);
+  }
+  tidy(j);
+  _exit(0);
+}

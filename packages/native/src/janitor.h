@@ -1,0 +1,17 @@
+#ifndef MAYFLY_JANITOR_H
+#define MAYFLY_JANITOR_H
+
+#include "cgroup.h"
+
+struct janitor {
+  pid_t supervisor;
+  int supervisor_pidfd, owner_pidfd, socket;
+  const char *dir, *socket_path;
+  struct cgroups cgroups;
+};
+
+_Noreturn void janitor_main(struct janitor *j);
+/* Deletes a file or a whole directory, never following a link; 0, or -1 for what is left. */
+int delete_tree(int dir, const char *name);
+
+#endif

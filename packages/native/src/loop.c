@@ -1,0 +1,141 @@
+/* The supervisor's event loop. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "run.h"
+
+struct run run;
+
+static struct {
+  void **list;
+  size_t count, capacity;
+} dead;
+
+void free_later(void *memory) {
+  if (dead.count == dead.capacity) {
+    dead.capacity = dead.capacity ? dead.capacity * 2 : 64;
+    dead.list = realloc(dead.list, dead.capacity * sizeof *dead.list);
+    if (!dead.list) _exit(70);
+  }
+  dead.list[dead.count++] = memory;
+}
+
+int source_add(struct source *s, int fd, uint32_t events, void (*ready)(struct source *, uint32_t), void *owner) {
+  *s = (struct source){.fd = fd, .events = events, .ready = ready, .owner = owner};
+  struct epoll_event e = {.events = events, .data.ptr = s};
+  return epoll_ctl(run.epoll, EPOLL_CTL_ADD, fd, &e);
+}
+
+void source_want(struct source *s, uint32_t events) {
+  if (s->fd < 0 || s->events == events) return;
+  s->events = events;
+  struct epoll_event e = {.events = events, .data.ptr = s};
+  if (epoll_ctl(run.epoll, EPOLL_CTL_MOD, s->fd, &e)) _exit(71);
+}
+
+void source_close(struct source *s) {
+  if (s->fd < 0) return;
+  /* Removed by hand: a child that shares the description would keep it in the set. */
+  (void)epoll_ctl(run.epoll, EPOLL_CTL_DEL, s->fd, NULL);
+  close(s->fd);
+  s->fd = -1;
+}
+
+void timer_set(uint64_t ns) {
+  struct itimerspec t = {.it_value = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)}};
+  (void)timerfd_settime(run.timer.fd, 0, &t, NULL);
+}
+
+static void fatal(const char *step) {
+  fprintf(stderr, "mayfly-native: supervise %s: %s\n", step, errno_name(errno));
+  _exit(1);
+}
+
+static void accept_client(struct source *s, uint32_t events) {
+  (void)events;
+  int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return;
+  struct ucred peer;
+  socklen_t n = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) || peer.uid != geteuid()) {
+    close(fd);
+    return;
+  }
+  connection_open(fd, false);
+}
+
+static void listen_for_clients(void) {
+  struct sockaddr_un a = {.sun_family = AF_UNIX};
+  if (!run.socket_path[0]) return;
+  snprintf(a.sun_path, sizeof a.sun_path, "%s", run.socket_path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) fatal("socket");
+  mode_t old = umask(0177);
+  if (bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 64)) fatal("listen");
+  umask(old);
+  if (source_add(&run.listener, fd, EPOLLIN, accept_client, NULL)) fatal("epoll");
+}
+
+static void await_network(int janitor) {
+  struct janitor_message m;
+  ssize_t n;
+  do n = recv(janitor, &m, sizeof m, 0);
+  while (n < 0 && errno == EINTR);
+  if (n <= 0) _exit(1);
+  run.supervisor_pid = (pid_t)m.supervisor;
+  if (m.word != JANITOR_NETWORK || !m.prefix) return; /* containers have loopback only */
+  run.subnet = m.subnet;
+  run.gateway = m.gateway;
+  run.prefix = m.prefix;
+}
+
+void supervisor_main(int owner, int janitor) {
+  for (int sig = 1; sig < 32; sig++)
+    if (sig == SIGPIPE || sig == SIGHUP || sig == SIGINT || sig == SIGTERM) signal(sig, SIG_IGN);
+  umask(0);
+  if (mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL)) fatal("private mounts");
+  if (prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L)) fatal("dumpable");
+  run.epoll = epoll_create1(EPOLL_CLOEXEC);
+  run.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  run.hub_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  run.pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+  run.route = route_socket();
+  int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (run.epoll < 0 || run.null_fd < 0 || run.hub_ns < 0 || run.pid_ns < 0 || run.route < 0 || timer < 0) fatal("open");
+  if (link_up(run.route, 1)) fatal("loopback");
+  int bridge = bridge_create(run.route, "mayfly");
+  if (bridge < 0) fatal("bridge");
+  run.bridge = (uint32_t)bridge;
+  await_network(janitor);
+  if (run.prefix && (link_enslave(run.route, "host", run.bridge) ||
+                     link_address(run.route, run.bridge, run.gateway + 1, run.prefix)))
+    fatal("hub");
+  listen_for_clients();
+  if (source_add(&run.timer, timer, EPOLLIN, waiters_tick, NULL)) fatal("epoll");
+  if (source_add(&run.janitor, janitor, EPOLLIN, ports_answer, NULL)) fatal("epoll");
+  connection_open(owner, true);
+  for (;;) {
+    struct epoll_event events[64];
+    int n = epoll_wait(run.epoll, events, 64, -1);
+    if (n < 0 && errno != EINTR) _exit(71);
+    for (int i = 0; i < n; i++) {
+      struct source *s = events[i].data.ptr;
+      if (s->fd >= 0) s->ready(s, events[i].events);
+    }
+    waiters_sweep();
+    connection_reap();
+    for (size_t i = 0; i < dead.count; i++) free(dead.list[i]);
+    dead.count = 0;
+  }
+}

@@ -1,0 +1,403 @@
+/* Processes of containers: how they start, what they print, how their end is noticed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ops.h"
+#include "run.h"
+#include "sys.h"
+
+struct pipes {
+  int in[2], out[2], err[2], error[2], control[2];
+};
+
+static void close_pair(int *pair) {
+  for (int i = 0; i < 2; i++)
+    if (pair[i] >= 0) close(pair[i]);
+}
+
+static void pipes_close(struct pipes *p) {
+  close_pair(p->in), close_pair(p->out), close_pair(p->err), close_pair(p->error), close_pair(p->control);
+}
+
+static int pipes_open(struct pipes *p, uint32_t flags, bool control) {
+  *p = (struct pipes){{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+  if (pipe2(p->out, O_CLOEXEC) || pipe2(p->err, O_CLOEXEC) || pipe2(p->error, O_CLOEXEC) ||
+      (flags & FLAG_STDIN && pipe2(p->in, O_CLOEXEC)) || (control && pipe2(p->control, O_CLOEXEC))) {
+    pipes_close(p);
+    return -1;
+  }
+  return 0;
+}
+
+static _Noreturn void child_main(struct child *c, struct pipes *p, const uint8_t *ops, size_t length) {
+  for (int sig = 1; sig < NSIG; sig++) signal(sig, SIG_DFL);
+  (void)setsid();
+  int in = p->in[0] >= 0 ? p->in[0] : run.null_fd;
+  if (dup2(in, 0) < 0 || dup2(p->out[1], 1) < 0 || dup2(p->err[1], 2) < 0) _exit(127);
+  ops_run(c, ops, length);
+}
+
+static void nonblocking(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0) (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static void process_settle(struct process *p);
+
+static void started(struct process *p) {
+  source_close(&p->error);
+  struct container *t = p->container;
+  if (!p->exec) {
+    t->state = STATE_RUNNING;
+    t->started_at = now_ns(CLOCK_REALTIME);
+  }
+  if (!p->pending) return;
+  p->pending = false;
+  struct buffer b = {0};
+  put_u32(&b, p->exec ? p->exec : (uint32_t)p->pid);
+  if (p->exec) put_u32(&b, CHUNK);
+  else put_u8(&b, STATE_RUNNING);
+  send_frame(p->conn, FRAME_REPLY, p->request, &b);
+  buffer_free(&b);
+  if (p->exec) process_output(p);
+}
+
+static void error_ready(struct source *s, uint32_t events) {
+  (void)events;
+  struct process *p = s->owner;
+  struct failure f;
+  ssize_t n = read(s->fd, &f, sizeof f);
+  if (n < 0) return;
+  if (n == 0) {
+    started(p);
+    return;
+  }
+  if (n != sizeof f) fail_with(&f, EPROTO, "exec", "", "report");
+  if (!f.errnum && p->pending && !p->exec) { /* `await` reached */
+    p->pending = false;
+    p->container->state = STATE_WAITING;
+    struct buffer b = {0};
+    put_u32(&b, (uint32_t)p->pid);
+    put_u8(&b, STATE_WAITING);
+    send_frame(p->conn, FRAME_REPLY, p->request, &b);
+    buffer_free(&b);
+    return;
+  }
+  source_close(&p->error);
+  if (p->pending) send_failure(p->conn, p->request, &f);
+  p->pending = false;
+  p->reported = true; /* no exited event for what never started */
+  if (!p->exec) container_remove(p->container);
+}
+
+static bool drain(struct process *p, struct source *s, uint8_t stream) {
+  static uint8_t chunk[CHUNK];
+  if (s->fd < 0) return false;
+  if (p->exec && p->credit <= 0) {
+    source_want(s, 0);
+    return false;
+  }
+  ssize_t n = read(s->fd, chunk, sizeof chunk);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (n <= 0) {
+    source_close(s);
+    return false;
+  }
+  if (!p->exec) {
+    log_append(&p->container->log, stream, chunk, (size_t)n);
+    return true;
+  }
+  struct buffer b = {0};
+  put_u8(&b, stream);
+  buffer_append(&b, chunk, (size_t)n);
+  p->credit -= (int64_t)b.length;
+  send_frame(p->conn, FRAME_DATA, p->request, &b);
+  buffer_free(&b);
+  return true;
+}
+
+void process_output(struct process *p) {
+  if (p->pending) return;
+  source_want(&p->out, p->exec && p->credit <= 0 ? 0 : EPOLLIN);
+  source_want(&p->err, p->exec && p->credit <= 0 ? 0 : EPOLLIN);
+  process_settle(p);
+}
+
+static void out_ready(struct source *s, uint32_t events) {
+  (void)events;
+  struct process *p = s->owner;
+  drain(p, s, s == &p->out ? 1 : 2);
+  if (!p->exec) logs_pump(p->container);
+  process_settle(p);
+}
+
+static void exit_ready(struct source *s, uint32_t events) {
+  (void)events;
+  struct process *p = s->owner;
+  siginfo_t info = {0};
+  if (waitid(P_PIDFD, (id_t)s->fd, &info, WEXITED | WNOHANG) || !info.si_pid) return;
+  bool normal = info.si_code == CLD_EXITED;
+  p->code = normal ? info.si_status : -1;
+  p->signal = normal ? 0 : info.si_status;
+  p->exited = true;
+  /* A failure the child still had to tell stands in the pipe before its end is seen. */
+  if (p->error.fd >= 0) error_ready(&p->error, 0);
+  source_close(&p->exit);
+  struct container *t = p->container;
+  if (!p->exec) {
+    while (drain(p, &p->out, 1) || drain(p, &p->err, 2)) continue;
+    t->state = STATE_EXITED;
+    t->exited_at = now_ns(CLOCK_REALTIME);
+    t->oom_killed = cgroups_oom_killed(&run.cgroups, t->cgroup_fds);
+    logs_pump(t);
+  }
+  process_settle(p);
+}
+
+/* Says once that a process is over, when its output is over too (an exec) or its container is. */
+static void process_settle(struct process *p) {
+  struct container *t = p->container;
+  if (!p->exited) return;
+  bool silent = p->out.fd < 0 && p->err.fd < 0;
+  if (p->exec && !silent && !t->removing) return;
+  if (!p->reported) {
+    p->reported = true;
+    struct buffer b = {0};
+    put_u16(&b, 2);
+    put_str(&b, t->id);
+    put_u32(&b, p->exec);
+    put_u32(&b, (uint32_t)p->code);
+    put_u32(&b, (uint32_t)p->signal);
+    put_u8(&b, !p->exec && t->oom_killed);
+    send_frame(p->conn, FRAME_EVENT, 0, &b);
+    buffer_free(&b);
+    if (p->exec) send_frame(p->conn, FRAME_END, p->request, NULL);
+    else {
+      ports_lost(t);
+      waiters_exited(t);
+    }
+  }
+  if (!p->exec && silent) logs_pump(t);
+  container_settle(t);
+}
+
+static struct process *spawn(struct container *t, struct connection *c, uint32_t request, uint32_t flags,
+                             const uint8_t *ops, size_t n, uint32_t exec, struct failure *f) {
+  struct pipes pipes;
+  if (pipes_open(&pipes, flags, !exec)) {
+    fail(f, exec ? "exec" : "container.create", t->id, "pipe");
+    return NULL;
+  }
+  struct child child = {
+    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .stage = run.stage, .root_fd = -1,
+    .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
+    .veth_index = ++run.next_veth, .join_pidfd = exec ? t->main->exit.fd : -1};
+  if (!exec) child.hub_route_fd = route_socket(); /* its own: answers on a shared one would mix */
+  int pidfd = -1;
+  struct clone3_args args = {.flags = CLONE_PIDFD | (exec ? 0 : t->namespaces), .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                             .exit_signal = SIGCHLD};
+  bool enter = exec && t->namespaces & CLONE_NEWPID;
+  pid_t pid = -1;
+  if (!enter || !setns(t->main->exit.fd, CLONE_NEWPID)) pid = sys_clone3(&args);
+  if (pid == 0) child_main(&child, &pipes, ops, n);
+  int saved = errno;
+  if (enter && setns(run.pid_ns, CLONE_NEWPID)) _exit(71);
+  if (!exec && child.hub_route_fd >= 0) close(child.hub_route_fd);
+  if (pid < 0) {
+    pipes_close(&pipes);
+    fail_with(f, saved, exec ? "exec" : "container.create", t->id, "clone3");
+    return NULL;
+  }
+  struct process *p = xalloc(sizeof *p);
+  *p = (struct process){.container = t, .exec = exec, .pid = pid, .conn = c, .request = request, .pending = true,
+                        .control = pipes.control[1]};
+  int ours[] = {pipes.out[0], pipes.err[0], pipes.error[0], pipes.in[1]};
+  for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+    if (ours[i] >= 0) nonblocking(ours[i]);
+  close(pipes.out[1]), close(pipes.err[1]), close(pipes.error[1]);
+  if (pipes.in[0] >= 0) close(pipes.in[0]);
+  if (pipes.control[0] >= 0) close(pipes.control[0]);
+  p->input.source.fd = pipes.in[1];
+  if (source_add(&p->exit, pidfd, EPOLLIN, exit_ready, p) ||
+      source_add(&p->error, pipes.error[0], EPOLLIN, error_ready, p) ||
+      source_add(&p->out, pipes.out[0], exec ? 0 : EPOLLIN, out_ready, p) ||
+      source_add(&p->err, pipes.err[0], exec ? 0 : EPOLLIN, out_ready, p))
+    _exit(71);
+  return p;
+}
+
+static void process_free(struct process *p) {
+  source_close(&p->exit), source_close(&p->error), source_close(&p->out), source_close(&p->err);
+  input_end(&p->input);
+  source_close(&p->input.source);
+  buffer_free(&p->input.pending);
+  if (p->control >= 0) close(p->control);
+  free_later(p);
+}
+
+struct container *container_find(const char *id) {
+  for (struct container *t = run.containers; t; t = t->next)
+    if (!t->removed && !strcmp(t->id, id)) return t;
+  return NULL;
+}
+
+int container_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = xalloc(sizeof *t);
+  get_str(r, t->id, sizeof t->id);
+  uint32_t flags = get_u32(r);
+  t->namespaces = get_u32(r);
+  uint32_t n;
+  const uint8_t *bytes = get_bytes(r, &n);
+  if (bytes) buffer_append(&t->label, bytes, n);
+  t->scratch = get_str_dup(r);
+  t->conn = c;
+  t->diag = -1;
+  const uint64_t allowed = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+  struct container *other = container_find(t->id);
+  if (r->bad || !t->id[0] || strchr(t->id, '/') || t->id[0] == '.' || t->namespaces & ~allowed) {
+    free(t->scratch);
+    buffer_free(&t->label);
+    free(t);
+    return fail_with(f, EBADMSG, "container.create", "", "decode");
+  }
+  if (other) {
+    fail_with(f, EEXIST, "container.create", t->id, "id");
+    free(t->scratch);
+    buffer_free(&t->label);
+    free(t);
+    return -1;
+  }
+  t->next = run.containers;
+  run.containers = t;
+  int result = cgroups_create(&run.cgroups, t->id, t->cgroup_fds, f);
+  uint16_t writes = get_u16(r);
+  for (uint16_t i = 0; i < writes && !r->bad; i++) {
+    char controller[64], file[128], value[256];
+    get_str(r, controller, sizeof controller);
+    get_str(r, file, sizeof file);
+    get_str(r, value, sizeof value);
+    if (!result && !r->bad) result = cgroups_write(&run.cgroups, t->cgroup_fds, controller, file, value, f);
+  }
+  t->log.cap = get_u32(r);
+  const uint8_t *ops = get_bytes(r, &n);
+  if (!result && r->bad) result = fail_with(f, EBADMSG, "container.create", t->id, "decode");
+  if (!result) result = ops_check(ops, n, f);
+  if (!result) t->main = spawn(t, c, id, flags, ops, n, 0, f);
+  if (t->main) return 0;
+  t->removing = true;
+  container_settle(t);
+  return -1;
+}
+
+int container_start(struct connection *c, uint32_t id, struct container *t, const uint8_t *ops, uint32_t n,
+                    struct failure *f) {
+  struct process *p = t->main;
+  if (t->state != STATE_WAITING || !p || p->control < 0 || p->exited)
+    return fail_with(f, EINVAL, "container.start", t->id, "not waiting");
+  if (ops_check(ops, n, f)) return -1;
+  struct buffer b = {0};
+  put_bytes(&b, ops, n);
+  int result = write_all(p->control, b.data, b.length);
+  buffer_free(&b);
+  close(p->control);
+  p->control = -1;
+  if (result) return fail(f, "container.start", t->id, "write");
+  p->pending = true;
+  p->conn = c;
+  p->request = id;
+  return 0;
+}
+
+int exec_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  char name[80];
+  get_str(r, name, sizeof name);
+  uint32_t flags = get_u32(r), credit = get_u32(r), n;
+  const uint8_t *ops = get_bytes(r, &n);
+  if (r->bad) return fail_with(f, EBADMSG, "exec", name, "decode");
+  struct container *t = container_find(name);
+  if (!t || t->state != STATE_RUNNING || t->removing) return fail_with(f, ESRCH, "exec", name, "not running");
+  if (ops_check(ops, n, f)) return -1;
+  struct process *p = spawn(t, c, id, flags, ops, n, ++run.next_exec, f);
+  if (!p) return -1;
+  p->credit = credit;
+  p->next = t->execs;
+  t->execs = p;
+  if (p->input.source.fd >= 0) input_open(&p->input, c, id);
+  return 0;
+}
+
+int process_signal(struct process *p, int number) {
+  if (p->exited || p->exit.fd < 0) {
+    errno = ESRCH;
+    return -1;
+  }
+  return sys_pidfd_send_signal(p->exit.fd, number);
+}
+
+void container_remove(struct container *t) {
+  if (t->removing) return;
+  t->removing = true;
+  if (t->main) {
+    (void)process_signal(t->main, SIGKILL);
+    if (!(t->namespaces & CLONE_NEWPID))
+      for (struct process *p = t->execs; p; p = p->next) (void)process_signal(p, SIGKILL);
+  }
+  container_settle(t);
+}
+
+/* Frees what has ended; forgets a container that is being removed once nothing of it runs. */
+void container_settle(struct container *t) {
+  if (t->removed) return;
+  bool alive = t->main && !t->main->exited;
+  for (struct process **at = &t->execs; *at;) {
+    struct process *p = *at;
+    if (!p->exited || (!p->reported && !t->removing)) {
+      alive = true;
+      at = &p->next;
+      continue;
+    }
+    *at = p->next;
+    process_free(p);
+  }
+  if (!t->removing || alive) return;
+  t->removed = true;
+  ports_lost(t);
+  waiters_exited(t);
+  waiters_removed(t);
+  (void)cgroups_remove(&run.cgroups, t->id, t->cgroup_fds); /* what stays busy is the janitor's */
+  if (t->main) process_free(t->main);
+  if (t->diag >= 0) close(t->diag);
+  if (t->scratch && t->scratch[0]) janitor_delete(t->scratch);
+  for (struct container **at = &run.containers; *at; at = &(*at)->next)
+    if (*at == t) {
+      *at = t->next;
+      break;
+    }
+  free(t->scratch);
+  buffer_free(&t->label);
+  buffer_free(&t->log.data);
+  free_later(t);
+}
+
+void processes_forget(struct connection *c) {
+  for (struct container *t = run.containers, *next; t; t = next) {
+    next = t->next;
+    for (struct process *p = t->execs; p; p = p->next)
+      if (p->conn == c) {
+        p->conn = NULL;
+        (void)process_signal(p, SIGKILL);
+        source_close(&p->out), source_close(&p->err);
+      }
+    if (t->main && t->main->conn == c) t->main->conn = NULL;
+    if (t->main && t->main->input.conn == c) t->main->input.conn = NULL;
+    if (t->conn == c) container_remove(t);
+  }
+}

@@ -1,0 +1,274 @@
+/* What clients may ask, request by request (docs/protocol.md, Requests). */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "run.h"
+
+enum method {
+  HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
+  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL
+};
+
+static int hello(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  uint32_t protocol = get_u32(r);
+  char version[64], token[sizeof run.token];
+  get_str(r, version, sizeof version);
+  get_str(r, token, sizeof token);
+  if (r->bad) return fail_with(f, EBADMSG, "hello", "", "decode");
+  if (protocol != PROTOCOL_VERSION) return fail_with(f, EPROTO, "hello", PACKAGE_VERSION, "protocol version");
+  if (c->owner) memcpy(run.token, token, sizeof token);
+  else if (!run.token[0] || strcmp(token, run.token)) return fail_with(f, EACCES, "hello", "", "token");
+  c->greeted = true;
+  char features[512];
+  snprintf(features, sizeof features, "cgroup=%s\ncontrollers=%s\nnetwork=%s\n", run.cgroups.version,
+           run.cgroups.available, run.prefix ? "veth" : "none");
+  struct buffer b = {0};
+  put_u32(&b, PROTOCOL_VERSION);
+  put_str(&b, PACKAGE_VERSION);
+  put_str(&b, features);
+  put_u32(&b, (uint32_t)run.supervisor_pid);
+  put_u32(&b, run.subnet);
+  put_u8(&b, run.prefix);
+  put_u32(&b, run.gateway);
+  send_frame(c, FRAME_REPLY, id, &b);
+  buffer_free(&b);
+  return 0;
+}
+
+static struct container *named(struct reader *r, const char *request, struct failure *f) {
+  char name[80];
+  get_str(r, name, sizeof name);
+  struct container *t = r->bad ? NULL : container_find(name);
+  if (!t) fail_with(f, r->bad ? EBADMSG : ENOENT, request, name, r->bad ? "decode" : "no such container");
+  return t;
+}
+
+static struct process *process_of(struct container *t, uint32_t exec) {
+  if (!exec) return t->main;
+  for (struct process *p = t->execs; p; p = p->next)
+    if (p->exec == exec) return p;
+  return NULL;
+}
+
+static int start(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "container.start", f);
+  uint32_t n;
+  const uint8_t *ops = get_bytes(r, &n);
+  if (!t) return -1;
+  if (r->bad) return fail_with(f, EBADMSG, "container.start", t->id, "decode");
+  return container_start(c, id, t, ops, n, f);
+}
+
+static int send_signal(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "signal", f);
+  uint32_t exec = get_u32(r), number = get_u32(r);
+  if (!t) return -1;
+  struct process *p = process_of(t, exec);
+  if (r->bad || number >= NSIG) return fail_with(f, EINVAL, "signal", t->id, "number");
+  if (!p || process_signal(p, (int)number)) return fail_with(f, p ? errno : ESRCH, "signal", t->id, "kill");
+  send_reply(c, id);
+  return 0;
+}
+
+static int wait_for(struct connection *c, uint32_t id, struct reader *r, struct failure *f, enum wait_kind kind) {
+  struct container *t = named(r, kind == WAIT_EXIT ? "wait" : "remove", f);
+  if (!t) return -1;
+  waiter_add(kind, c, id, t);
+  if (kind == WAIT_REMOVE) container_remove(t);
+  else if (t->state == STATE_EXITED) waiters_exited(t);
+  return 0;
+}
+
+static int logs(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "logs", f);
+  if (!t) return -1;
+  uint32_t flags = get_u32(r);
+  uint64_t since = get_u64(r);
+  uint32_t tail = get_u32(r), credit = get_u32(r);
+  if (r->bad) return fail_with(f, EBADMSG, "logs", t->id, "decode");
+  struct waiter *w = waiter_add(WAIT_LOGS, c, id, t);
+  w->flags = flags;
+  w->since = since;
+  w->credit = credit;
+  w->offset = tail ? t->log.first : t->log.first + (t->log.data.length - t->log.start);
+  send_reply(c, id);
+  logs_pump_one(w);
+  return 0;
+}
+
+static int attach(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "attach", f);
+  (void)get_u32(r);
+  if (!t) return -1;
+  if (!t->main || t->main->input.source.fd < 0) return fail_with(f, EPIPE, "attach", t->id, "no standard input");
+  struct buffer b = {0};
+  put_u32(&b, CHUNK);
+  send_frame(c, FRAME_REPLY, id, &b);
+  buffer_free(&b);
+  input_open(&t->main->input, c, id);
+  return 0;
+}
+
+static int sockets(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "sockets", f);
+  if (!t) return -1;
+  struct listener found[256];
+  int n = container_listeners(t, found, 256);
+  if (n < 0) return fail(f, "sockets", t->id, "sock_diag");
+  struct buffer b = {0};
+  put_u16(&b, (uint16_t)n);
+  for (int i = 0; i < n; i++) {
+    put_u8(&b, found[i].family);
+    buffer_append(&b, found[i].address, sizeof found[i].address);
+    put_u16(&b, found[i].port);
+  }
+  send_frame(c, FRAME_REPLY, id, &b);
+  buffer_free(&b);
+  return 0;
+}
+
+static int port_watch(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "port.watch", f);
+  uint16_t number = get_u16(r);
+  if (!t) return -1;
+  if (r->bad) return fail_with(f, EBADMSG, "port.watch", t->id, "decode");
+  if (t->state == STATE_EXITED) return fail_with(f, ESRCH, "port.watch", t->id, "the container ended");
+  waiter_add(WAIT_PORT, c, id, t)->number = number;
+  waiters_start();
+  return 0;
+}
+
+static int cgroup_file(struct connection *c, uint32_t id, struct reader *r, struct failure *f, bool writes) {
+  struct container *t = named(r, writes ? "cgroup.write" : "cgroup.read", f);
+  if (!t) return -1;
+  char controller[64], file[128], value[16384] = "";
+  get_str(r, controller, sizeof controller);
+  get_str(r, file, sizeof file);
+  if (writes) get_str(r, value, sizeof value);
+  if (r->bad) return fail_with(f, EBADMSG, "cgroup", t->id, "decode");
+  if (writes) {
+    if (cgroups_write(&run.cgroups, t->cgroup_fds, controller, file, value, f)) return -1;
+    send_reply(c, id);
+    return 0;
+  }
+  if (cgroups_read(&run.cgroups, t->cgroup_fds, controller, file, value, sizeof value, f) < 0) return -1;
+  struct buffer b = {0};
+  put_str(&b, value);
+  send_frame(c, FRAME_REPLY, id, &b);
+  buffer_free(&b);
+  return 0;
+}
+
+static int list(struct connection *c, uint32_t id) {
+  struct buffer b = {0};
+  uint16_t n = 0;
+  for (struct container *t = run.containers; t; t = t->next) n++;
+  put_u16(&b, n);
+  for (struct container *t = run.containers; t; t = t->next) {
+    put_str(&b, t->id);
+    put_u8(&b, (uint8_t)t->state);
+    put_u32(&b, t->main ? (uint32_t)t->main->pid : 0);
+    put_u64(&b, t->started_at);
+    put_u64(&b, t->exited_at);
+    put_u32(&b, t->main ? (uint32_t)t->main->code : 0);
+    put_u32(&b, t->main ? (uint32_t)t->main->signal : 0);
+    put_u8(&b, t->oom_killed);
+    put_bytes(&b, t->label.data, t->label.length);
+  }
+  send_frame(c, FRAME_REPLY, id, &b);
+  buffer_free(&b);
+  return 0;
+}
+
+static int label(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "label", f);
+  uint32_t n;
+  const uint8_t *bytes = get_bytes(r, &n);
+  if (!t) return -1;
+  if (!bytes) return fail_with(f, EBADMSG, "label", t->id, "decode");
+  t->label.length = 0;
+  buffer_append(&t->label, bytes, n);
+  send_reply(c, id);
+  return 0;
+}
+
+static int done(struct connection *c, uint32_t id, int result) {
+  if (!result) send_reply(c, id);
+  return result;
+}
+
+static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct reader *r, struct failure *f) {
+  switch (method) {
+    case HELLO: return hello(c, id, r, f);
+    case CREATE: return container_create(c, id, r, f);
+    case START: return start(c, id, r, f);
+    case EXEC: return exec_create(c, id, r, f);
+    case SIGNAL: return send_signal(c, id, r, f);
+    case WAIT: return wait_for(c, id, r, f, WAIT_EXIT);
+    case REMOVE: return wait_for(c, id, r, f, WAIT_REMOVE);
+    case LOGS: return logs(c, id, r, f);
+    case ATTACH: return attach(c, id, r, f);
+    case PORT_OPEN: return port_open(c, id, r, f);
+    case PORT_TARGET: return done(c, id, port_target(r, f));
+    case PORT_CLOSE: return done(c, id, port_close(r, f));
+    case SOCKETS: return sockets(c, id, r, f);
+    case PORT_WATCH: return port_watch(c, id, r, f);
+    case CGROUP_READ: return cgroup_file(c, id, r, f, false);
+    case CGROUP_WRITE: return cgroup_file(c, id, r, f, true);
+    case LIST: return list(c, id);
+    case LABEL: return label(c, id, r, f);
+    case SHUTDOWN: send_reply(c, id); _exit(0);
+    default: return fail_with(f, ENOSYS, "request", "", "unknown");
+  }
+}
+
+void handle_request(struct connection *c, uint32_t id, struct reader *r) {
+  struct failure f;
+  uint16_t method = get_u16(r);
+  int result = c->greeted || method == HELLO ? dispatch(c, id, method, r, &f)
+                                              : fail_with(&f, EACCES, "request", "", "hello comes first");
+  if (result) send_failure(c, id, &f);
+}
+
+static void cancel_watch(struct connection *c, struct waiter *w) {
+  w->done = true;
+  if (w->kind != WAIT_PORT && w->kind != WAIT_EXIT) return;
+  struct failure f;
+  fail_with(&f, ECANCELED, w->kind == WAIT_PORT ? "port.watch" : "wait", "", "");
+  send_failure(c, w->request, &f);
+}
+
+static void stream_of(struct input *i, struct connection *c, enum frame kind, uint32_t id, struct reader *r) {
+  if (i->conn != c || i->stream != id) return;
+  if (kind == FRAME_DATA) input_data(i, r->at, (size_t)(r->end - r->at));
+  if (kind == FRAME_END) input_end(i);
+}
+
+void handle_stream(struct connection *c, enum frame kind, uint32_t id, struct reader *r) {
+  uint32_t credit = kind == FRAME_CREDIT ? get_u32(r) : 0;
+  for (struct waiter *w = run.waiters; w; w = w->next) {
+    if (w->done || w->conn != c || w->request != id) continue;
+    if (kind == FRAME_END) cancel_watch(c, w);
+    if (kind == FRAME_CREDIT && w->kind == WAIT_LOGS) {
+      w->credit += credit;
+      logs_pump_one(w);
+    }
+  }
+  for (struct container *t = run.containers; t; t = t->next) {
+    if (t->main) stream_of(&t->main->input, c, kind, id, r);
+    for (struct process *p = t->execs, *next; p; p = next) {
+      next = p->next;
+      if (p->conn != c || p->request != id) continue;
+      if (kind == FRAME_CREDIT) {
+        p->credit += credit;
+        process_output(p);
+        return; /* settling may have freed neighbours */
+      }
+      stream_of(&p->input, c, kind, id, r);
+    }
+  }
+}

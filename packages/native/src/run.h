@@ -1,0 +1,185 @@
+/* The supervisor's state: one run, its connections, containers and ports. One thread, one epoll. */
+#ifndef MAYFLY_RUN_H
+#define MAYFLY_RUN_H
+
+#include <sys/epoll.h>
+
+#include "base.h"
+#include "cgroup.h"
+#include "netlink.h"
+
+enum frame { FRAME_REQUEST = 1, FRAME_REPLY, FRAME_ERROR, FRAME_EVENT, FRAME_DATA, FRAME_END, FRAME_CREDIT };
+enum { FRAME_HEADER = 9, FRAME_MAX = 4 << 20, CHUNK = 64 << 10 };
+enum { FLAG_STDIN = 1, FLAG_TERMINAL = 2 };
+
+/* What epoll points at. Freed only between batches: one batch can hold events of what it has just ended. */
+struct source {
+  int fd;
+  uint32_t events;
+  void (*ready)(struct source *, uint32_t events);
+  void *owner;
+  struct source *next_dead;
+};
+
+struct connection {
+  struct connection *next;
+  struct source source;
+  struct buffer in, out;
+  bool owner, greeted, closed;
+};
+
+struct log {
+  struct buffer data; /* records {u64 time, u8 stream, bytes} from `start` on */
+  size_t start;
+  uint64_t first;     /* absolute offset of data[start] */
+  size_t cap;
+  uint64_t dropped;
+};
+
+struct input { /* a client's data on its way into a pipe */
+  struct source source;
+  struct buffer pending;
+  struct connection *conn;
+  uint32_t stream;
+  bool ended;
+};
+
+struct process {
+  struct process *next;
+  struct container *container;
+  uint32_t exec; /* 0: the container's own */
+  pid_t pid;
+  struct source exit, error, out, err;
+  struct input input;
+  int control;   /* the rest after `await` is written here */
+  struct connection *conn;
+  uint32_t request; /* pending reply; for an exec also its stream's id */
+  bool pending, exited, reported;
+  int64_t credit;
+  int32_t code, signal;
+};
+
+enum state { STATE_WAITING = 1, STATE_RUNNING, STATE_EXITED };
+
+struct container {
+  struct container *next;
+  char id[80];
+  uint64_t namespaces, started_at, exited_at;
+  enum state state;
+  struct connection *conn; /* whose it is */
+  struct buffer label;
+  char *scratch;
+  int cgroup_fds[MAX_HIERARCHIES];
+  int diag;
+  struct process *main;
+  struct process *execs;
+  struct log log;
+  bool oom_killed, removing, removed;
+};
+
+/* A request that is answered later. */
+enum wait_kind { WAIT_EXIT = 1, WAIT_REMOVE, WAIT_PORT, WAIT_LISTEN, WAIT_LOGS };
+struct waiter {
+  struct waiter *next;
+  enum wait_kind kind;
+  struct connection *conn; /* NULL for WAIT_LISTEN */
+  uint32_t request;
+  struct container *container;
+  uint16_t number;
+  struct port *port;
+  uint32_t flags; /* logs */
+  uint64_t offset, since;
+  int64_t credit;
+  bool done;
+};
+
+struct run {
+  int epoll, null_fd, hub_ns, pid_ns, route;
+  int run_dir;
+  char stage[512], socket_path[108];
+  struct cgroups cgroups;
+  uint32_t bridge, next_veth, next_exec;
+  pid_t supervisor_pid;
+  uint32_t subnet, gateway;
+  uint8_t prefix;
+  char token[129];
+  struct source janitor, listener, timer;
+  struct connection *connections;
+  struct container *containers;
+  struct waiter *waiters;
+  struct port *ports;
+  struct source *dead;
+};
+extern struct run run;
+
+/* loop */
+int source_add(struct source *s, int fd, uint32_t events, void (*ready)(struct source *, uint32_t), void *owner);
+void source_want(struct source *s, uint32_t events);
+void source_close(struct source *s);
+void free_later(void *memory);
+void timer_set(uint64_t ns);
+
+/* connection */
+void connection_open(int fd, bool owner);
+void connection_reap(void);
+void send_frame(struct connection *c, enum frame kind, uint32_t id, const struct buffer *payload);
+void send_reply(struct connection *c, uint32_t id);
+void send_failure(struct connection *c, uint32_t id, const struct failure *f);
+
+/* requests */
+void handle_request(struct connection *c, uint32_t id, struct reader *r);
+void handle_stream(struct connection *c, enum frame kind, uint32_t id, struct reader *r);
+
+/* processes */
+int container_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
+int container_start(struct connection *c, uint32_t id, struct container *t, const uint8_t *ops, uint32_t n,
+                    struct failure *f);
+int exec_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
+struct container *container_find(const char *id);
+void container_remove(struct container *t);
+void container_settle(struct container *t);
+int process_signal(struct process *p, int number);
+void processes_forget(struct connection *c);
+void process_output(struct process *p);
+void input_data(struct input *i, const uint8_t *data, size_t n);
+void input_end(struct input *i);
+void input_open(struct input *i, struct connection *c, uint32_t stream);
+
+/* logs */
+void log_append(struct log *l, uint8_t stream, const uint8_t *data, size_t n);
+void logs_pump(struct container *t);
+void logs_pump_one(struct waiter *w);
+
+/* waiters */
+struct waiter *waiter_add(enum wait_kind kind, struct connection *c, uint32_t request, struct container *t);
+void waiters_exited(struct container *t);
+void waiters_removed(struct container *t);
+void waiters_tick(struct source *s, uint32_t events);
+void waiters_start(void);
+void waiters_forget(struct connection *c);
+void waiters_sweep(void);
+int container_listeners(struct container *t, struct listener *out, int max);
+
+/* ports */
+int port_open(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
+int port_target(struct reader *r, struct failure *f);
+int port_close(struct reader *r, struct failure *f);
+void port_listen(struct port *p);
+void ports_lost(struct container *t);
+void ports_forget(struct connection *c);
+void ports_answer(struct source *s, uint32_t events);
+void janitor_delete(const char *path);
+
+/* What janitor and supervisor say to each other, a message a packet. */
+enum janitor_word { JANITOR_NETWORK = 1, JANITOR_BIND, JANITOR_BOUND, JANITOR_DELETE };
+struct janitor_message {
+  uint32_t word, port, errnum, subnet, gateway;
+  uint16_t number;
+  uint8_t prefix, fds;
+  uint32_t supervisor;
+  char path[512];
+};
+
+_Noreturn void supervisor_main(int owner, int janitor);
+
+#endif

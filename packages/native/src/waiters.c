@@ -1,0 +1,122 @@
+/* Requests that are answered when something happens: an end, a removal, a listening socket. */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "run.h"
+
+enum { MAX_LISTENERS = 256 };
+
+struct waiter *waiter_add(enum wait_kind kind, struct connection *c, uint32_t request, struct container *t) {
+  struct waiter *w = xalloc(sizeof *w);
+  *w = (struct waiter){.next = run.waiters, .kind = kind, .conn = c, .request = request, .container = t};
+  run.waiters = w;
+  return w;
+}
+
+void waiters_sweep(void) {
+  for (struct waiter **at = &run.waiters; *at;) {
+    struct waiter *w = *at;
+    if (!w->done) {
+      at = &w->next;
+      continue;
+    }
+    *at = w->next;
+    free_later(w);
+  }
+}
+
+static void answer_exit(struct waiter *w) {
+  struct container *t = w->container;
+  struct buffer b = {0};
+  put_u8(&b, 1);
+  put_u32(&b, (uint32_t)(t->main ? t->main->code : -1));
+  put_u32(&b, (uint32_t)(t->main ? t->main->signal : 0));
+  put_u8(&b, t->oom_killed);
+  send_frame(w->conn, FRAME_REPLY, w->request, &b);
+  buffer_free(&b);
+  w->done = true;
+}
+
+void waiters_exited(struct container *t) {
+  for (struct waiter *w = run.waiters; w; w = w->next) {
+    if (w->done || w->container != t) continue;
+    if (w->kind == WAIT_EXIT) answer_exit(w);
+    if (w->kind == WAIT_LISTEN) w->done = true;
+    if (w->kind != WAIT_PORT) continue;
+    struct failure f;
+    fail_with(&f, ESRCH, "port.watch", t->id, "the container ended");
+    send_failure(w->conn, w->request, &f);
+    w->done = true;
+  }
+}
+
+void waiters_removed(struct container *t) {
+  for (struct waiter *w = run.waiters; w; w = w->next) {
+    if (w->done || w->container != t) continue;
+    if (w->kind == WAIT_REMOVE) send_reply(w->conn, w->request);
+    if (w->kind == WAIT_LOGS) send_frame(w->conn, FRAME_END, w->request, NULL);
+    w->done = true;
+  }
+}
+
+void waiters_forget(struct connection *c) {
+  for (struct waiter *w = run.waiters; w; w = w->next)
+    if (w->conn == c) w->done = true;
+}
+
+int container_listeners(struct container *t, struct listener *out, int max) {
+  if (t->diag < 0) {
+    if (!t->main || t->main->exit.fd < 0) {
+      errno = ESRCH;
+      return -1;
+    }
+    bool own = t->namespaces & CLONE_NEWNET;
+    if (own && setns(t->main->exit.fd, CLONE_NEWNET)) return -1;
+    t->diag = diag_socket();
+    int saved = errno;
+    if (own && setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
+    errno = saved;
+    if (t->diag < 0) return -1;
+  }
+  return diag_listeners(t->diag, out, max);
+}
+
+static void check(struct container *t) {
+  struct listener found[MAX_LISTENERS];
+  int n = container_listeners(t, found, MAX_LISTENERS);
+  for (struct waiter *w = run.waiters; w; w = w->next) {
+    if (w->done || w->container != t || (w->kind != WAIT_PORT && w->kind != WAIT_LISTEN)) continue;
+    for (int i = 0; i < n && !w->done; i++) {
+      if (found[i].port != w->number) continue;
+      w->done = true;
+      if (w->kind == WAIT_PORT) send_reply(w->conn, w->request);
+      else port_listen(w->port);
+    }
+  }
+}
+
+/* A look costs some 20 µs a container, so the step grows with how many are watched: 1 ms alone, 5 ms with 16. */
+static void schedule(void) {
+  uint64_t watched = 0;
+  for (struct waiter *w = run.waiters; w; w = w->next)
+    watched += !w->done && (w->kind == WAIT_PORT || w->kind == WAIT_LISTEN);
+  if (watched) timer_set(1000000u + (watched - 1) * 250000u);
+}
+
+void waiters_tick(struct source *s, uint32_t events) {
+  (void)events;
+  uint64_t expirations;
+  if (read(s->fd, &expirations, sizeof expirations) < 0) return;
+  for (struct container *t = run.containers; t; t = t->next)
+    for (struct waiter *w = run.waiters; w; w = w->next)
+      if (!w->done && w->container == t && (w->kind == WAIT_PORT || w->kind == WAIT_LISTEN)) {
+        check(t);
+        break;
+      }
+  schedule();
+}
+
+void waiters_start(void) { timer_set(1); }
