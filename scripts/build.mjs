@@ -1,0 +1,30 @@
+// Builds every package in the order of their dependencies: node scripts/build.mjs [NAME…]
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const order = [['native'], ['core'], ['jest-env', 'vitest-plugin', 'cli']]
+const wanted = process.argv.slice(2)
+
+for (const floor of order) {
+  const names = floor.filter((name) => wanted.length === 0 || wanted.includes(name))
+  const codes = await Promise.all(names.map((name) => build(name)))
+  if (codes.some((code) => code !== 0)) process.exit(1)
+}
+
+function build(name) {
+  const cwd = join(root, 'packages', name)
+  const [command, ...words] = existsSync(join(cwd, 'tsup.config.ts'))
+    ? [join(root, 'node_modules/.bin/tsup'), '--silent']
+    : [process.execPath, 'build.mjs']
+  return new Promise((resolve) => {
+    const child = spawn(command, words, { cwd, stdio: ['ignore', 'inherit', 'inherit'] })
+    child.once('error', (error) => { process.stderr.write(`${name}: ${error.message}\n`); resolve(1) })
+    child.once('close', (code) => {
+      if (code !== 0) process.stderr.write(`building packages/${name} failed\n`)
+      resolve(code ?? 1)
+    })
+  })
+}
