@@ -25,9 +25,10 @@ enum { SUBNETS = 128, PREFIX = 22, GRACE_MS = 2000, TIDY_MS = 3000 };
 
 /* 198.18.0.0/15 is set aside for benchmarks (RFC 2544): nobody's network, cut into one /22 for each run. The name of
  * the host's end is the lock: two runs cannot make the same. */
-static void make_network(struct janitor_message *m, int peer_ns, pid_t self) {
+static uint32_t make_network(struct janitor_message *m, int peer_ns, pid_t self) {
+  uint32_t made = 0;
   int route = route_socket();
-  if (route < 0) return;
+  if (route < 0) return 0;
   for (uint32_t i = 0; i < SUBNETS; i++) {
     uint32_t block = ((uint32_t)self + i) % SUBNETS;
     uint32_t subnet = 0xC6120000u + (block << (32 - PREFIX));
@@ -43,9 +44,11 @@ static void make_network(struct janitor_message *m, int peer_ns, pid_t self) {
     m->subnet = subnet;
     m->gateway = subnet + 1;
     m->prefix = PREFIX;
+    made = index;
     break;
   }
   close(route);
+  return made;
 }
 
 static int bind_one(int family, uint16_t *number) {
@@ -165,8 +168,9 @@ void janitor_main(struct janitor *j) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/ns/net", j->supervisor);
   int ns = open(path, O_RDONLY | O_CLOEXEC);
+  uint32_t link = 0;
   if (ns >= 0) {
-    make_network(&hello, ns, getpid());
+    link = make_network(&hello, ns, getpid());
     close(ns);
   }
   (void)send(j->socket, &hello, sizeof hello, MSG_NOSIGNAL);
@@ -195,6 +199,9 @@ void janitor_main(struct janitor *j) {
     /* A supervisor that was stopped would clean nothing. */
     if (deadline && now_ns(CLOCK_MONOTONIC) > deadline) (void)sys_pidfd_send_signal(j->supervisor_pidfd, SIGKILL);
   }
+  /* The kernel takes the pair with the hub's namespace, but later, in its own time. */
+  int route = link ? route_socket() : -1;
+  if (route >= 0) (void)link_delete(route, link);
   tidy(j);
   _exit(0);
 }

@@ -222,8 +222,12 @@ int op_mount_cgroup(struct child *c, struct reader *r) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, unified ? "%s" : "%s/%s", target, c->cgroups->list[i].controllers);
     if (!unified && mkdir_inside(c, path, 0755)) return fail(&c->failure, "mount.cgroup", path, "mkdir");
-    int tree = sys_open_tree(c->cgroup_fds[i], "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (tree < 0) return fail(&c->failure, "mount.cgroup", path, "open_tree");
+    const struct hierarchy *h = &c->cgroups->list[i];
+    char own[PATH_MAX];
+    /* By path: the kept descriptors belong to the janitor's mount namespace, and a clone of those is refused. */
+    snprintf(own, sizeof own, "%s/%s/%s", h->parent, c->cgroups->run_name, c->name);
+    int tree = sys_open_tree(AT_FDCWD, own, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0) return fail(&c->failure, "mount.cgroup", own, "open_tree");
     const unsigned attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     if (sys_mount_setattr(tree, 0, attr, 0)) return fail(&c->failure, "mount.cgroup", path, "mount_setattr");
     if (attach(c, tree, "mount.cgroup", path, O_DIRECTORY | O_NOFOLLOW)) return -1;

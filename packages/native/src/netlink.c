@@ -230,3 +230,10 @@ int link_enslave(int route, const char *name, uint32_t bridge) {
   add(&m, IFLA_MASTER, &bridge, sizeof bridge);
   return command(route, &m);
 }
+
+int link_delete(int route, uint32_t index) {
+  struct message m;
+  struct ifinfomsg link = {.ifi_index = (int)index};
+  begin(&m, RTM_DELLINK, 0, &link, sizeof link);
+  return command(route, &m);
+}

@@ -17,6 +17,7 @@ struct child {
   struct failure failure;
   int error_fd;              /* success is its end of file at exec */
   int control_fd;            /* further operations after `await`, or -1 */
+  const char *name;          /* the container's id: the name of its cgroup directories */
   const char *stage;         /* an empty directory in the run's directory, to build the root on */
   int root_fd;               /* the root being built, O_PATH */
   const struct cgroups *cgroups;

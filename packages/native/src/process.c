@@ -197,7 +197,7 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
     return NULL;
   }
   struct child child = {
-    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .stage = run.stage, .root_fd = -1,
+    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .root_fd = -1,
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
     .veth_index = ++run.next_veth, .join_pidfd = exec ? t->main->exit.fd : -1};
   if (!exec) child.hub_route_fd = route_socket(); /* its own: answers on a shared one would mix */
