@@ -1,0 +1,5 @@
+export { type Healthcheck, type ImageConfig } from './config.js'
+export { imageFile, type Image } from './image.js'
+export { listImages, type ListedImage } from './list.js'
+export { pullImage, type PullOptions, type PullProgress } from './pull.js'
+export { defaultHome, openStore, type Store } from './store.js'

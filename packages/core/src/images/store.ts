@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+
+import { digestOf, hexOf, type Digest } from '../digest.js'
+import { MayflyError } from '../errors.js'
+
+/** The content-addressed image store of one user. */
+export interface Store {
+  /** Absolute path of its directory, mode 0700. */
+  readonly home: string
+  /** Identifies the running boot; a layer unpacked in an earlier one may not have reached the disk. */
+  readonly bootId: string
+}
+
+/**
+ * Opens the store, making its directories. Default: MAYFLY_HOME, else $XDG_CACHE_HOME/mayfly, else ~/.cache/mayfly.
+ * Throws ERR_MAYFLY_STORE_FAILED.
+ */
+export async function openStore(home: string = defaultHome()): Promise<Store> {
+  const root = resolve(home)
+  try {
+    await mkdir(root, { recursive: true, mode: 0o700 })
+    for (const name of ['blobs/sha256', 'refs', 'layers', 'ingest', 'locks', 'trash']) {
+      await mkdir(join(root, name), { recursive: true, mode: 0o700 })
+    }
+  } catch (cause) {
+    throw storeFailed(`Cannot make the image store in ${root}`, cause)
+  }
+  const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown')
+  return { home: root, bootId: bootId.trim() }
+}
+
+export function defaultHome(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const own = env['MAYFLY_HOME']
+  if (own !== undefined && own !== '') return own
+  const cache = env['XDG_CACHE_HOME']
+  return join(cache !== undefined && cache !== '' ? cache : join(env['HOME'] ?? homedir(), '.cache'), 'mayfly')
+}
+
+export function blobPath(store: Store, digest: Digest): string {
+  return join(store.home, 'blobs', 'sha256', hexOf(digest))
+}
+
+/** A small blob of the store, verified; `undefined` when missing or damaged. */
+export async function readBlob(store: Store, digest: Digest): Promise<Buffer | undefined> {
+  const bytes = await readFile(blobPath(store, digest)).catch(() => undefined)
+  return bytes !== undefined && digestOf(bytes) === digest ? bytes : undefined
+}
+
+/** Replaces a file so that a reader sees the old or the new content, never a part. */
+export async function writeAtomically(file: string, content: Buffer | string): Promise<void> {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  try {
+    await writeFile(temporary, content, { mode: 0o600, flag: 'wx' })
+    await rename(temporary, file)
+  } catch (cause) {
+    await rm(temporary, { force: true })
+    throw storeFailed(`Cannot write to the image store: ${file}`, cause)
+  }
+}
+
+/** Moves a tree out of sight at once, then deletes it. */
+export async function discardTree(store: Store, path: string): Promise<void> {
+  const trash = join(store.home, 'trash', randomBytes(8).toString('hex'))
+  try {
+    await rename(path, trash)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw storeFailed(`Cannot move ${path} away`, error)
+  }
+  await rm(trash, { recursive: true, force: true })
+}
+
+export function storeFailed(what: string, cause: unknown): MayflyError {
+  const code = (cause as NodeJS.ErrnoException).code ?? String(cause)
+  return new MayflyError('ERR_MAYFLY_STORE_FAILED', `${what}: ${code}`, {
+    cause,
+    hint: code === 'ENOSPC' ? 'The disk is full.' : 'Check the permissions there, or set MAYFLY_HOME to a directory of yours.',
+  })
+}
