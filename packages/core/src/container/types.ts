@@ -1,0 +1,202 @@
+import type { MayflyError } from '../errors.js'
+
+/** How to run an image. Every field is optional; what is left out comes from the image, then from Docker's defaults. */
+export interface RunOptions {
+  /** Added to the image's environment; `undefined` removes a name. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
+  /** Replaces the image's CMD. A string runs under `/bin/sh -c`. */
+  readonly command?: readonly string[] | string | undefined
+  /** Replaces the image's ENTRYPOINT, and its CMD unless `command` is given; `[]` removes it. */
+  readonly entrypoint?: readonly string[] | string | undefined
+  /** Ports to publish besides those the image EXPOSEs; `host` fixes the number on the host's loopback. */
+  readonly ports?: readonly (number | PortMapping)[] | undefined
+  /** Reach every port through the host's loopback instead of the container's own address. Default false. */
+  readonly loopback?: boolean | undefined
+  readonly mounts?: readonly Mount[] | undefined
+  /** Directories on a fresh tmpfs; text as in Docker: `/tmp` or `/tmp:size=64m`. */
+  readonly tmpfs?: readonly string[] | undefined
+  /** Bytes, or text such as `256m`; swap is not added to it. */
+  readonly memory?: number | string | undefined
+  /** Processors' worth of time, fractions allowed. */
+  readonly cpus?: number | undefined
+  /** Most processes and threads at a time. Default 4096. */
+  readonly pids?: number | undefined
+  /** `user[:group]`, names or numbers. */
+  readonly user?: string | undefined
+  readonly workdir?: string | undefined
+  /** Default: the first 12 characters of the id. */
+  readonly hostname?: string | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  /** Unique among this process's running containers. Default: made up from the id. */
+  readonly name?: string | undefined
+  /** `NET_ADMIN`, `CAP_NET_ADMIN` or `ALL`. */
+  readonly capAdd?: readonly string[] | undefined
+  readonly capDrop?: readonly string[] | undefined
+  /** All capabilities, no seccomp filter, no masked paths. Default false. */
+  readonly privileged?: boolean | undefined
+  /** A read-only root file system. Default false. */
+  readonly readonly?: boolean | undefined
+  /** Size of /dev/shm. Default `64m`. */
+  readonly shmSize?: number | string | undefined
+  readonly ulimits?: Readonly<Record<string, number | { readonly soft: number; readonly hard: number }>> | undefined
+  readonly sysctls?: Readonly<Record<string, string>> | undefined
+  readonly extraHosts?: Readonly<Record<string, string>> | undefined
+  readonly dns?: readonly string[] | undefined
+  /** `SIGTERM`, `TERM` or a number. Default: the image's, else SIGTERM. */
+  readonly stopSignal?: string | number | undefined
+  /** Keep standard input open, for `Container.attach`. Default false. */
+  readonly stdin?: boolean | undefined
+  /** Default `missing`. */
+  readonly pull?: 'always' | 'missing' | 'never' | undefined
+  /** `os/architecture`. Default: this machine's. */
+  readonly platform?: string | undefined
+  /** When the container counts as started. Default: HEALTHCHECK, else `ports`, else any EXPOSEd port, else running. */
+  readonly ready?: WaitStrategy | undefined
+  /** Milliseconds, counted once the image is there. Default 60 000. */
+  readonly startTimeout?: number | undefined
+  /** Ends the start: the container is removed and ERR_MAYFLY_ABORTED thrown. */
+  readonly signal?: AbortSignal | undefined
+  /** Where the container's changes live. Default `memory`, or `disk` when a memory limit is set. */
+  readonly scratch?: 'memory' | 'disk' | undefined
+}
+
+export interface PortMapping {
+  readonly container: number
+  /** Fixed number on the host's loopback; 0 or absent for any free one. */
+  readonly host?: number | undefined
+}
+
+export interface Mount {
+  /** A file or directory of the host. */
+  readonly source: string
+  readonly target: string
+  readonly readonly?: boolean | undefined
+}
+
+export interface ExecOptions {
+  readonly env?: Readonly<Record<string, string>> | undefined
+  readonly user?: string | undefined
+  readonly cwd?: string | undefined
+  /** Sent to the command's standard input, which is then closed. */
+  readonly input?: string | Uint8Array | undefined
+  /** Milliseconds; then the command is killed and ERR_MAYFLY_TIMEOUT thrown. Default: none. */
+  readonly timeout?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly privileged?: boolean | undefined
+}
+
+export interface ExecResult {
+  /** 127 when the command does not exist, 126 when it cannot be executed, 128 + signal when a signal ended it. */
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface ExitStatus {
+  /** Exit status; -1 when a signal ended the process. */
+  readonly code: number
+  /** Signal name such as `SIGKILL`, absent when the process exited by itself. */
+  readonly signal: string | undefined
+  /** Whether the memory limit ended it. */
+  readonly oomKilled: boolean
+}
+
+export interface LogOptions {
+  /** Go on until the container ends. Default false. */
+  readonly follow?: boolean | undefined
+  /** Only the last so many lines. */
+  readonly tail?: number | undefined
+  readonly since?: Date | number | undefined
+  /** Default both. */
+  readonly stream?: 'stdout' | 'stderr' | undefined
+}
+
+export interface LogLine {
+  readonly time: Date
+  readonly stream: 'stdout' | 'stderr'
+  /** Without its line end. */
+  readonly text: string
+}
+
+export interface StopOptions {
+  /** Milliseconds between the stop signal and SIGKILL. Default 10 000. */
+  readonly timeout?: number | undefined
+  readonly signal?: string | number | undefined
+}
+
+export interface ContainerStats {
+  /** Bytes; 0 where the machine does not count. */
+  readonly memory: number
+  readonly memoryPeak: number
+  /** Nanoseconds of processor time. */
+  readonly cpu: number
+  readonly pids: number
+}
+
+/** A running container. It dies with the process that made it, however that ends. */
+export interface Container {
+  /** 64 hexadecimal characters. */
+  readonly id: string
+  readonly name: string
+  /** The image's reference, as people write it. */
+  readonly image: string
+  /** Address inside the run's network. */
+  readonly ip: string
+  /** Where `port()` is reached: the container's own address, or 127.0.0.1 for ports on the loopback. */
+  readonly host: string
+  /** The number under which the container's port is reached at `host`. Throws ERR_MAYFLY_OPTION_INVALID when it is none. */
+  port(container: number): number
+  /** `scheme://host:port`. Default scheme `http`. */
+  urlOf(container: number, scheme?: string): string
+  /** `fetch` on the first HTTP-like port: `path` is relative to it. */
+  fetch(path: string, init?: RequestInit): Promise<Response>
+  /** Runs a command inside. A missing command gives exit code 127, not an error. */
+  exec(command: readonly string[], options?: ExecOptions): Promise<ExecResult>
+  logs(options?: LogOptions): AsyncIterable<LogLine>
+  /** The stop signal, then SIGKILL after the timeout, then removal. Harmless when stopped already. */
+  stop(options?: StopOptions): Promise<void>
+  /** Sends a signal. Default SIGKILL. */
+  kill(signal?: string | number): Promise<void>
+  pause(): Promise<void>
+  unpause(): Promise<void>
+  stats(): Promise<ContainerStats>
+  /** Settles when the container's process has ended; never rejects. */
+  readonly exit: Promise<ExitStatus>
+  /** SIGKILL and removal at once. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What a strategy may look at. */
+export interface WaitContext {
+  readonly container: Container
+  /** Ports that `ports` names. */
+  readonly ports: readonly number[]
+  /** Ports the image EXPOSEs. */
+  readonly exposed: readonly number[]
+  /** Aborted when the container ends, the time is up or the start is cancelled. */
+  readonly signal: AbortSignal
+  /** Resolves when something inside listens on the TCP port. */
+  listening(port: number): Promise<void>
+}
+
+/** When a container counts as ready. Made by `wait.…`. */
+export interface WaitStrategy {
+  /** What is waited for, as it reads after "waiting for". */
+  readonly description: string
+  /** Whether the container may end while this waits (`wait.exit`). */
+  readonly acceptsExit?: boolean | undefined
+  ready(context: WaitContext): Promise<void>
+}
+
+export interface HttpWaitOptions {
+  /** Default: the first of `ports`, else the first EXPOSEd port. */
+  readonly port?: number | undefined
+  /** Default any of 200–399. */
+  readonly status?: number | readonly number[] | ((status: number) => boolean) | undefined
+  readonly method?: string | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly body?: RegExp | string | undefined
+  readonly auth?: { readonly user: string; readonly password: string } | undefined
+}
+
+export type { MayflyError }
