@@ -47,12 +47,15 @@ export function parseReference(text: string): Reference {
 function splitRegistry(text: string, name: string): { registry: string, repository: string } {
   const slash = name.indexOf('/')
   const first = slash < 0 ? '' : name.slice(0, slash)
-  const isHost = /[.:A-Z]/.test(first) || first === 'localhost'
-  if (!isHost) return { registry: HUB, repository: slash < 0 ? `library/${name}` : name }
+  if (!looksLikeHost(first)) return { registry: HUB, repository: slash < 0 ? `library/${name}` : name }
   if (!HOST.test(first)) throw invalid(text, `"${first}" is not a host name with an optional port`)
   const rest = name.slice(slash + 1)
   const registry = first === 'index.docker.io' ? HUB : first
   return { registry, repository: registry === HUB && !rest.includes('/') ? `library/${rest}` : rest }
+}
+
+function looksLikeHost(first: string): boolean {
+  return /[.:A-Z]/.test(first) || first === 'localhost'
 }
 
 function checkRepository(text: string, repository: string): void {
@@ -69,7 +72,7 @@ function checkRepository(text: string, repository: string): void {
 
 function make(registry: string, repository: string, tag: string | undefined, digest: Digest | undefined): Reference {
   const suffix = (tag === undefined ? '' : `:${tag}`) + (digest === undefined ? '' : `@${digest}`)
-  const short = registry !== HUB
+  const short = registry !== HUB || (repository.includes('/') && looksLikeHost(repository.slice(0, repository.indexOf('/'))))
     ? `${registry}/${repository}`
     : /^library\/[^/]+$/.test(repository) ? repository.slice('library/'.length) : repository
   const full = `${registry}/${repository}${suffix}`

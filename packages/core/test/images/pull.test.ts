@@ -1,0 +1,157 @@
+import { readFile, readdir, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { imageFile, listImages, openStore, pullImage, type Store } from '../../src/images/index.js'
+import { parseReference, type Reference } from '../../src/reference.js'
+import { fakeRegistry, sha256, tar, temporaryHome, type FakeRegistry } from './fixture.js'
+
+let registry: FakeRegistry
+let home: Awaited<ReturnType<typeof temporaryHome>>
+let store: Store
+
+beforeEach(async () => {
+  registry = await fakeRegistry()
+  home = await temporaryHome()
+  store = await openStore(home.path)
+})
+
+afterEach(async () => {
+  delete process.env['MAYFLY_REGISTRY_MIRROR']
+  await registry.close()
+  await home.remove()
+})
+
+const base = tar([
+  { name: 'etc/', type: '5', mode: 0o750 },
+  { name: 'etc/passwd', content: 'root:x:0:0::/:/bin/sh\n' },
+])
+const upper = tar([{ name: 'srv/', type: '5', mode: 0o755 }, { name: 'srv/hello', content: 'hello' }])
+
+function here(name: string): Reference {
+  return parseReference(`${registry.host}/${name}`)
+}
+
+async function left(): Promise<Record<string, string[]>> {
+  const names = ['layers', 'ingest', 'trash', 'refs'] as const
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readdir(join(home.path, name))] as const)))
+}
+
+test('a pull unpacks the layers and reads the config', async () => {
+  registry.add('app', 'latest', [base, upper], { config: { Env: ['A=b'], Cmd: ['/bin/app'], ExposedPorts: { '80/tcp': {} } } })
+  const image = await pullImage(store, here('app'))
+  expect(image.config).toMatchObject({ Env: ['A=b'], Cmd: ['/bin/app'], ExposedPorts: ['80/tcp'], User: '' })
+  expect(image.layers).toHaveLength(2)
+  expect(await readFile(join(image.layers[0] ?? '', 'srv/hello'), 'utf8')).toBe('hello')
+  expect((await imageFile(image, '/etc/passwd'))?.toString()).toContain('root:x:0:0')
+  expect(await imageFile(image, '/etc/../../../../etc/hostname')).toBeUndefined()
+  expect((await stat(home.path)).mode & 0o777).toBe(0o700)
+  expect((await listImages(store)).map(({ reference }) => reference.toString())).toEqual([`${registry.host}/app:latest`])
+})
+
+test('a second pull asks the registry nothing, and "always" only for the manifest', async () => {
+  registry.add('app', 'latest', [base, upper])
+  const first = await pullImage(store, here('app'))
+  registry.seen.length = 0
+  expect(await pullImage(store, here('app'))).toEqual(first)
+  expect(registry.seen).toEqual([])
+  await pullImage(store, here('app'), { policy: 'always' })
+  expect(registry.seen).toEqual(['GET /v2/app/manifests/latest'])
+})
+
+test('pulls at once fetch every blob once', async () => {
+  registry.add('app', 'latest', [base, upper])
+  registry.add('other', 'latest', [base, tar([{ name: 'other', content: 'x' }])])
+  await Promise.all(['app', 'app', 'other', 'other', 'app'].map((name) => pullImage(store, here(name))))
+  const blobs = registry.seen.filter((line) => line.includes('/blobs/')).map((line) => line.replace(/.*\//, ''))
+  expect(new Set(blobs).size).toBe(blobs.length)
+})
+
+test('docker.io names are asked of the mirror first', async () => {
+  registry.add('library/app', '1.2', [base])
+  process.env['MAYFLY_REGISTRY_MIRROR'] = registry.origin
+  const image = await pullImage(store, parseReference('app:1.2'))
+  expect(image.reference.toString()).toBe('docker.io/library/app:1.2')
+})
+
+test('a layer with other bytes than announced fails and leaves nothing', async () => {
+  registry.add('app', 'latest', [base, upper])
+  const [, blob] = [...registry.blobs].filter(([, bytes]) => bytes[0] === 0x1f)
+  if (blob === undefined) throw new Error('no layer')
+  const poisoned = Buffer.from(blob[1])
+  poisoned[9] = (poisoned[9] ?? 0) ^ 1
+  registry.blobs.set(blob[0], poisoned)
+  await expect(pullImage(store, here('app'))).rejects.toMatchObject({ code: 'ERR_MAYFLY_DIGEST_MISMATCH' })
+  const after = await left()
+  expect(after).toMatchObject({ ingest: [], trash: [], refs: [] })
+  expect(after['layers']).not.toContain(sha256(upper).slice(7))
+})
+
+test('a layer whose plain digest is not its diffID does not poison the store', async () => {
+  registry.add('evil', 'latest', [upper], { diffIds: [sha256(base)] })
+  registry.add('good', 'latest', [base])
+  await expect(pullImage(store, here('evil'))).rejects.toMatchObject({ code: 'ERR_MAYFLY_DIGEST_MISMATCH' })
+  expect(await left()).toEqual({ layers: [], ingest: [], trash: [], refs: [] })
+  const image = await pullImage(store, here('good'))
+  expect((await imageFile(image, '/etc/passwd'))?.toString()).toContain('root')
+})
+
+test('a truncated layer and one that is no gzip fail and leave nothing', async () => {
+  registry.add('app', 'latest', [base])
+  const [digest, bytes] = [...registry.blobs].find(([, content]) => content[0] === 0x1f) ?? ['', Buffer.alloc(0)]
+  registry.blobs.set(digest, bytes.subarray(0, bytes.length - 5))
+  await expect(pullImage(store, here('app'))).rejects.toMatchObject({ code: 'ERR_MAYFLY_DIGEST_MISMATCH' })
+  registry.blobs.set(digest, Buffer.concat([bytes.subarray(0, 20), Buffer.alloc(bytes.length - 20)]))
+  await expect(pullImage(store, here('app'))).rejects.toMatchObject({ code: expect.stringMatching(/LAYER_INVALID|DIGEST_MISMATCH/) as string })
+  expect(await left()).toEqual({ layers: [], ingest: [], trash: [], refs: [] })
+})
+
+test('a manifest with layers and manifests at once is refused', async () => {
+  const digest = sha256('x')
+  registry.manifests.set('app/manifests/latest', Buffer.from(JSON.stringify({
+    schemaVersion: 2, manifests: [], config: { digest, size: 1 }, layers: [],
+  })))
+  await expect(pullImage(store, here('app'))).rejects.toMatchObject({ code: 'ERR_MAYFLY_MANIFEST_INVALID' })
+})
+
+test('a pinned digest is verified', async () => {
+  const digest = registry.add('app', 'latest', [base])
+  const pinned = here(`app:whatever@${digest}`)
+  expect((await pullImage(store, pinned)).digest).toBe(digest)
+  const other = sha256('other')
+  registry.manifests.set(`app/manifests/${other}`, Buffer.from('{}'))
+  await expect(pullImage(store, here(`app@${other}`))).rejects.toMatchObject({ code: 'ERR_MAYFLY_DIGEST_MISMATCH' })
+})
+
+test('an unknown image and a dead registry are told apart', async () => {
+  await expect(pullImage(store, here('nothing:9'))).rejects.toMatchObject({
+    code: 'ERR_MAYFLY_IMAGE_NOT_FOUND',
+    message: `${registry.host} has no image nothing with tag "9"`,
+  })
+  await expect(pullImage(store, parseReference('127.0.0.1:1/app'))).rejects.toMatchObject({ code: 'ERR_MAYFLY_REGISTRY_UNAVAILABLE' })
+  await expect(pullImage(store, here('app'), { policy: 'never' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_IMAGE_NOT_FOUND' })
+})
+
+test('an aborted pull stops and leaves nothing', async () => {
+  registry.add('app', 'latest', [base])
+  const abort = new AbortController()
+  registry.intercept = (request, response) => {
+    const bytes = registry.blobs.get((request.url ?? '').replace(/.*\//, ''))
+    if (bytes?.[0] !== 0x1f) return false
+    response.writeHead(200)
+    response.write(bytes.subarray(0, 30), () => { abort.abort() })
+    return true
+  }
+  await expect(pullImage(store, here('app'), { signal: abort.signal })).rejects.toMatchObject({ code: 'ERR_MAYFLY_ABORTED' })
+  expect(await left()).toEqual({ layers: [], ingest: [], trash: [], refs: [] })
+})
+
+test('a blob damaged on disk is fetched again when its layer is unpacked anew', async () => {
+  registry.add('app', 'latest', [base])
+  await pullImage(store, here('app'))
+  const [digest] = [...registry.blobs].find(([, content]) => content[0] === 0x1f) ?? ['']
+  await writeFile(join(home.path, 'blobs', digest.replace(':', '/')), 'damaged')
+  const rebooted = { ...store, bootId: 'another' }
+  const image = await pullImage(rebooted, here('app'), { policy: 'always' })
+  expect((await imageFile(image, 'etc/passwd'))?.toString()).toContain('root')
+})
