@@ -81,14 +81,14 @@ async function finish(child: ChildProcess): Promise<UntarReport> {
   throw new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be unpacked: ${why}`, { details: { why } })
 }
 
+/** Lines `implicit PATH`, `below PATH<tab>TARGET` and at last `done …`; names hold no control characters. */
 export function parseReport(text: string): UntarReport {
   const implicit: string[] = []
   const linksBelow: { path: string, target: string }[] = []
   for (const line of text.split('\n')) {
-    const [word = '', ...fields] = line.split(line.includes('\t') ? '\t' : ' ')
-    if (word === 'implicit') implicit.push(fields.join(' '))
-    else if (word === 'hardlink-below' && fields.length === 2) linksBelow.push({ path: fields[0] ?? '', target: fields[1] ?? '' })
-    else if (word === 'hardlink-below') throw new MayflyError('ERR_MAYFLY_LAYER_INVALID', 'A hard link with blanks in its name leads into a lower layer')
+    const [, word, path = '', target = ''] = /^(\w+) ([^\t]*)\t?(.*)$/.exec(line) ?? []
+    if (word === 'implicit') implicit.push(path)
+    if (word === 'below') linksBelow.push({ path, target })
   }
   return { implicit, linksBelow }
 }
