@@ -1,0 +1,121 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base.h"
+#include "untar.h"
+
+#define CGROUP_TRIES 50
+
+/* A dead run's cgroup directories may be busy until its last process is reaped. */
+static void remove_cgroup(const char *path) {
+  if (strncmp(path, "/sys/fs/cgroup/", 15) != 0 || strstr(path, "/../") != NULL) return;
+  for (int i = 0; i < CGROUP_TRIES; i++) {
+    if (rmdir(path) == 0 || errno != EBUSY) return;
+    nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+  }
+}
+
+/* The last line first: directories are listed as they were made, so children come after their parents. */
+static void remove_cgroups(int run) {
+  static char text[65536];
+  if (read_file_at(run, "cgroups", text, sizeof text) <= 0) return;
+  size_t length = strlen(text);
+  while (length > 0) {
+    if (text[length - 1] == '\n') text[--length] = '\0';
+    char *line = memrchr(text, '\n', length);
+    line = line == NULL ? text : line + 1;
+    if (*line) remove_cgroup(line);
+    length = (size_t)(line - text);
+  }
+}
+
+static int remove_tree(int parent, const char *name) {
+  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return 0;
+  if (errno != EISDIR && errno != EPERM) return -1;
+  int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0) {
+    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  }
+  if (fd < 0) return -1;
+  DIR *dir = fdopendir(fd);
+  if (dir == NULL) {
+    close(fd);
+    return -1;
+  }
+  int result = 0;
+  for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    if (remove_tree(fd, entry->d_name) < 0) result = -1;
+  }
+  closedir(dir);
+  return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -1 : result;
+}
+
+/* The lock of a run whose owner is gone, held; -1 when it lives, has none, or was replaced meanwhile. */
+static int take_lock(int run) {
+  int fd = openat(run, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return -1;
+  struct stat held, named;
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 &&
+      fstatat(run, "lock", &named, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == named.st_ino &&
+      held.st_dev == named.st_dev) {
+    return fd;
+  }
+  close(fd);
+  return -1;
+}
+
+static int finish_run(int runs, int trash, const char *id) {
+  int run = openat(runs, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (run < 0) return 0;
+  int lock = take_lock(run), result = 0;
+  if (lock >= 0) {
+    remove_cgroups(run);
+    char name[300];
+    snprintf(name, sizeof name, "%s.%d", id, (int)getpid());
+    if (renameat(runs, id, trash, name) == 0) result = remove_tree(trash, name);
+    else result = errno == ENOENT ? 0 : -1;
+    close(lock);
+  }
+  close(run);
+  return result;
+}
+
+int gc_runs(const char *runs_dir, const char *except_id) {
+  int runs = open(runs_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (runs < 0) return errno == ENOENT ? 0 : -1;
+  int result = 0, trash = -1;
+  if (mkdirat(runs, "../trash", 0700) == 0 || errno == EEXIST) {
+    trash = openat(runs, "../trash", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  }
+  DIR *dir = trash < 0 ? NULL : fdopendir(dup(runs));
+  if (dir == NULL) result = -1;
+  for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+    if (entry->d_name[0] == '.' || (except_id != NULL && strcmp(entry->d_name, except_id) == 0)) continue;
+    if (finish_run(runs, trash, entry->d_name) < 0) result = -1;
+  }
+  int kept = errno;
+  if (dir != NULL) closedir(dir);
+  if (trash >= 0) close(trash);
+  close(runs);
+  errno = kept;
+  return result;
+}
+
+int cmd_gc(int argc, char **argv) {
+  if (argc != 2) {
+    fprintf(stderr, "usage: gc RUNS-DIR\n");
+    return 2;
+  }
+  if (gc_runs(argv[1], NULL) == 0) return 0;
+  fprintf(stderr, "gc %s: %s\n", argv[1], errno_name(errno));
+  return 1;
+}

@@ -1,0 +1,250 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base.h"
+#include "untar.h"
+
+struct seen {
+  dev_t dev;
+  ino_t ino;
+  char *path;
+};
+
+static bool layer;
+static struct buffer out;
+static struct seen *links;
+static size_t link_count;
+static const char *current = "-";
+
+static _Noreturn void stop(const char *step) {
+  fprintf(stderr, "tar %s: %s: %s\n", current, step, errno_name(errno));
+  exit(1);
+}
+
+static void flush(size_t over) {
+  if (out.length <= over) return;
+  if (write_all(1, out.data, out.length) < 0) stop("write");
+  out.length = 0;
+}
+
+static void pad(void) {
+  static const uint8_t zero[TAR_BLOCK];
+  size_t rest = out.length % TAR_BLOCK;
+  if (rest != 0) buffer_append(&out, zero, TAR_BLOCK - rest);
+}
+
+static bool octal(uint8_t *field, size_t width, uint64_t value) {
+  for (size_t i = width - 1; i-- > 0; value >>= 3) field[i] = (uint8_t)('0' + (value & 7));
+  return value == 0;
+}
+
+static void pax(struct buffer *to, const char *key, const void *value, size_t length) {
+  size_t body = strlen(key) + length + 3, total = body + 1;
+  char digits[24];
+  while (body + (size_t)snprintf(digits, sizeof digits, "%zu", total) != total) total++;
+  buffer_append(to, digits, strlen(digits));
+  buffer_append(to, " ", 1);
+  buffer_append(to, key, strlen(key));
+  buffer_append(to, "=", 1);
+  buffer_append(to, value, length);
+  buffer_append(to, "\n", 1);
+}
+
+static void pax_number(struct buffer *to, const char *key, uint64_t value) {
+  char digits[24];
+  snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
+  pax(to, key, digits, strlen(digits));
+}
+
+static void block(const char *path, const char *link, char type, const struct stat *st, uint64_t size,
+                  struct buffer *extra) {
+  uint8_t b[TAR_BLOCK] = { 0 };
+  size_t length = strlen(path), link_length = strlen(link);
+  if (length > 100) pax(extra, "path", path, length);
+  if (link_length > 100) pax(extra, "linkpath", link, link_length);
+  memcpy(b, path, length < 100 ? length : 100);
+  memcpy(b + 157, link, link_length < 100 ? link_length : 100);
+  octal(b + 100, 8, st->st_mode & 07777);
+  if (!octal(b + 108, 8, st->st_uid)) pax_number(extra, "uid", st->st_uid);
+  if (!octal(b + 116, 8, st->st_gid)) pax_number(extra, "gid", st->st_gid);
+  if (!octal(b + 124, 12, size)) pax_number(extra, "size", size);
+  uint64_t seconds = st->st_mtim.tv_sec < 0 ? 0 : (uint64_t)st->st_mtim.tv_sec;
+  octal(b + 136, 12, seconds);
+  b[156] = (uint8_t)type;
+  memcpy(b + 257, "ustar\00000", 8);
+  octal(b + 329, 8, type == '3' || type == '4' ? major(st->st_rdev) : 0);
+  octal(b + 337, 8, type == '3' || type == '4' ? minor(st->st_rdev) : 0);
+  if (extra->length > 0 && type != 'x') {
+    struct stat plain = { .st_mode = 0644 };
+    struct buffer none = { 0 };
+    block("PaxHeader", "", 'x', &plain, extra->length, &none);
+    buffer_append(&out, extra->data, extra->length);
+    pad();
+  }
+  memset(b + 148, ' ', 8);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < TAR_BLOCK; i++) sum += b[i];
+  octal(b + 148, 7, sum);
+  buffer_append(&out, b, TAR_BLOCK);
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static void xattrs(struct buffer *extra, int dir, const char *name, const char *path) {
+  static char list[65536], value[65536];
+  if (fchdir(dir) < 0) stop("fchdir");
+  ssize_t length = llistxattr(name, list, sizeof list);
+  if (length < 0 && errno == ENOTSUP) return;
+  if (length < 0) stop("listxattr");
+  char *names[1024];
+  size_t count = 0;
+  for (char *at = list; at < list + length && count < 1024; at += strlen(at) + 1) names[count++] = at;
+  qsort(names, count, sizeof *names, by_name);
+  for (size_t i = 0; i < count; i++) {
+    if (strstr(names[i], ".overlay.") != NULL || strncmp(names[i], "security.selinux", 16) == 0) continue;
+    ssize_t got = lgetxattr(name, names[i], value, sizeof value);
+    if (got < 0) stop("getxattr");
+    char key[300];
+    snprintf(key, sizeof key, "SCHILY.xattr.%s", names[i]);
+    pax(extra, key, value, (size_t)got);
+  }
+  (void)path;
+}
+
+static void contents(int dir, const char *name, uint64_t size) {
+  int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) stop("open");
+  for (uint64_t left = size; left > 0;) {
+    flush(1u << 20);
+    buffer_reserve(&out, 1u << 18);
+    ssize_t got = read(fd, out.data + out.length, left < 1u << 18 ? (size_t)left : 1u << 18);
+    if (got < 0 && errno == EINTR) continue;
+    if (got == 0) errno = EIO;
+    if (got <= 0) stop("read (the file changed)");
+    out.length += (size_t)got;
+    left -= (uint64_t)got;
+  }
+  close(fd);
+  static const uint8_t zero[TAR_BLOCK];
+  buffer_append(&out, zero, (TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK);
+}
+
+static const char *first_name(const struct stat *st, const char *path) {
+  for (size_t i = 0; i < link_count; i++) {
+    if (links[i].ino == st->st_ino && links[i].dev == st->st_dev) return links[i].path;
+  }
+  if ((link_count & (link_count + 1)) == 0) {
+    links = realloc(links, (link_count * 2 + 2) * sizeof *links);
+    if (links == NULL) stop("memory");
+  }
+  links[link_count++] = (struct seen){ .dev = st->st_dev, .ino = st->st_ino, .path = xstrdup(path) };
+  return NULL;
+}
+
+static void walk(int dir, const char *path);
+
+static char *joined(const char *a, const char *b, const char *c) {
+  char *text = xalloc(strlen(a) + strlen(b) + strlen(c) + 1);
+  sprintf(text, "%s%s%s", a, b, c);
+  return text;
+}
+
+static void entry(int dir, const char *prefix, const char *name) {
+  struct stat st;
+  char *path = joined(prefix, name, "");
+  current = path;
+  if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) stop("stat");
+  struct buffer extra = { 0 };
+  if (layer && S_ISCHR(st.st_mode) && st.st_rdev == 0) {
+    char *whiteout = joined(prefix, ".wh.", name);
+    struct stat plain = { 0 };
+    block(whiteout, "", '0', &plain, 0, &extra);
+    free(whiteout);
+  } else if (!S_ISSOCK(st.st_mode)) {
+    const char *first = !S_ISDIR(st.st_mode) && st.st_nlink > 1 ? first_name(&st, path) : NULL;
+    if (first == NULL) xattrs(&extra, dir, name, path);
+    if (first != NULL) {
+      block(path, first, '1', &st, 0, &extra);
+    } else if (S_ISDIR(st.st_mode)) {
+      char *slashed = joined(path, "/", "");
+      block(slashed, "", '5', &st, 0, &extra);
+      int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+      if (fd < 0) stop("open");
+      char opaque[2];
+      if (layer && (fgetxattr(fd, "trusted.overlay.opaque", opaque, 2) > 0 ||
+                    fgetxattr(fd, "user.overlay.opaque", opaque, 2) > 0) && opaque[0] == 'y') {
+        char *marker = joined(slashed, ".wh..wh..opq", "");
+        struct stat plain = { 0 };
+        struct buffer none = { 0 };
+        block(marker, "", '0', &plain, 0, &none);
+        buffer_free(&none);
+        free(marker);
+      }
+      walk(fd, slashed);
+      free(slashed);
+    } else if (S_ISLNK(st.st_mode)) {
+      char target[4097];
+      ssize_t got = readlinkat(dir, name, target, sizeof target - 1);
+      if (got < 0) stop("readlink");
+      target[got] = '\0';
+      block(path, target, '2', &st, 0, &extra);
+    } else if (S_ISREG(st.st_mode)) {
+      block(path, "", '0', &st, (uint64_t)st.st_size, &extra);
+      contents(dir, name, (uint64_t)st.st_size);
+    } else {
+      block(path, "", S_ISCHR(st.st_mode) ? '3' : S_ISBLK(st.st_mode) ? '4' : '6', &st, 0, &extra);
+    }
+  }
+  buffer_free(&extra);
+  flush(1u << 20);
+  free(path);
+}
+
+/* Takes over `dir`. */
+static void walk(int dir, const char *path) {
+  DIR *stream = fdopendir(dir);
+  if (stream == NULL) stop("opendir");
+  char **names = NULL;
+  size_t count = 0;
+  for (struct dirent *one; (one = readdir(stream)) != NULL;) {
+    if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0) continue;
+    if ((count & (count + 1)) == 0) names = realloc(names, (count * 2 + 2) * sizeof *names);
+    if (names == NULL) stop("memory");
+    names[count++] = xstrdup(one->d_name);
+  }
+  if (count > 0) qsort(names, count, sizeof *names, by_name);
+  for (size_t i = 0; i < count; i++) {
+    entry(dir, path, names[i]);
+    free(names[i]);
+  }
+  free(names);
+  closedir(stream);
+}
+
+int cmd_tar(int argc, char **argv) {
+  const char *root = NULL;
+  for (int i = 1; i < argc; i++) {
+    if (strcmp(argv[i], "--layer") == 0) layer = true;
+    else root = argv[i];
+  }
+  if (root == NULL) {
+    fprintf(stderr, "usage: tar [--layer] DIR\n");
+    return 2;
+  }
+  current = root;
+  int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) stop("open");
+  walk(fd, "");
+  static const uint8_t end[2 * TAR_BLOCK];
+  buffer_append(&out, end, sizeof end);
+  flush(0);
+  return 0;
+}

@@ -1,0 +1,54 @@
+/* The tar format: headers, extended headers, and what an entry says. */
+#ifndef MAYFLY_UNTAR_H
+#define MAYFLY_UNTAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#define TAR_BLOCK 512u
+#define TAR_EXTENDED_MAX (1u << 20)
+#define TAR_PATH_MAX 4096u
+
+struct tar_xattr {
+  char *name;
+  uint8_t *value;
+  size_t length;
+};
+
+/* One entry, or what extended headers said so far about the next one (`has_*`). */
+struct tar_entry {
+  char *path;
+  char *link;
+  char type;
+  uint32_t mode;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t major;
+  uint32_t minor;
+  uint64_t size;
+  struct timespec mtime;
+  struct tar_xattr *xattrs;
+  size_t xattr_count;
+  bool has_size, has_uid, has_gid, has_mtime;
+};
+
+/* All answer NULL, or a reason in a few words. */
+const char *tar_parse_pax(struct tar_entry *e, const uint8_t *data, size_t length, bool global);
+const char *tar_parse_long(char **out, const uint8_t *data, size_t length);
+const char *tar_parse_header(struct tar_entry *e, const uint8_t *block);
+const char *tar_header_size(const uint8_t *block, uint64_t *size);
+bool tar_is_zero(const uint8_t *block);
+void tar_entry_reset(struct tar_entry *e);
+
+int cmd_untar(int argc, char **argv);
+int cmd_tar(int argc, char **argv);
+int cmd_lock(int argc, char **argv);
+int cmd_gc(int argc, char **argv);
+int cmd_probe(int argc, char **argv);
+
+/* Finishes what dead runs under `runs_dir` left; `except_id` (or NULL) is left alone. 0, or -1 with errno. */
+int gc_runs(const char *runs_dir, const char *except_id);
+
+#endif
