@@ -1,0 +1,40 @@
+/** The run host's process: one line of options in, one line of address out, then it serves until its lifeline ends. */
+import { rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { run, wait } from './container/index.js'
+import { MayflyError } from './errors.js'
+import { openHost, type Greeting, type HostOptions } from './services/index.js'
+
+// Ctrl-C goes to the whole process group; the runner decides, and the lifeline tells.
+process.on('SIGINT', () => undefined)
+
+let text = ''
+let started = false
+process.stdin.setEncoding('utf8')
+process.stdin.on('data', (chunk: string) => {
+  text += chunk
+  if (started || !text.includes('\n')) return
+  started = true
+  void open(JSON.parse(text) as HostOptions)
+})
+// The supervisor ends with this process's connection to it; everything else ends with the supervisor.
+process.stdin.on('end', () => process.exit(0))
+process.stdin.on('error', () => process.exit(0))
+
+async function open(options: HostOptions): Promise<void> {
+  try {
+    const host = await openHost({ run, wait }, options)
+    process.on('exit', () => rmSync(dirname(host.address.socket), { recursive: true, force: true }))
+    greet({ address: host.address })
+  } catch (error) {
+    const { code, hint } = error as Partial<MayflyError>
+    const message = error instanceof Error ? error.message : String(error)
+    greet({ error: { code: code ?? 'ERR_MAYFLY_INTERNAL', message, hint } })
+    process.exitCode = 1
+    process.stdin.destroy()
+  }
+}
+
+function greet(greeting: Greeting): void {
+  process.stdout.write(`${JSON.stringify(greeting)}\n`)
+}

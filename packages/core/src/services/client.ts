@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
+import { dirname } from 'node:path'
+import { MayflyError } from '../errors.js'
+import type { Address } from './addresses.js'
+import { findConfig } from './config.js'
+import type { RunAddress } from './host.js'
+import type { Grant } from './leases.js'
+import type { Scope } from './types.js'
+import { speak, type Peer } from './wire.js'
+
+/** The environment variable that carries a run's address from global set-up to the workers. */
+export const RUN_VARIABLE = 'MAYFLY_RUN'
+
+export interface Use {
+  readonly name: string
+  readonly as?: string | undefined
+  readonly scope?: Scope | undefined
+}
+
+export interface Lease {
+  readonly grant: Grant
+  call(method: string, args: readonly unknown[]): Promise<unknown>
+  giveBack(): Promise<void>
+}
+
+/** A test file's way to its run: leases tied to one connection. */
+export interface Session {
+  lease(use: Use): Promise<Lease>
+  /** Gives back whatever is still leased and ends the connection. */
+  close(): Promise<void>
+}
+
+/** The run this process belongs to, or undefined without global set-up. */
+export function currentRun(environment: NodeJS.ProcessEnv = process.env): RunAddress | undefined {
+  const text = environment[RUN_VARIABLE]
+  return text === undefined || text === '' ? undefined : (JSON.parse(text) as RunAddress)
+}
+
+/** The addresses a file's configuration has in a slot, known before anything runs. */
+export function knownAddresses(run: RunAddress, file: string, slot: number): Readonly<Record<string, Address>> {
+  const config = findConfig(dirname(file))
+  return (config === undefined ? undefined : run.addresses[config]?.[String(slot)]) ?? {}
+}
+
+/** What the tests' environment gets: the `exports` of every service of the file's configuration. */
+export function exportedVariables(run: RunAddress, file: string, slot: number): Readonly<Record<string, string>> {
+  const own = Object.values(knownAddresses(run, file, slot)).map(address => address.exports)
+  return Object.assign({}, ...own) as Record<string, string>
+}
+
+/** A session of one file in one slot. Connects at the first lease; holds the process only while something is awaited. */
+export function openSession(run: RunAddress, file: string, slot: number): Session {
+  const attempt = randomBytes(8).toString('hex')
+  const held = new Set<Lease>()
+  let connection: Promise<Peer> | undefined
+  const peer = (): Promise<Peer> => (connection ??= connectTo(run))
+  return {
+    lease: async ({ name, as, scope }) => {
+      const host = await peer()
+      const grant = (await host.request('lease', { name, as, scope, file, slot, attempt })) as Grant
+      const lease: Lease = {
+        grant,
+        call: (method, args) => host.request('call', { lease: grant.lease, method, args }),
+        giveBack: async () => {
+          held.delete(lease)
+          await host.request('release', { lease: grant.lease })
+        },
+      }
+      held.add(lease)
+      return lease
+    },
+    close: async () => {
+      if (connection === undefined) return
+      const host = await connection
+      await Promise.all([...held].map(lease => lease.giveBack()))
+      host.close()
+    },
+  }
+}
+
+async function connectTo({ socket: path, token }: RunAddress): Promise<Peer> {
+  const socket = connect(path)
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve)
+    socket.once('error', cause =>
+      reject(new MayflyError('ERR_MAYFLY_RUN_LOST', 'The run host does not answer', { cause, hint: 'Run the tests again.' })),
+    )
+  })
+  const peer = speak(socket, () => undefined)
+  if ((await peer.request('hello', { token })) === true) return peer
+  throw new MayflyError('ERR_MAYFLY_RUN_LOST', 'The run host refused the token of this run')
+}

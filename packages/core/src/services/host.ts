@@ -1,0 +1,143 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { MayflyError } from '../errors.js'
+import { openAddress, type Address, type StableAddress } from './addresses.js'
+import { callContainer } from './calls.js'
+import { findConfig, loadConfig } from './config.js'
+import { createLeases, type Grant } from './leases.js'
+import { resolveService, scopeOf } from './resolve.js'
+import type { Engine } from './start.js'
+import type { Config, Scope } from './types.js'
+import { speak } from './wire.js'
+
+/** What a worker needs to find its run. Crosses to it in the environment. */
+export interface RunAddress {
+  readonly socket: string
+  readonly token: string
+  /** Per configuration file, slot and service: the addresses known from the start. */
+  readonly addresses: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, Address>>>>>>
+}
+
+export interface HostOptions {
+  /** Where the configuration is looked for, upwards. */
+  readonly directories: readonly string[]
+  /** Worker slots 1..slots get their addresses now; a further slot gets its own when it first asks. */
+  readonly slots: number
+}
+
+export interface Host {
+  readonly address: RunAddress
+  close(): Promise<void>
+}
+
+/** Opens a run host: loads configurations, fixes addresses, listens on a socket of a directory of its own (0700). */
+export async function openHost(engine: Engine, { directories, slots }: HostOptions): Promise<Host> {
+  const configs = new Map<string, Promise<Config>>()
+  const stables = new Map<string, Promise<StableAddress>>()
+  const leases = createLeases(engine)
+  const token = randomBytes(16).toString('hex')
+
+  const configOf = (path: string): Promise<Config> => remember(configs, path, () => loadConfig(path))
+  const stable = async (path: string, name: string, slot: number): Promise<StableAddress | undefined> => {
+    const service = (await configOf(path)).services[name]
+    const owner = service?.options.scope === 'run' ? 0 : slot
+    return service && (await remember(stables, JSON.stringify([path, name, owner]), () => openAddress(service)))
+  }
+  const fixed = async (path: string): Promise<Record<string, Record<string, Address>>> => {
+    const { services } = await configOf(path)
+    const all: Record<string, Record<string, Address>> = {}
+    for (let slot = 1; slot <= slots; slot++) {
+      const own: Record<string, Address> = {}
+      for (const name of Object.keys(services)) {
+        const opened = await stable(path, name, slot)
+        if (opened !== undefined) own[name] = opened.address
+      }
+      all[String(slot)] = own
+    }
+    return all
+  }
+  const lease = async (wanted: Readonly<Record<string, unknown>>): Promise<Grant> => {
+    const [name, file, slot] = [text(wanted, 'name'), text(wanted, 'file'), Number(wanted['slot'] ?? 1)]
+    const path = findConfig(dirname(file))
+    const services = path === undefined ? {} : (await configOf(path)).services
+    const service = resolveService(name, services, path)
+    const own = path !== undefined && Object.hasOwn(services, name)
+    const scope = scopeOf(service, wanted['scope'] as Scope | undefined, name)
+    const as = typeof wanted['as'] === 'string' ? wanted['as'] : name
+    const wish = { slot, config: own ? path : undefined, name, as, file, attempt: text(wanted, 'attempt'), scope }
+    // A second use of one service in a file under another name has an address of its own.
+    return await leases.take(wish, service, own && as === name ? await stable(path, name, slot) : undefined)
+  }
+
+  const serve = (socket: Socket): void => {
+    const held = new Set<string>()
+    let trusted = false
+    const peer = speak(socket, async (op, params) => {
+      if (op === 'hello') {
+        trusted = equal(String(params['token']), token)
+        if (!trusted) setImmediate(() => socket.destroy())
+        return trusted
+      }
+      if (!trusted) throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', 'This connection has not presented the token of its run')
+      if (op === 'lease') {
+        const grant = await lease(params)
+        held.add(grant.lease)
+        if (socket.destroyed) await leases.giveBack(grant.lease)
+        return grant
+      }
+      const id = text(params, 'lease')
+      if (op === 'release') {
+        held.delete(id)
+        return await leases.giveBack(id)
+      }
+      const container = await leases.container(id)
+      if (container === undefined) throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This instance has been given back')
+      return await callContainer(container, text(params, 'method'), (params['args'] ?? []) as readonly unknown[])
+    })
+    socket.ref()
+    void peer.closed.then(() => Promise.all([...held].map(id => leases.giveBack(id)))).catch(() => undefined)
+  }
+
+  const addresses: Record<string, Record<string, Record<string, Address>>> = {}
+  for (const path of new Set(directories.map(directory => findConfig(directory)))) {
+    if (path !== undefined) addresses[path] = await fixed(path)
+  }
+  const directory = await mkdtemp(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'mayfly-'))
+  await chmod(directory, 0o700)
+  const socket = join(directory, 'run')
+  const server = createServer(serve)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(socket, resolve)
+  })
+  return {
+    address: { socket, token, addresses },
+    close: async () => {
+      server.close()
+      for (const opened of stables.values()) (await opened).close()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+function remember<T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+  const there = known.get(key)
+  if (there !== undefined) return there
+  const made = make()
+  known.set(key, made)
+  return made
+}
+
+function text(params: Readonly<Record<string, unknown>>, name: string): string {
+  const value = params[name]
+  if (typeof value === 'string') return value
+  throw new MayflyError('ERR_MAYFLY_INTERNAL', `A request to the run host lacks "${name}"`)
+}
+
+function equal(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)]
+  return left.length === right.length && timingSafeEqual(left, right)
+}

@@ -1,0 +1,53 @@
+import { MayflyError } from '../errors.js'
+import { PRESET_IMAGES, presetOf, type PresetName } from './presets.js'
+import type { Scope, Service, Services } from './types.js'
+
+const WIDTH: Readonly<Record<Scope, number>> = { file: 0, worker: 1, run: 2 }
+
+/** What a name stands for: a service of the config, else a preset, else (with `:`, `/` or `@`) an image. Throws ERR_MAYFLY_SERVICE_UNKNOWN. */
+export function resolveService(name: string, services: Services, config: string | undefined): Service {
+  const own = Object.hasOwn(services, name) ? services[name] : undefined
+  if (own !== undefined) return own
+  if (/[:/@]/.test(name)) return { image: name, preset: presetOf(name), options: {} }
+  if (Object.hasOwn(PRESET_IMAGES, name)) {
+    const preset = name as PresetName
+    return { image: PRESET_IMAGES[preset], preset, options: {} }
+  }
+  const near = nearest(name, [...Object.keys(services), ...Object.keys(PRESET_IMAGES)])
+  const place = config ?? 'no mayfly.config was found'
+  throw new MayflyError('ERR_MAYFLY_SERVICE_UNKNOWN', `No service or preset is called "${name}" (${place})`, {
+    hint: near === undefined ? `An image's name has a tag or a slash: "${name}:latest".` : `Did you mean "${near}"?`,
+    details: near === undefined ? { name } : { name, suggestion: near },
+  })
+}
+
+/** The scope of a use: the service's own, or a narrower one. Throws ERR_MAYFLY_OPTION_INVALID for a wider one. */
+export function scopeOf(service: Service, wanted: Scope | undefined, name: string): Scope {
+  const own = service.options.scope ?? 'file'
+  if (wanted === undefined || WIDTH[wanted] <= WIDTH[own]) return wanted ?? own
+  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `"${name}" has scope ${own}; a use cannot widen it to ${wanted}`, {
+    hint: `Set scope: '${wanted}' where the service is defined.`,
+  })
+}
+
+/** The candidate with the fewest edits to `word`, if that is at most a third of it (and at least 1). */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  const allowed = Math.max(1, Math.floor(word.length / 3))
+  const ranked = candidates.map(candidate => ({ candidate, edits: editDistance(word, candidate) }))
+  ranked.sort((a, b) => a.edits - b.edits)
+  const best = ranked[0]
+  return best !== undefined && best.edits <= allowed ? best.candidate : undefined
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1]
+    for (let j = 1; j <= b.length; j++) {
+      const kept = (row[j - 1] ?? 0) + (letter === b[j - 1] ? 0 : 1)
+      next.push(Math.min(kept, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

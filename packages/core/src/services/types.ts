@@ -1,0 +1,61 @@
+import type { Container, RunOptions } from '../container/types.js'
+import type { Presets } from './presets.js'
+
+/** How long an instance lives, and who shares it. */
+export type Scope = 'run' | 'worker' | 'file'
+
+/** What `env` and `exports` may read before the container runs: its address, fixed for the slot. */
+export interface Self {
+  readonly host: string
+  /** The number under which the container's port is reached. Throws ERR_MAYFLY_OPTION_INVALID for a port it lacks. */
+  port(container: number): number
+}
+
+export interface ServiceOptions<C> extends Omit<RunOptions, 'env'> {
+  /** Default `file`. A use site may narrow it, never widen it. */
+  readonly scope?: Scope | undefined
+  /** The container's environment. */
+  readonly env?: Readonly<Record<string, string>> | ((self: Self) => Readonly<Record<string, string>>) | undefined
+  /** Set in the tests' environment before their code loads. */
+  readonly exports?: Readonly<Record<string, (self: C) => string>> | undefined
+}
+
+declare const handleType: unique symbol
+
+/** A service of the configuration: what to run, and the handle a test gets for it. */
+export interface Service<C extends Container = Container> {
+  readonly [handleType]?: C
+  readonly image: string
+  readonly preset: keyof Presets | undefined
+  // Options of different services meet in one table: their handle types differ, their form does not.
+  readonly options: ServiceOptions<never>
+}
+
+export type Services = Readonly<Record<string, Service>>
+
+export interface Config<S extends Services = Services> {
+  readonly services: S
+}
+
+/** Augment it with `config: typeof config` to have the names of your services typed. */
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type -- made to be augmented
+export interface Register {}
+
+export type Registered = Register extends { readonly config: Config<infer S> } ? S : Record<never, Service>
+
+/** Text that names an image and never a service. */
+export type ImageRef = `${string}:${string}` | `${string}/${string}` | `${string}@${string}`
+
+/** What `container()`, pragmas and `withContainers` accept. */
+export type Name<S = Registered> = (keyof S & string) | (keyof Presets & string) | ImageRef
+
+/** The handle that belongs to a name: the service's, else the preset's by the image's base name, else `Container`. */
+export type Handle<N extends string, S = Registered> = N extends keyof S
+  ? S[N] extends Service<infer C> ? C : Container
+  : BaseName<N> extends keyof Presets ? Presets[BaseName<N>] : Container
+
+type BaseName<N extends string> = N extends `${string}/${infer Rest}`
+  ? BaseName<Rest>
+  : N extends `${infer Base}@${string}`
+    ? BaseName<Base>
+    : N extends `${infer Base}:${string}` ? Base : N
