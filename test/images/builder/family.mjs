@@ -2,7 +2,7 @@
 // everything is on a tmpfs that vanishes with this process, however it ends.
 //   node family.mjs FAMILY LAYOUT
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { families } from '../recipes.mjs'
@@ -56,6 +56,10 @@ async function makeBase() {
     rmSync(join(paths.base, file), { force: true })
   }
   for (const directory of ['var/log', 'dev', 'tmp', 'run']) emptyOfFiles(join(paths.base, directory))
+  // Theirs or root's, depending on the host's apt: always root's, so that every host makes the same image.
+  for (const partial of ['var/cache/apt/archives/partial', 'var/lib/apt/lists/partial']) {
+    if (existsSync(join(paths.base, partial))) chownSync(join(paths.base, partial), 0, 0)
+  }
   // Scripts of layers use this configuration, so that package lists and archives never enter an image.
   const certificates = '/etc/ssl/certs/ca-certificates.crt'
   if (existsSync(certificates)) copyFileSync(certificates, join(paths.apt, 'ca.crt'))

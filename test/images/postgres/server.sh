@@ -14,4 +14,6 @@ mkdir -p /var/lib/postgresql/data /var/run/postgresql /docker-entrypoint-initdb.
 chown -R postgres:postgres /var/lib/postgresql /var/run/postgresql
 chmod 1777 /var/lib/postgresql/data
 chmod 3777 /var/run/postgresql
-rm -rf /etc/ssl/private/ssl-cert-snakeoil.key
+# A key everybody has is no key; and made anew each time, it changes the image.
+rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+find /etc/ssl/certs -xtype l -delete
