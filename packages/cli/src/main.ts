@@ -1,1 +1,66 @@
-export {}
+import { Command, CommanderError, Option } from 'commander'
+
+import { report } from './report.js'
+
+const program = new Command('mayfly')
+  .description('Containers without a daemon')
+  .version(process.env['npm_package_version'] ?? '0.1.0', '-v, --version')
+  .enablePositionalOptions()
+  .exitOverride()
+
+const collect = (value: string, all: string[] = []): string[] => [...all, value]
+
+program.command('run')
+  .description('Create and run a container from an image')
+  .argument('<image>')
+  .argument('[command...]')
+  .passThroughOptions()
+  .helpOption('--help')
+  .option('--rm', 'remove the container when it exits')
+  .option('-d, --detach', 'run in the background and print the container id')
+  .option('-i, --interactive', 'keep standard input open')
+  .option('-e, --env <name=value>', 'set an environment variable', collect)
+  .option('-p, --publish <[host:]container>', 'publish a port', collect)
+  .option('-m, --memory <size>', 'memory limit')
+  .option('--cpus <number>', 'number of CPUs', Number)
+  .option('--pids-limit <number>', 'limit of processes', Number)
+  .option('-u, --user <name|uid[:group|gid]>', 'user')
+  .option('-w, --workdir <directory>', 'working directory')
+  .option('-v, --volume <source:target[:ro]>', 'bind a directory or file', collect)
+  .option('--name <name>', 'name of the container')
+  .option('-h, --hostname <name>', 'host name')
+  .option('--entrypoint <command>', "replaces the image's entrypoint")
+  .addOption(new Option('--pull <policy>', 'pull before running').choices(['always', 'missing', 'never']).default('missing'))
+  .action(async (image: string, words: string[], options) => {
+    const { run } = await import('./commands/run.js')
+    await run(image, words, options)
+  })
+
+program.command('pull').description('Download an image').argument('<image>').option('-q, --quiet')
+  .action(async (image: string, options) => (await import('./commands/pull.js')).pull(image, options))
+
+program.command('images').description('List images').option('-q, --quiet', 'only show ids').option('--format <format>', 'json')
+  .option('--no-trunc', 'show whole ids')
+  .action(async (options) => (await import('./commands/images.js')).images(options))
+
+program.command('ps').description('List containers').option('-a, --all', 'also show those that ended')
+  .option('-q, --quiet', 'only show ids').option('--no-trunc', 'show whole ids').option('--format <format>', 'json')
+  .action(async (options) => (await import('./commands/ps.js')).ps(options))
+
+program.command('logs').description("Show a container's output").argument('<container>')
+  .option('-f, --follow', 'go on showing it').option('-n, --tail <lines>', 'lines from the end', 'all')
+  .action(async (container: string, options) => (await import('./commands/logs.js')).logs(container, options))
+
+program.command('stop').description('Stop containers').argument('<container...>')
+  .option('-t, --time <seconds>', 'seconds before it is killed', Number)
+  .action(async (containers: string[], options) => (await import('./commands/stop.js')).stop(containers, options))
+
+program.command('doctor').description('Say what this machine allows, and how to mend what it lacks').option('--format <format>', 'json')
+  .action(async (options) => (await import('./commands/doctor.js')).doctor(options))
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 125
+  else process.exitCode = report(error)
+}

@@ -1,0 +1,121 @@
+import { resolve } from 'node:path'
+
+import type { Container, Mount, PortMapping, RunOptions } from '@mayfly/core'
+
+import { ask } from '../keeper.js'
+
+interface Flags {
+  readonly rm?: boolean
+  readonly detach?: boolean
+  readonly interactive?: boolean
+  readonly env?: readonly string[]
+  readonly publish?: readonly string[]
+  readonly memory?: string
+  readonly cpus?: number
+  readonly pidsLimit?: number
+  readonly user?: string
+  readonly workdir?: string
+  readonly volume?: readonly string[]
+  readonly name?: string
+  readonly hostname?: string
+  readonly entrypoint?: string
+  readonly pull: 'always' | 'missing' | 'never'
+}
+
+/** `mayfly run`: in the foreground until the container ends, or handed to the keeper. */
+export async function run(image: string, words: readonly string[], flags: Flags): Promise<void> {
+  const options = runOptions(words, flags)
+  if (flags.detach === true) {
+    const id = await ask({ do: 'run', image, options, words, forget: flags.rm === true }, { start: true })
+    process.stdout.write(`${String(id)}\n`)
+    return
+  }
+  await foreground(image, options)
+}
+
+async function foreground(image: string, options: RunOptions): Promise<void> {
+  const { run: start } = await import('@mayfly/core')
+  const cancel = new AbortController()
+  let container: Container | undefined
+  const pending: string[] = []
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
+    process.on(name, () => {
+      // Before the container is there, the one signal that matters is the wish to end.
+      if (container === undefined) { pending.push(name); cancel.abort() }
+      else void container.kill(name).catch(() => undefined)
+    })
+  }
+  try {
+    container = await start(image, {
+      ...options,
+      signal: cancel.signal,
+      ready: { description: 'the program', acceptsExit: true, ready: async () => undefined },
+    })
+    const status = await passOn(container)
+    process.exitCode = status
+  } catch (error) {
+    if (pending.length === 0) throw error
+    process.exitCode = 130
+  } finally {
+    await container?.[Symbol.asyncDispose]()
+  }
+}
+
+async function passOn(container: Container): Promise<number> {
+  for await (const { stream, text } of container.logs({ follow: true })) {
+    if (!process[stream].write(`${text}\n`)) await new Promise((go) => { process[stream].once('drain', go) })
+  }
+  const { code, signal } = await container.exit
+  if (signal === undefined) return code
+  const { constants } = await import('node:os')
+  return 128 + (constants.signals[signal as keyof typeof constants.signals] ?? 0)
+}
+
+function runOptions(words: readonly string[], flags: Flags): RunOptions {
+  return {
+    ...(words.length > 0 ? { command: words } : {}),
+    ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === '' ? [] : [flags.entrypoint] }),
+    ...(flags.env === undefined ? {} : { env: Object.fromEntries(flags.env.flatMap(variable)) }),
+    ...(flags.publish === undefined ? {} : { ports: flags.publish.map(port) }),
+    ...(flags.volume === undefined ? {} : { mounts: flags.volume.map(mount) }),
+    ...(flags.memory === undefined ? {} : { memory: flags.memory }),
+    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
+    ...(flags.pidsLimit === undefined ? {} : { pids: flags.pidsLimit }),
+    ...(flags.user === undefined ? {} : { user: flags.user }),
+    ...(flags.workdir === undefined ? {} : { workdir: flags.workdir }),
+    ...(flags.name === undefined ? {} : { name: flags.name }),
+    ...(flags.hostname === undefined ? {} : { hostname: flags.hostname }),
+    ...(flags.interactive === true ? { stdin: true } : {}),
+    pull: flags.pull,
+  }
+}
+
+/** `NAME=value`; a bare `NAME` is taken from our own environment, or left out. */
+function variable(text: string): [string, string][] {
+  const at = text.indexOf('=')
+  if (at > 0) return [[text.slice(0, at), text.slice(at + 1)]]
+  const value = process.env[text]
+  return value === undefined ? [] : [[text, value]]
+}
+
+/** `80`, `8080:80` or `127.0.0.1:8080:80`, `/tcp` allowed. */
+function port(text: string): PortMapping {
+  const match = /^(?:(?:127\.0\.0\.1|localhost):)?(?:(\d*):)?(\d+)(?:\/tcp)?$/.exec(text)
+  const [host, container] = [Number(match?.[1] ?? 0), Number(match?.[2])]
+  if (match === null || container < 1 || container > 65_535 || host > 65_535) {
+    throw invalid(`Invalid port ${JSON.stringify(text)}`, 'Give CONTAINER or HOST:CONTAINER, such as 8080:80; the host side is the loopback.')
+  }
+  return { container, host }
+}
+
+function mount(text: string): Mount {
+  const [source, target, mode, ...more] = text.split(':')
+  if (source === undefined || target === undefined || source === '' || !target.startsWith('/') || more.length > 0 || (mode !== undefined && mode !== 'ro' && mode !== 'rw')) {
+    throw invalid(`Invalid volume ${JSON.stringify(text)}`, 'Give SOURCE:TARGET or SOURCE:TARGET:ro, the target absolute.')
+  }
+  return { source: resolve(source), target, ...(mode === 'ro' ? { readonly: true } : {}) }
+}
+
+function invalid(message: string, hint: string): Error {
+  return Object.assign(new Error(message), { code: 'ERR_MAYFLY_OPTION_INVALID', hint })
+}

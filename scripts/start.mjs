@@ -1,0 +1,88 @@
+// Mayfly as a user gets it: packs the packages, installs them into copies of the examples, and runs their tests.
+//   npm start [-- --hub]     --hub: images from Docker Hub instead of those built here
+import { spawn } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { pack } from './check/packages.mjs'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const hub = process.argv.includes('--hub')
+const say = (text) => { process.stdout.write(`${text}\n`) }
+
+await must(process.execPath, ['scripts/setup.mjs', ...(hub ? ['--hub'] : [])], { cwd: root })
+
+const scratch = mkdtempSync(join(tmpdir(), 'mf-start-'))
+let registry
+for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]]) process.once(signal, () => process.exit(code))
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+try {
+  say('packing the packages')
+  const names = readdirSync(join(root, 'packages'))
+  const tarballs = {}
+  for (const name of names) {
+    const { name: full } = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'))
+    tarballs[full] = join(scratch, await pack(join(root, 'packages', name), scratch))
+  }
+  const environment = { ...process.env, MAYFLY_HOME: process.env.MAYFLY_HOME ?? join(scratch, 'home') }
+  if (!hub && environment.MAYFLY_REGISTRY_MIRROR === undefined) {
+    const { startRegistry } = await import('../test/images/registry.mjs')
+    registry = await startRegistry()
+    environment.MAYFLY_REGISTRY_MIRROR = registry.url
+  }
+  say(`images come from ${hub ? 'Docker Hub' : 'a registry on loopback, filled with images built from Debian packages'}`)
+  for (const example of ['jest', 'vitest']) {
+    const from = join(root, 'examples', example)
+    if (!existsSync(from)) throw new Error(`examples/${example} is missing`)
+    const directory = join(scratch, example)
+    mkdirSync(directory)
+    cpSync(from, directory, { recursive: true, filter: (path) => !/\/(node_modules|package-lock\.json)$/.test(path) })
+    usePacked(join(directory, 'package.json'), tarballs)
+    say(`\nexamples/${example}: npm install, npm test`)
+    const began = performance.now()
+    await must('npm', ['install', '--silent', '--no-audit', '--no-fund'], { cwd: directory, env: environment })
+    const installed = performance.now()
+    const log = join(scratch, `${example}.started`)
+    await must('npm', ['test', '--silent'], { cwd: directory, env: { ...environment, MAYFLY_TRACE_FILE: log } })
+    say(`examples/${example}: installed in ${seconds(installed - began)}, tests in ${seconds(performance.now() - installed)}`)
+    if (existsSync(log)) {
+      for (const line of readFileSync(log, 'utf8').split('\n').filter(Boolean)) {
+        const { name, image, ms } = JSON.parse(line)
+        say(`  ${name ?? image}: ${image}, ready after ${Number(ms).toFixed(1)} ms`)
+      }
+    }
+  }
+} catch (error) {
+  process.stderr.write(`\n${error.message}\n`)
+  process.exitCode = 1
+} finally {
+  await registry?.close()
+}
+
+/** The example's own dependencies, ours replaced by the tarballs, all of them, so that nothing of ours is looked up elsewhere. */
+function usePacked(file, tarballs) {
+  const manifest = JSON.parse(readFileSync(file, 'utf8'))
+  const wanted = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies })
+  manifest.devDependencies = { ...manifest.devDependencies }
+  for (const [name, path] of Object.entries(tarballs)) {
+    if (!wanted.includes(name) && !['@mayfly/core', '@mayfly/native'].includes(name)) continue
+    delete manifest.dependencies?.[name]
+    manifest.devDependencies[name] = `file:${path}`
+  }
+  // The overrides that keep npm's lock whole on registries that lack some platform packages.
+  manifest.overrides = { ...JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).overrides, ...manifest.overrides }
+  writeFileSync(file, JSON.stringify(manifest, null, 2))
+}
+
+function seconds(milliseconds) {
+  return `${(milliseconds / 1000).toFixed(1)} s`
+}
+
+function must(command, words, options) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, words, { stdio: ['ignore', 'inherit', 'inherit'], ...options })
+    child.once('error', reject)
+    child.once('close', (code, signal) => code === 0 ? resolve() : reject(new Error(`${command} ${words.join(' ')} ended with ${signal ?? code}`)))
+  })
+}
