@@ -14,11 +14,22 @@
 
 #define CGROUP_TRIES 50
 
-/* A dead run's cgroup directories may be busy until its last process is reaped. */
+/* Groups of containers lie in the run's group: from the inside out. */
+static bool remove_group(int parent, const char *name) {
+  int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+  if (dir == NULL) return errno == ENOENT;
+  for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') (void)remove_group(fd, entry->d_name);
+  }
+  closedir(dir);
+  return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno != EBUSY;
+}
+
+/* A dead run's groups are busy until its last process is reaped. */
 static void remove_cgroup(const char *path) {
   if (strncmp(path, "/sys/fs/cgroup/", 15) != 0 || strstr(path, "/../") != NULL) return;
-  for (int i = 0; i < CGROUP_TRIES; i++) {
-    if (rmdir(path) == 0 || errno != EBUSY) return;
+  for (int i = 0; i < CGROUP_TRIES && !remove_group(AT_FDCWD, path); i++) {
     nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
   }
 }

@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterEach, beforeEach, expect, it } from 'vitest'
+
+import { nativeBinary } from '../index.js'
+import { native } from './sandbox.js'
+
+let root: string
+beforeEach(() => { root = mkdtempSync(join(tmpdir(), 'mayfly-commands-')) })
+afterEach(() => { rmSync(root, { recursive: true, force: true }) })
+
+it('lock holds until its standard input ends, and the next waits for it', async () => {
+  const file = join(root, 'lock')
+  const first = spawn(nativeBinary(), ['lock', file])
+  await once(first.stdout, 'data')
+  const second = spawn(nativeBinary(), ['lock', file])
+  let got = false
+  const taken = once(second.stdout, 'data').then(() => { got = true })
+  const shared = spawn(nativeBinary(), ['lock', file, 'shared'])
+  expect(got).toBe(false)
+  first.stdin.end()
+  await once(first, 'close')
+  shared.stdin.end()
+  await taken
+  second.stdin.end()
+  await once(second, 'close')
+})
+
+it('gc finishes dead runs, leaves living ones and those without a lock, and follows no link', async () => {
+  const runs = join(root, 'runs')
+  for (const id of ['dead', 'living', 'unborn']) mkdirSync(join(runs, id, 'scratch'), { recursive: true })
+  mkdirSync(join(root, 'precious'))
+  writeFileSync(join(root, 'precious', 'data'), '')
+  symlinkSync(join(root, 'precious'), join(runs, 'dead', 'scratch', 'link'))
+  symlinkSync(join(root, 'precious'), join(runs, 'linked'))
+  writeFileSync(join(root, 'precious', 'lock'), '')
+  writeFileSync(join(runs, 'dead', 'lock'), '')
+  writeFileSync(join(runs, 'dead', 'cgroups'), `${join(root, 'precious')}\n/sys/fs/cgroup/../../../tmp\n`)
+  const owner = spawn(nativeBinary(), ['lock', join(runs, 'living', 'lock')])
+  await once(owner.stdout, 'data')
+  expect(native(['gc', runs])).toMatchObject({ status: 0, err: '' })
+  expect(readdirSync(runs).sort()).toEqual(['linked', 'living', 'unborn'])
+  expect(readdirSync(join(root, 'trash'))).toEqual([])
+  expect(readdirSync(join(root, 'precious')).sort()).toEqual(['data', 'lock'])
+  owner.stdin.end()
+  await once(owner, 'close')
+  expect(native(['gc', runs]).status).toBe(0)
+  expect(existsSync(join(runs, 'living'))).toBe(false)
+})
+
+it('gc of a directory that is not there has nothing to do', () => {
+  expect(native(['gc', join(root, 'none')])).toMatchObject({ status: 0, err: '' })
+})
+
+it('probe names the kernel and what it allows', () => {
+  const { status, out } = native(['probe'])
+  expect(status).toBe(0)
+  const values = Object.fromEntries(out.trim().split('\n').map((line) => line.split('=', 2)))
+  expect(values).toMatchObject({ cgroup: expect.stringMatching(/^(v1|hybrid|v2)$/), openat2: 'yes', pidfd: 'yes' })
+})
+
+it('tar writes the same bytes for the same tree, and untar reads them back', () => {
+  const from = join(root, 'from')
+  mkdirSync(join(from, 'b'.repeat(120)), { recursive: true })
+  writeFileSync(join(from, 'b'.repeat(120), 'x'), 'data')
+  symlinkSync('t'.repeat(150), join(from, 'a'))
+  mkdirSync(join(root, 'to'))
+  expect(native(['untar', join(root, 'to')], native(['tar', from]).out)).toMatchObject({ status: 0, err: '' })
+  expect(native(['tar', join(root, 'to')]).out).toBe(native(['tar', from]).out)
+})
