@@ -33,7 +33,7 @@ export function withContainers<C, const M extends Readonly<Record<string, Name>>
   map: M,
 ): TestAPI<C & { [K in keyof M]: Handle<M[K]> }> {
   const handles = Object.entries(map).map(([key, name]) => [key, container(name)] as const)
-  const fixtures = Object.fromEntries(handles.map(([key, handle]) => [key, [fixtureOf(handle), {}]]))
+  const fixtures = Object.fromEntries(handles.map(([key, handle]) => [key, [fixtureOf(handle), { scope: 'test' }]]))
   return base.extend(fixtures as never) as never
 }
 
