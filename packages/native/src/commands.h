@@ -8,4 +8,9 @@ int cmd_lock(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 
+/* Finishes what dead runs left: their cgroups and directories. `except_id` may be NULL. */
+int gc_runs(const char *runs_dir, const char *except_id);
+/* Deletes a file or a whole directory, never following a link; 0, or -1 when something is left. */
+int remove_tree(int parent, const char *name);
+
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base.h"
+#include "commands.h"
 #include "untar.h"
 
 #define CGROUP_TRIES 50
@@ -48,7 +49,7 @@ static void remove_cgroups(int run) {
   }
 }
 
-static int remove_tree(int parent, const char *name) {
+int remove_tree(int parent, const char *name) {
   if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return 0;
   if (errno != EISDIR && errno != EPERM) return -1;
   int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

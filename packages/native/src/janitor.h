@@ -11,7 +11,5 @@ struct janitor {
 };
 
 _Noreturn void janitor_main(struct janitor *j);
-/* Deletes a file or a whole directory, never following a link; 0, or -1 for what is left. */
-int delete_tree(int dir, const char *name);
 
 #endif

@@ -43,8 +43,10 @@ static int cmd_supervise(int argc, char **argv) {
   (void)setsid();
   run.run_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (run.run_dir < 0) refuse("open", dir);
-  int lock = openat(run.run_dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB)) refuse("lock", dir);
+  /* Held before it has its name: a collector must never find the lock of a run that is just starting free. */
+  int lock = openat(run.run_dir, "lock.new", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) || renameat(run.run_dir, "lock.new", run.run_dir, "lock"))
+    refuse("lock", dir);
   snprintf(run.stage, sizeof run.stage, "%s/stage", dir);
   snprintf(run.socket_path, sizeof run.socket_path, "%s", path);
   if (mkdir(run.stage, 0700) && errno != EEXIST) refuse("mkdir", run.stage);
