@@ -1,8 +1,4 @@
-import { withContainers } from '@mayfly/vitest-plugin/test'
 import pg from 'pg'
-import { test as base } from 'vitest'
-
-export const test = () => withContainers(base, { db: 'db' })
 
 /** Who this worker is: its slot, which stays the same from file to file. */
 export const slot = Number(process.env.VITEST_POOL_ID)

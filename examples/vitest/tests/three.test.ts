@@ -1,7 +1,8 @@
-import { expect } from 'vitest'
-import { slot, test as withDatabase, visit } from '../visits.js'
+import { withContainers } from '@mayfly/vitest-plugin/test'
+import { expect, test as base } from 'vitest'
+import { slot, visit } from '../visits.js'
 
-const test = withDatabase()
+const test = withContainers(base, { db: 'db' })
 
 test('file three sees only rows of its own worker', async ({ db }) => {
   expect(db.url).toBe(process.env.DATABASE_URL)
