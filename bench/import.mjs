@@ -1,0 +1,25 @@
+import { execFile } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { promisify } from 'node:util'
+import { compete } from './measure.mjs'
+
+/** Loading a library in a fresh process; Node's own start is not counted. The floor is a module of Node's own. */
+export async function importing() {
+  const rival = (name) => {
+    try { createRequire(import.meta.url).resolve(name); return undefined } catch { return `${name} is not installed` }
+  }
+  return {
+    name: 'import', unit: 'ms',
+    ...await compete([
+      { name: 'mayfly', once: () => loading('@mayfly/core') },
+      { name: 'floor', once: () => loading('node:os') },
+      { name: 'testcontainers', absent: rival('testcontainers'), once: () => loading('testcontainers') },
+    ], { rounds: 20 }),
+  }
+}
+
+async function loading(name) {
+  const script = `const b = performance.now(); await import(${JSON.stringify(name)}); console.log(performance.now() - b)`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { cwd: import.meta.dirname })
+  return Number(stdout)
+}

@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process'
+import { compete } from './measure.mjs'
+import { firstByte } from './processes.mjs'
+import { executed, lowLevelRivals, testcontainers } from './setting.mjs'
+
+/** `run()` of a cached image to the program's exec. Mayfly's `run()` resolves once the exec is known to have happened. */
+export async function start(setting) {
+  const { run } = setting.core
+  const mayfly = async () => {
+    const began = performance.now()
+    const container = await run('busybox', { command: ['sleep', '60'], ready: executed })
+    const took = performance.now() - began
+    await container[Symbol.asyncDispose]()
+    return took
+  }
+  const firstOutput = async () => {
+    const began = performance.now()
+    const container = await run('busybox', { command: ['echo', 'x'], ready: executed })
+    let took
+    for await (const line of container.logs({ follow: true })) took ??= line && performance.now() - began
+    await container[Symbol.asyncDispose]()
+    if (took === undefined) throw new Error('the container printed nothing')
+    return took
+  }
+  const floor = () => new Promise((resolve, reject) => {
+    const began = performance.now()
+    const child = spawn('sleep', ['60'], { stdio: 'ignore' })
+    child.once('error', reject)
+    child.once('spawn', () => {
+      const took = performance.now() - began
+      child.once('close', () => resolve(took))
+      child.kill('SIGKILL')
+    })
+  })
+  const rivals = [
+    ...(await lowLevelRivals(setting, 'busybox', ['echo', 'x'])).map(({ name, absent, words }) =>
+      ({ name, absent, once: absent === undefined ? () => firstByte(...words()) : undefined })),
+    await viaTestcontainers(),
+  ]
+  const apart = await compete([{ name: 'mayfly', once: mayfly }, { name: 'floor', once: floor }, ...rivals], { rounds: 40, pause: 100 })
+  const straight = await compete([{ name: 'mayfly', once: mayfly }, { name: 'floor', once: floor }], { rounds: 100, warmUps: 5 })
+  const output = await compete(
+    [{ name: 'mayfly', once: firstOutput }, { name: 'floor', once: () => firstByte('echo', ['x']) }, ...rivals], { rounds: 20, pause: 100 },
+  )
+  return {
+    name: 'start', unit: 'ms', ...apart,
+    series: [{ case: 'back to back', ...straight }, { case: 'to the first byte of output', ...output }],
+  }
+}
+
+async function viaTestcontainers() {
+  const { name, absent, library } = await testcontainers()
+  if (absent !== undefined) return { name, absent }
+  return {
+    name,
+    once: async () => {
+      const began = performance.now()
+      const container = await new library.GenericContainer('busybox').withCommand(['sleep', '60']).start()
+      const took = performance.now() - began
+      await container.stop({ timeout: 0 })
+      return took
+    },
+  }
+}
