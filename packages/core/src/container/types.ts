@@ -144,6 +144,8 @@ export interface Container {
   readonly ip: string
   /** Where `port()` is reached: the container's own address, or 127.0.0.1 for ports on the loopback. */
   readonly host: string
+  /** Every TCP port the image EXPOSEs or the options name. */
+  readonly ports: readonly number[]
   /** The number under which the container's port is reached at `host`. Throws ERR_MAYFLY_OPTION_INVALID when it is none. */
   port(container: number): number
   /** `scheme://host:port`. Default scheme `http`. */

@@ -1,5 +1,5 @@
 import { MayflyError } from '../errors.js'
-import { openForward, type Forward, type Target } from './forward.js'
+import { openForward, type Forward } from './forward.js'
 import { exportsOf, factsOf, portsOf } from './start.js'
 import type { Facts } from './presets.js'
 import type { Self, Service } from './types.js'
@@ -8,8 +8,17 @@ import type { Self, Service } from './types.js'
 export interface StableAddress {
   readonly self: Self
   readonly address: Address
-  aim(instance: { port(container: number): number; readonly host: string } | undefined): void
+  /** Connections go to this instance from now on, held ones included. */
+  aim(instance: Reachable): void
+  /** Holds new connections again, unless another instance has taken over. */
+  drop(instance: Reachable): void
   close(): void
+}
+
+/** The part of a container that an address points at. */
+export interface Reachable {
+  readonly host: string
+  port(container: number): number
 }
 
 /** How an instance is reached, as plain values. */
@@ -22,6 +31,7 @@ export interface Address {
 
 /** Opens the address of a service in a slot: one held port for every port known before the start. */
 export async function openAddress(service: Service): Promise<StableAddress> {
+  let current: Reachable | undefined
   const forwards = new Map<number, Forward>()
   for (const port of portsOf(service)) forwards.set(port, await openForward())
   const ports = Object.fromEntries([...forwards].map(([port, forward]) => [String(port), forward.port]))
@@ -31,7 +41,13 @@ export async function openAddress(service: Service): Promise<StableAddress> {
     self,
     address,
     aim: instance => {
-      for (const [port, forward] of forwards) forward.aim(instance === undefined ? undefined : at(instance, port))
+      current = instance
+      for (const [port, forward] of forwards) forward.aim({ host: instance.host, port: instance.port(port) })
+    },
+    drop: instance => {
+      if (current !== instance) return
+      current = undefined
+      for (const forward of forwards.values()) forward.aim(undefined)
     },
     close: () => {
       for (const forward of forwards.values()) forward.close()
@@ -46,8 +62,4 @@ export function numberOf(ports: Readonly<Record<string, number>>, container: num
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Port ${String(container)} is not reachable`, {
     hint: `Reachable are: ${Object.keys(ports).join(', ') || 'none'}. List further ones in \`ports\`.`,
   })
-}
-
-function at(instance: { port(container: number): number; readonly host: string }, port: number): Target {
-  return { host: instance.host, port: instance.port(port) }
 }

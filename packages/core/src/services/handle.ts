@@ -21,6 +21,7 @@ export function createHandle(name: string, behind: Behind): object {
     name: () => lease().grant.name,
     ip: () => lease().grant.ip,
     host: () => address().host,
+    ports: () => Object.keys(address().ports).map(Number),
     port: () => (container: number) => numberOf(address().ports, container),
     urlOf: () => (container: number, scheme = 'http') => urlOf(address(), container, scheme),
     fetch: () => (path: string, init?: RequestInit) => fetch(new URL(path, baseOf(address())), init),

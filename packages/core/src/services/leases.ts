@@ -37,57 +37,66 @@ interface Instance {
   readonly wish: Wish
   readonly started: Promise<Container>
   readonly stable: StableAddress | undefined
-  ended: boolean
+  readonly abort: AbortController
 }
 
 /** A table of leases over an engine. Starting is single-flight per key: (slot, service, file, name of the use). */
 export function createLeases(engine: Engine): Leases {
   const instances = new Map<string, Instance>()
 
-  const end = async (instance: Instance): Promise<void> => {
-    if (instance.ended) return
-    instance.ended = true
-    if (instances.get(instance.key) === instance) {
-      instances.delete(instance.key)
-      instance.stable?.aim(undefined)
-    }
-    const container = await instance.started.catch(() => undefined)
-    await container?.stop({ timeout: 0 })
+  const forget = (instance: Instance): void => {
+    if (instances.get(instance.key) === instance) instances.delete(instance.key)
   }
-
+  const end = async (instance: Instance): Promise<void> => {
+    forget(instance)
+    instance.abort.abort()
+    const container = await instance.started.catch(() => undefined)
+    if (container === undefined) return
+    instance.stable?.drop(container)
+    await container.stop({ timeout: 0 })
+  }
+  const start = (key: string, wish: Wish, service: Service, stable: StableAddress | undefined): Instance => {
+    const abort = new AbortController()
+    const started = startService(engine, service, { self: stable?.self, signal: abort.signal })
+    const instance: Instance = { key, wish, stable, started, abort }
+    instances.set(key, instance)
+    const follow = (container: Container): void => {
+      if (!abort.signal.aborted) stable?.aim(container)
+      // One that ended by itself is not handed out again.
+      void container.exit.then(() => {
+        stable?.drop(container)
+        forget(instance)
+      })
+    }
+    started.then(follow, () => forget(instance))
+    return instance
+  }
   const take = async (wish: Wish, service: Service, stable: StableAddress | undefined): Promise<Grant> => {
     const key = keyOf(wish)
-    let instance = instances.get(key)
-    if (instance !== undefined && wish.scope === 'file' && instance.wish.attempt !== wish.attempt) {
-      void end(instance)
-      instance = undefined
-    }
-    if (instance === undefined) {
-      instance = { key, wish, stable, started: startService(engine, service, stable?.self), ended: false }
-      instances.set(key, instance)
-      aimWhenReady(instance)
-    }
+    const there = instances.get(key)
+    const evicted = wish.scope === 'file' && there !== undefined && there.wish.attempt !== wish.attempt
+    if (evicted) void end(there)
+    const instance = there === undefined || evicted ? start(key, wish, service, stable) : there
     const container = await instance.started
-    return { lease: key, id: container.id, name: container.name, ip: container.ip, address: addressOf(service, instance, container) }
+    const address = addressOf(service, instance, container)
+    return { lease: instanceOf(instance), id: container.id, name: container.name, ip: container.ip, address }
   }
-
-  const aimWhenReady = (instance: Instance): void => {
-    const gone = (): void => {
-      if (instances.get(instance.key) === instance) instances.delete(instance.key)
-    }
-    instance.started.then(container => {
-      if (!instance.ended) instance.stable?.aim(container)
-    }, gone)
-  }
+  const find = (lease: string): Instance | undefined =>
+    [...instances.values()].find(instance => instanceOf(instance) === lease)
 
   return {
     take,
     giveBack: async lease => {
-      const instance = instances.get(lease)
+      const instance = find(lease)
       if (instance?.wish.scope === 'file') await end(instance)
     },
-    container: lease => instances.get(lease)?.started,
+    container: lease => find(lease)?.started,
   }
+}
+
+/** A lease of an evicted instance must not end its successor: only the key and the attempt together name it. */
+function instanceOf({ key, wish }: Instance): string {
+  return `${wish.attempt} ${key}`
 }
 
 function keyOf({ slot, config, name, as, file, scope }: Wish): string {
@@ -97,6 +106,6 @@ function keyOf({ slot, config, name, as, file, scope }: Wish): string {
 
 function addressOf(service: Service, { stable }: Instance, container: Container): Address {
   if (stable !== undefined) return stable.address
-  const ports = Object.fromEntries(portsOf(service).map(port => [String(port), container.port(port)]))
+  const ports = Object.fromEntries([...new Set([...portsOf(service), ...container.ports])].map(port => [String(port), container.port(port)]))
   return { host: container.host, ports, facts: factsOf(service, container), exports: {} }
 }

@@ -1,3 +1,4 @@
+import { appendFile } from 'node:fs/promises'
 import type { Container, RunOptions, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import { PRESETS, type Facts } from './presets.js'
@@ -14,19 +15,31 @@ export interface Engine {
   }
 }
 
-/** Starts one instance of a service and waits until it is ready. `self` is the address tests will use. */
-export async function startService(engine: Engine, service: Service, self?: Self): Promise<Container> {
-  const { scope, exports, env, ...options } = service.options
-  void scope
-  void exports
-  const ports = portsOf(service)
-  const ready = options.ready ?? presetReadiness(engine, service)
-  return await engine.run(service.image, {
+export interface StartOptions {
+  /** The address tests will use, where it is known before the start. */
+  readonly self: Self | undefined
+  readonly signal: AbortSignal
+}
+
+/** Starts one instance of a service and waits until it is ready. */
+export async function startService(engine: Engine, service: Service, { self, signal }: StartOptions): Promise<Container> {
+  const { scope: _scope, exports: _exports, env: _env, ...options } = service.options
+  const began = performance.now()
+  const container = await engine.run(service.image, {
     ...options,
+    signal,
     env: environmentOf(service, self ?? unknownAddress),
-    ...(ports.length > 0 ? { ports: options.ports ?? ports } : {}),
-    ...(ready === undefined ? {} : { ready }),
+    ports: options.ports ?? portsOf(service),
+    ready: options.ready ?? presetReadiness(engine, service),
   })
+  await trace({ name: container.name, image: service.image, ms: performance.now() - began })
+  return container
+}
+
+/** One line per start in the file that MAYFLY_TRACE_FILE names, for whoever wants to know what ran. */
+async function trace(start: { readonly name: string; readonly image: string; readonly ms: number }): Promise<void> {
+  const path = process.env['MAYFLY_TRACE_FILE']
+  if (path !== undefined && path !== '') await appendFile(path, `${JSON.stringify(start)}\n`)
 }
 
 /** The container ports known before the start: the preset's, and those listed in `ports`. */
