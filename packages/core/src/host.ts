@@ -1,9 +1,9 @@
 /** The run host's process: one line of options in, one line of address out, then it serves until its lifeline ends. */
 import { rmSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { run, wait } from './container/index.js'
-import { MayflyError } from './errors.js'
-import { openHost, type Greeting, type HostOptions } from './services/index.js'
+import { run, socketDirectory, wait } from './container/index.js'
+import type { MayflyError } from './errors.js'
+import { openHost } from './services/host.js'
+import type { Greeting, HostOptions } from './services/index.js'
 
 // Ctrl-C goes to the whole process group; the runner decides, and the lifeline tells.
 process.on('SIGINT', () => undefined)
@@ -23,8 +23,8 @@ process.stdin.on('error', () => process.exit(0))
 
 async function open(options: HostOptions): Promise<void> {
   try {
-    const host = await openHost({ run, wait }, options)
-    process.on('exit', () => rmSync(dirname(host.address.socket), { recursive: true, force: true }))
+    const host = await openHost({ run, wait }, { ...options, socketDirectory: socketDirectory() })
+    process.on('exit', () => rmSync(host.address.socket, { force: true }))
     greet({ address: host.address })
   } catch (error) {
     const { code, hint } = error as Partial<MayflyError>

@@ -1,7 +1,5 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { MayflyError } from '../errors.js'
 import { openAddress, type Address, type StableAddress } from './addresses.js'
@@ -28,13 +26,18 @@ export interface HostOptions {
   readonly slots: number
 }
 
+interface Place {
+  /** A directory of the user's own, mode 0700, with a short path: a socket's has 107 bytes. */
+  readonly socketDirectory: string
+}
+
 export interface Host {
   readonly address: RunAddress
   close(): Promise<void>
 }
 
-/** Opens a run host: loads configurations, fixes addresses, listens on a socket of a directory of its own (0700). */
-export async function openHost(engine: Engine, { directories, slots }: HostOptions): Promise<Host> {
+/** Opens a run host: loads configurations, fixes addresses, and listens on a socket. */
+export async function openHost(engine: Engine, { directories, slots, socketDirectory }: HostOptions & Place): Promise<Host> {
   const configs = new Map<string, Promise<Config>>()
   const stables = new Map<string, Promise<StableAddress>>()
   const leases = createLeases(engine)
@@ -105,9 +108,7 @@ export async function openHost(engine: Engine, { directories, slots }: HostOptio
   for (const path of new Set(directories.map(directory => findConfig(directory)))) {
     if (path !== undefined) addresses[path] = await fixed(path)
   }
-  const directory = await mkdtemp(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'mayfly-'))
-  await chmod(directory, 0o700)
-  const socket = join(directory, 'run')
+  const socket = join(socketDirectory, `${randomBytes(6).toString('hex')}.host`)
   const server = createServer(serve)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -118,7 +119,6 @@ export async function openHost(engine: Engine, { directories, slots }: HostOptio
     close: async () => {
       server.close()
       for (const opened of stables.values()) (await opened).close()
-      await rm(directory, { recursive: true, force: true })
     },
   }
 }

@@ -6,7 +6,6 @@ export { currentRun, exportedVariables, knownAddresses, openSession, RUN_VARIABL
 export type { Lease, Session, Use } from './client.js'
 export { createHandle } from './handle.js'
 export type { Behind } from './handle.js'
-export { openHost } from './host.js'
 export type { Host, HostOptions, RunAddress } from './host.js'
 export { launchRun } from './launch.js'
 export type { Greeting, LaunchedRun } from './launch.js'

@@ -30,9 +30,9 @@ export function scopeOf(service: Service, wanted: Scope | undefined, name: strin
   })
 }
 
-/** The candidate with the fewest edits to `word`, if that is at most a third of it (and at least 1). */
+/** The candidate with the fewest edits to `word`, if that is at most a third of its length, rounded up. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  const allowed = Math.max(1, Math.floor(word.length / 3))
+  const allowed = Math.ceil(word.length / 3)
   const ranked = candidates.map(candidate => ({ candidate, edits: editDistance(word, candidate) }))
   ranked.sort((a, b) => a.edits - b.edits)
   const best = ranked[0]

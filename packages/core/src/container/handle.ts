@@ -1,0 +1,193 @@
+import { MayflyError } from '../errors.js'
+import type { Image } from '../images/index.js'
+import { METHOD, type RawExit } from '../native/index.js'
+import { Reader, Writer } from '../native/bytes.js'
+import { formatAddress } from '../network/addresses.js'
+import { environment } from '../sandbox/command.js'
+import { compileExec } from '../sandbox/compile.js'
+import { resolveUser, type Identity } from '../sandbox/user.js'
+import { execute } from './exec.js'
+import { readLogs } from './logs.js'
+import { signalName, signalNumber } from './signals.js'
+import type { Run } from './supervision.js'
+import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, LogLine, LogOptions, RunOptions, StopOptions } from './types.js'
+
+export interface HandleInput {
+  readonly run: Run
+  readonly id: string
+  readonly name: string
+  readonly image: Image
+  readonly options: RunOptions
+  readonly address: number | undefined
+  readonly identity: Identity
+  readonly hostname: string
+  readonly workdir: string
+  readonly accounts: () => Promise<readonly [string, string]>
+  readonly exit: Promise<RawExit>
+  /** Container port to host port, for those on the host's loopback. */
+  readonly published: ReadonlyMap<number, number>
+  readonly closed: () => void
+}
+
+/** The handle of a container that was created. */
+export class RunningContainer implements Container {
+  readonly id: string
+  readonly name: string
+  readonly image: string
+  readonly ip: string
+  readonly host: string
+  readonly exit: Promise<ExitStatus>
+  readonly #input: HandleInput
+  #ended = false
+  #removal: Promise<void> | undefined
+
+  constructor(input: HandleInput) {
+    this.#input = input
+    this.id = input.id
+    this.name = input.name
+    this.image = input.image.reference.familiar
+    this.ip = input.address === undefined ? '127.0.0.1' : formatAddress(input.address)
+    this.host = input.options.loopback === true || input.address === undefined ? '127.0.0.1' : this.ip
+    this.exit = input.exit.then(({ code, signal, oomKilled }) => {
+      this.#ended = true
+      return { code, signal: signalName(signal), oomKilled }
+    })
+  }
+
+  /** Every TCP port the image EXPOSEs or the options name. */
+  get ports(): readonly number[] {
+    return [...new Set([...optionPorts(this.#input.options), ...exposedPorts(this.#input.image)])]
+  }
+
+  port(container: number): number {
+    const published = this.#input.published.get(container)
+    if (this.host === '127.0.0.1' && published !== undefined) return published
+    if (this.host !== '127.0.0.1' && Number.isInteger(container) && container > 0 && container < 65_536) return container
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${this.image} does not publish port ${container}`, {
+      hint: `Add it: run(image, { ports: [${container}] }).`,
+    })
+  }
+
+  urlOf(container: number, scheme = 'http'): string {
+    return `${scheme}://${this.host}:${this.port(container)}`
+  }
+
+  async fetch(path: string, init?: RequestInit): Promise<Response> {
+    const port = this.ports[0]
+    if (port === undefined) {
+      throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${this.image} has no port to fetch from`, {
+        hint: 'Name one: run(image, { ports: [8080] }).',
+      })
+    }
+    return fetch(new URL(path, `${this.urlOf(port)}/`), init)
+  }
+
+  async exec(command: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+    const { run, image, hostname, workdir, accounts } = this.#input
+    const identity = options.user === undefined ? this.#input.identity : resolveUser(options.user, ...await accounts())
+    const env = environment(image.config, { ...this.#input.options.env, ...options.env }, hostname, identity.home)
+    const { capAdd, capDrop, privileged } = this.#input.options
+    const operations = compileExec({
+      argv: command, env, cwd: options.cwd ?? workdir, identity,
+      options: { capAdd, capDrop, privileged: options.privileged ?? privileged },
+    })
+    return execute(run.connection, run.exits, this.id, operations, options)
+  }
+
+  logs(options: LogOptions = {}): AsyncIterable<LogLine> {
+    return readLogs(this.#input.run.connection, this.id, options)
+  }
+
+  async stop({ timeout = 10_000, signal }: StopOptions = {}): Promise<void> {
+    if (this.#removal !== undefined) return this.#removal
+    const number = signalNumber(signal ?? this.#input.options.stopSignal ?? this.#input.image.config.StopSignal ?? 'SIGTERM')
+    if (!this.#ended && timeout > 0) {
+      await this.#signal(number)
+      let timer: NodeJS.Timeout | undefined
+      const patience = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout)))
+      await Promise.race([this.exit, patience])
+      clearTimeout(timer)
+    }
+    return this[Symbol.asyncDispose]()
+  }
+
+  async kill(signal: string | number = 'SIGKILL'): Promise<void> {
+    await this.#signal(signalNumber(signal))
+  }
+
+  pause(): Promise<void> {
+    return this.#freeze(true)
+  }
+
+  unpause(): Promise<void> {
+    return this.#freeze(false)
+  }
+
+  async stats(): Promise<ContainerStats> {
+    const v2 = this.#input.run.hello.features.get('cgroup') === 'v2'
+    const [memory, memoryPeak, cpu, pids] = await Promise.all([
+      this.#count('memory', v2 ? 'memory.current' : 'memory.usage_in_bytes'),
+      this.#count('memory', v2 ? 'memory.peak' : 'memory.max_usage_in_bytes'),
+      v2 ? this.#read('cpu', 'cpu.stat').then((text) => Number(/usage_usec (\d+)/.exec(text)?.[1] ?? 0) * 1000)
+        : this.#count('cpuacct', 'cpuacct.usage'),
+      this.#count('pids', 'pids.current'),
+    ])
+    return { memory, memoryPeak, cpu, pids }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#removal ??= this.#remove()
+    return this.#removal
+  }
+
+  async #remove(): Promise<void> {
+    const { run, closed } = this.#input
+    try {
+      if (!run.connection.lost) await run.connection.request(METHOD.remove, new Writer().str(this.id).take())
+    } catch (error) {
+      if (!run.connection.lost && !isGone(error)) throw error
+    } finally {
+      closed()
+    }
+  }
+
+  async #signal(number: number): Promise<void> {
+    if (this.#ended || this.#removal !== undefined) return
+    const fields = new Writer().str(this.id).u32(0).u32(number).take()
+    await this.#input.run.connection.request(METHOD.signal, fields).catch((error: unknown) => {
+      if (!this.#ended && !isGone(error)) throw error
+    })
+  }
+
+  async #freeze(frozen: boolean): Promise<void> {
+    const v2 = this.#input.run.hello.features.get('cgroup') === 'v2'
+    const [controller, file, value] = v2 ? ['', 'cgroup.freeze', frozen ? '1' : '0']
+      : ['freezer', 'freezer.state', frozen ? 'FROZEN' : 'THAWED']
+    const fields = new Writer().str(this.id).str(controller).str(file).str(value).take()
+    await this.#input.run.connection.request(METHOD.cgroupWrite, fields)
+  }
+
+  async #read(controller: string, file: string): Promise<string> {
+    const fields = new Writer().str(this.id).str(controller).str(file).take()
+    const reply = await this.#input.run.connection.request(METHOD.cgroupRead, fields).catch(() => undefined)
+    return reply === undefined ? '' : new Reader(reply).str()
+  }
+
+  async #count(controller: string, file: string): Promise<number> {
+    return Number((await this.#read(controller, file)).trim() || 0)
+  }
+}
+
+export function optionPorts({ ports = [] }: RunOptions): number[] {
+  return ports.map((port) => typeof port === 'number' ? port : port.container)
+}
+
+export function exposedPorts({ config }: Image): number[] {
+  return config.ExposedPorts.filter((port) => !port.endsWith('/udp') && !port.endsWith('/sctp'))
+    .map((port) => Number.parseInt(port, 10)).filter((port) => port > 0 && port < 65_536)
+}
+
+function isGone(error: unknown): boolean {
+  const details = (error as { details?: Readonly<Record<string, unknown>> }).details
+  return details?.['errno'] === 'ENOENT' || details?.['errno'] === 'ESRCH'
+}

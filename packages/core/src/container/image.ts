@@ -1,0 +1,41 @@
+import type { Image, Store } from '../images/index.js'
+import type { RunOptions } from './types.js'
+
+let store: Promise<Store> | undefined
+const known = new Map<string, Promise<Image>>()
+const accounts = new WeakMap<Image, Promise<readonly [string, string]>>()
+
+/** The image of a reference, pulled when missing; found once, it is not looked for again. */
+export function obtainImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
+  const key = `${reference} ${options.platform ?? ''}`
+  const cached = options.pull === 'always' ? undefined : known.get(key)
+  if (cached !== undefined) return cached
+  const image = find(reference, options)
+  known.set(key, image)
+  image.catch(() => known.delete(key))
+  return image
+}
+
+/** The image's /etc/passwd and /etc/group; empty text for a missing one. */
+export function accountsOf(image: Image): Promise<readonly [string, string]> {
+  const cached = accounts.get(image)
+  if (cached !== undefined) return cached
+  const read = import('../images/index.js').then(({ imageFile }) =>
+    Promise.all([imageFile(image, '/etc/passwd'), imageFile(image, '/etc/group')]))
+    .then(([passwd, group]) => [passwd?.toString('utf8') ?? '', group?.toString('utf8') ?? ''] as const)
+  accounts.set(image, read)
+  read.catch(() => accounts.delete(image))
+  return read
+}
+
+async function find(reference: string, { pull, platform, signal }: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
+  const [{ openStore, pullImage }, { parseReference }, { parsePlatform }] = await Promise.all([
+    import('../images/index.js'), import('../reference.js'), import('../platform.js'),
+  ])
+  store ??= openStore()
+  return pullImage(await store, parseReference(reference), {
+    policy: pull ?? 'missing',
+    ...(signal === undefined ? {} : { signal }),
+    ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
+  })
+}

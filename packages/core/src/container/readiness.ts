@@ -1,0 +1,115 @@
+import { isMayflyError, MayflyError } from '../errors.js'
+import type { Image } from '../images/index.js'
+import { METHOD, type Connection } from '../native/index.js'
+import { Writer } from '../native/bytes.js'
+import { exposedPorts, optionPorts } from './handle.js'
+import type { Container, ExitStatus, LogLine, RunOptions, WaitContext, WaitStrategy } from './types.js'
+import { wait } from './wait.js'
+
+const DEFAULT_TIMEOUT = 60_000
+const SHOWN_LINES = 50
+
+/**
+ * Waits until the container is ready. Throws ERR_MAYFLY_CONTAINER_EXITED with its last log lines as soon as it ends,
+ * ERR_MAYFLY_OUT_OF_MEMORY when its limit ended it, ERR_MAYFLY_TIMEOUT, ERR_MAYFLY_ABORTED.
+ */
+export async function waitReady(connection: Connection, container: Container, image: Image, options: RunOptions): Promise<void> {
+  const strategy = options.ready ?? defaultStrategy(image, options)
+  if (strategy === undefined) return
+  const over = new AbortController()
+  const cancels: (() => void)[] = []
+  const context: WaitContext = {
+    container,
+    ports: optionPorts(options),
+    exposed: exposedPorts(image),
+    signal: over.signal,
+    listening: (port) => listening(connection, container, port, over.signal),
+  }
+  const timeout = options.startTimeout ?? DEFAULT_TIMEOUT
+  const ended = new Promise<never>((_resolve, reject) => {
+    const timer = setTimeout(() => reject(new MayflyError('ERR_MAYFLY_TIMEOUT',
+      `${container.image} was not ready within ${timeout} ms, waiting for ${strategy.description}`)), timeout)
+    cancels.push(() => clearTimeout(timer))
+    const abort = (): void => reject(new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${container.image} was aborted`, {
+      cause: options.signal?.reason,
+    }))
+    options.signal?.addEventListener('abort', abort, { once: true })
+    cancels.push(() => options.signal?.removeEventListener('abort', abort))
+    if (options.signal?.aborted === true) abort()
+    if (strategy.acceptsExit !== true) void container.exit.then((exit) => reject(new Exited(exit)))
+  })
+  try {
+    await Promise.race([strategy.ready(context), ended])
+  } catch (error) {
+    throw await explain(error, container, strategy)
+  } finally {
+    over.abort()
+    for (const cancel of cancels) cancel()
+  }
+}
+
+/** HEALTHCHECK, else all ports of the options, else any port of the image, else nothing to wait for. */
+function defaultStrategy(image: Image, options: RunOptions): WaitStrategy | undefined {
+  const test = image.config.Healthcheck?.Test ?? []
+  if (test[0] === 'CMD') return wait.exec(test.slice(1))
+  if (test[0] === 'CMD-SHELL') return wait.exec(['/bin/sh', '-c', ...test.slice(1)])
+  const ports = optionPorts(options)
+  if (ports.length > 0) return wait.port(...ports)
+  const exposed = exposedPorts(image)
+  return exposed.length === 0 ? undefined : wait.any(...exposed.map((port) => wait.port(port)))
+}
+
+async function listening(connection: Connection, container: Container, port: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) throw new MayflyError('ERR_MAYFLY_ABORTED', 'The wait was given up')
+  const { id, reply } = connection.open(METHOD.portWatch, new Writer().str(container.id).u16(port).take())
+  const cancel = (): void => connection.end(id)
+  signal.addEventListener('abort', cancel, { once: true })
+  try {
+    await reply
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
+}
+
+class Exited extends Error {
+  readonly exit: ExitStatus
+  constructor(exit: ExitStatus) {
+    super('exited')
+    this.exit = exit
+  }
+}
+
+async function explain(error: unknown, container: Container, strategy: WaitStrategy): Promise<unknown> {
+  const watchLost = isMayflyError(error) && error.details['errno'] === 'ESRCH'
+  const exit = error instanceof Exited ? error.exit : watchLost ? await container.exit : undefined
+  if (exit === undefined && !isMayflyError(error)) return error
+  const log = await lastLines(container)
+  if (exit === undefined) {
+    const known = error as MayflyError
+    return new MayflyError(known.code, withLog(known.message, log), {
+      cause: known, hint: known.hint, details: { ...known.details, log, containerId: container.id },
+    })
+  }
+  const how = exit.signal === undefined ? `exit code ${exit.code}` : `signal ${exit.signal}`
+  const what = exit.oomKilled ? `${container.image} exceeded its memory limit and was killed (${how})`
+    : `${container.image} ended with ${how}`
+  const message = `${what} before it was ready, waiting for ${strategy.description}`
+  return new MayflyError(exit.oomKilled ? 'ERR_MAYFLY_OUT_OF_MEMORY' : 'ERR_MAYFLY_CONTAINER_EXITED', withLog(message, log), {
+    hint: exit.oomKilled ? 'Raise `memory`.' : undefined,
+    details: { exitCode: exit.code, signal: exit.signal, oomKilled: exit.oomKilled, log, containerId: container.id },
+  })
+}
+
+function withLog(message: string, log: readonly string[]): string {
+  return log.length === 0 ? `${message}. It printed nothing.` : `${message}. Its last log lines:\n${log.map((line) => `  ${line}`).join('\n')}`
+}
+
+async function lastLines(container: Container): Promise<string[]> {
+  const lines: LogLine[] = []
+  try {
+    for await (const line of container.logs({ tail: SHOWN_LINES })) lines.push(line)
+  } catch {
+    // What is explained matters more than its log.
+  }
+  return lines.map(({ text }) => text)
+}

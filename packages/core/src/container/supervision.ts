@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { MayflyError } from '../errors.js'
+import { launchSupervisor, METHOD, decodeEvent, type Connection, type Hello, type RawExit } from '../native/index.js'
+import { Addresses } from '../network/addresses.js'
+import { defaultHome } from '../images/store.js'
+
+/** A started run: one supervisor and what belongs to it. */
+export interface Run {
+  readonly id: string
+  readonly dir: string
+  readonly connection: Connection
+  readonly hello: Hello
+  readonly addresses: Addresses | undefined
+  /** Told once when a process ends, or the supervisor does: by container id, for an exec `id/number`. */
+  readonly exits: Map<string, (exit: RawExit) => void>
+  readonly names: Set<string>
+  nextPort: number
+}
+
+/** What stands in a run's `run.json`. */
+export interface RunFile {
+  readonly pid: number
+  readonly token: string
+  readonly socket: string
+  readonly started: string
+}
+
+let current: Promise<Run> | undefined
+
+/** The run of this process, started when first asked for; callers at the same time share it. */
+export function currentRun(): Promise<Run> {
+  current ??= start().catch((error: unknown) => {
+    current = undefined
+    throw error
+  })
+  return current
+}
+
+/** Ends the run of this process and everything in it. Harmless without one. */
+export async function endRun(): Promise<void> {
+  const run = await current?.catch(() => undefined)
+  current = undefined
+  await run?.connection.request(METHOD.shutdown).catch(() => undefined)
+  run?.connection.close()
+}
+
+async function start(): Promise<Run> {
+  checkMachine()
+  const id = randomBytes(6).toString('hex')
+  const token = randomBytes(32).toString('hex')
+  const dir = join(defaultHome(), 'runs', id)
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  mkdirSync(join(dir, 'scratch'), { mode: 0o700 })
+  const socketPath = join(socketDirectory(), `${id}.sock`)
+  const file: RunFile = { pid: process.pid, token, socket: socketPath, started: new Date().toISOString() }
+  writeFileSync(join(dir, 'run.json'), JSON.stringify(file), { mode: 0o600 })
+  const { connection, hello } = await launchSupervisor({ runId: id, dir, socketPath, token })
+  const exits: Run['exits'] = new Map()
+  connection.onEvent = (payload) => {
+    const event = decodeEvent(payload)
+    if (event?.kind !== 'exited') return
+    const key = event.exec === 0 ? event.container : `${event.container}/${event.exec}`
+    exits.get(key)?.(event.exit)
+    exits.delete(key)
+  }
+  connection.onLost = () => {
+    current = undefined
+    for (const tell of exits.values()) tell({ code: -1, signal: 9, oomKilled: false })
+    exits.clear()
+  }
+  const addresses = hello.prefix === 0 ? undefined : new Addresses(hello.subnet, hello.prefix)
+  return { id, dir, connection, hello, addresses, exits, names: new Set(), nextPort: 1 }
+}
+
+function checkMachine(): void {
+  if (process.platform !== 'linux') {
+    throw new MayflyError('ERR_MAYFLY_NOT_LINUX', `Mayfly runs containers with the Linux kernel; this is ${process.platform}`, {
+      hint: 'Run inside a Linux machine, a virtual machine or WSL 2.',
+    })
+  }
+  if (process.geteuid?.() !== 0) {
+    throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', 'Running containers needs root for now', {
+      hint: 'Run as root, for example with sudo -E or inside a privileged container.',
+    })
+  }
+}
+
+/** Short, private and ours: a socket's path has 107 bytes. */
+export function socketDirectory(): string {
+  const runtime = process.env['XDG_RUNTIME_DIR']
+  const directory = runtime !== undefined && runtime !== '' && runtime.length < 60
+    ? join(runtime, 'mayfly') : join(tmpdir(), `mayfly-${process.geteuid?.() ?? 0}`)
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  const stat = lstatSync(directory)
+  if (!stat.isDirectory() || stat.uid !== process.geteuid?.()) {
+    throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', `${directory} does not belong to this user`)
+  }
+  if ((stat.mode & 0o077) !== 0) chmodSync(directory, 0o700)
+  return directory
+}

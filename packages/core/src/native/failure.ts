@@ -1,0 +1,64 @@
+import { constants } from 'node:os'
+
+import { MayflyError, type ErrorCode } from '../errors.js'
+import { Reader } from './bytes.js'
+
+/** What the native program says about an operation that failed. */
+export interface NativeFailure {
+  /** `ENOENT` */
+  readonly errno: string
+  /** Place of the operation in its list, absent when no list was involved. */
+  readonly index?: number
+  readonly operation: string
+  readonly path: string
+  readonly step: string
+}
+
+const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]))
+const NO_INDEX = 0xffffffff
+
+export function decodeFailure(payload: Buffer): NativeFailure {
+  const reader = new Reader(payload)
+  const number = reader.u32()
+  const index = reader.u32()
+  return {
+    errno: NAMES.get(number) ?? `errno ${number}`,
+    ...(index === NO_INDEX ? {} : { index }),
+    operation: reader.str(),
+    path: reader.str(),
+    step: reader.str(),
+  }
+}
+
+/** The error a caller gets for a native failure: a code of its own where the caller can do something about it. */
+export function errorOf(failure: NativeFailure): MayflyError {
+  const { errno, operation, path, step } = failure
+  const details = { ...failure }
+  if (operation === 'exec' && step !== 'not running') {
+    if (errno === 'ENOENT') {
+      return new MayflyError('ERR_MAYFLY_COMMAND_NOT_FOUND', `There is no command ${JSON.stringify(path)} in the container`, {
+        details: { ...details, exitCode: 127 },
+        hint: 'Check the command, or the image\'s ENTRYPOINT and CMD.',
+      })
+    }
+    if (errno === 'EACCES' || errno === 'ENOEXEC' || errno === 'EISDIR') {
+      return new MayflyError('ERR_MAYFLY_COMMAND_NOT_EXECUTABLE', `${JSON.stringify(path)} cannot be executed: ${errno}`, {
+        details: { ...details, exitCode: 126 },
+      })
+    }
+  }
+  const [code, hint] = special(failure)
+  const where = [operation, path, step].filter((part) => part !== '').join(' ')
+  return new MayflyError(code, `The native program failed: ${where}: ${errno}`, { details, hint })
+}
+
+function special({ errno, operation, step }: NativeFailure): [ErrorCode, string?] {
+  if (operation === 'port.open' && errno === 'EADDRINUSE') {
+    return ['ERR_MAYFLY_ADDRESS_IN_USE', 'Choose another host port, or leave it out for a free one.']
+  }
+  if (step === 'no such container' || (operation === 'exec' && errno === 'ESRCH')) return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
+  if (operation === 'cgroup' && errno === 'ENODEV') {
+    return ['ERR_MAYFLY_LIMIT_UNSUPPORTED', 'This machine does not let Mayfly use the cgroup controller; leave the limit out.']
+  }
+  return ['ERR_MAYFLY_NATIVE_FAILED']
+}

@@ -1,0 +1,5 @@
+export { nativeBinary } from './binary.js'
+export { Reader, Writer } from './bytes.js'
+export { Connection, type StreamHandler } from './connection.js'
+export { launchSupervisor, type LaunchOptions, type Supervisor } from './launch.js'
+export * from './requests.js'

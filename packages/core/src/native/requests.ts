@@ -1,0 +1,151 @@
+import { Reader, Writer } from './bytes.js'
+
+/** The requests' numbers on the wire (docs/protocol.md). */
+export const METHOD = {
+  hello: 1, create: 2, start: 3, exec: 4, signal: 5, wait: 6, remove: 7, logs: 8, attach: 9, resize: 10,
+  portOpen: 11, portTarget: 12, portClose: 13, sockets: 14, portWatch: 15, cgroupRead: 16, cgroupWrite: 17,
+  list: 18, shutdown: 19, label: 20,
+} as const
+
+export const PROTOCOL_VERSION = 1
+
+export interface Hello {
+  readonly version: string
+  readonly features: ReadonlyMap<string, string>
+  readonly supervisorPid: number
+  readonly subnet: number
+  readonly prefix: number
+  readonly gateway: number
+}
+
+export interface CgroupWrite {
+  readonly controller: string
+  readonly file: string
+  readonly value: string
+}
+
+export interface CreateRequest {
+  readonly id: string
+  readonly flags: number
+  readonly namespaces: number
+  readonly label: Uint8Array
+  /** A directory on disk that dies with the container, or empty. */
+  readonly scratch: string
+  readonly cgroup: readonly CgroupWrite[]
+  /** Bytes of log kept; 0 for the default of 10 MiB. */
+  readonly logCap: number
+  readonly operations: Uint8Array
+}
+
+export interface RawExit {
+  readonly code: number
+  readonly signal: number
+  readonly oomKilled: boolean
+}
+
+export interface ListedContainer extends RawExit {
+  readonly id: string
+  readonly state: 'waiting' | 'running' | 'exited'
+  readonly pid: number
+  /** Nanoseconds since 1970. */
+  readonly startedAt: bigint
+  readonly exitedAt: bigint
+  readonly label: Buffer
+}
+
+export interface LogRecord {
+  /** Nanoseconds since 1970. */
+  readonly time: bigint
+  readonly stream: 'stdout' | 'stderr'
+  readonly bytes: Buffer
+}
+
+export type NativeEvent =
+  | { readonly kind: 'started'; readonly container: string }
+  | { readonly kind: 'exited'; readonly container: string; readonly exec: number; readonly exit: RawExit }
+  | { readonly kind: 'log-dropped'; readonly container: string; readonly bytes: bigint }
+
+export function encodeHello(version: string, token: string): Buffer {
+  return new Writer().u32(PROTOCOL_VERSION).str(version).str(token).take()
+}
+
+export function decodeHello(payload: Buffer): Hello {
+  const reader = new Reader(payload)
+  reader.u32()
+  const version = reader.str()
+  const lines = reader.str().split('\n').filter((line) => line.includes('='))
+  const features = new Map(lines.map((line) => {
+    const at = line.indexOf('=')
+    return [line.slice(0, at), line.slice(at + 1)] as const
+  }))
+  return { version, features, supervisorPid: reader.u32(), subnet: reader.u32(), prefix: reader.u8(), gateway: reader.u32() }
+}
+
+export function encodeCreate(request: CreateRequest): Buffer {
+  const writer = new Writer()
+  writer.str(request.id).u32(request.flags).u32(request.namespaces).bytes(request.label).str(request.scratch)
+  writer.list(request.cgroup, ({ controller, file, value }) => writer.str(controller).str(file).str(value))
+  return writer.u32(request.logCap).bytes(request.operations).take()
+}
+
+export function encodeExec(container: string, flags: number, credit: number, operations: Uint8Array): Buffer {
+  return new Writer().str(container).u32(flags).u32(credit).bytes(operations).take()
+}
+
+export function encodeLogs(container: string, flags: number, since: bigint, tail: number, credit: number): Buffer {
+  return new Writer().str(container).u32(flags).u64(since).u32(tail).u32(credit).take()
+}
+
+export function encodePortOpen(port: number, where: 1 | 2, address: number, number: number, hold: boolean): Buffer {
+  return new Writer().u32(port).u8(where).u32(address).u16(number).u32(hold ? 1 : 0).take()
+}
+
+export function encodePortTarget(port: number, container: string, address: number, number: number): Buffer {
+  return new Writer().u32(port).str(container).u32(address).u16(number).take()
+}
+
+export function decodeExit(payload: Buffer): RawExit {
+  const reader = new Reader(payload)
+  reader.u8()
+  return readExit(reader)
+}
+
+export function decodeList(payload: Buffer): ListedContainer[] {
+  const reader = new Reader(payload)
+  return reader.list(() => {
+    const id = reader.str()
+    const state = reader.u8()
+    return {
+      id,
+      state: state === 1 ? 'waiting' : state === 2 ? 'running' : 'exited',
+      pid: reader.u32(),
+      startedAt: reader.u64(),
+      exitedAt: reader.u64(),
+      ...readExit(reader),
+      label: reader.bytes(),
+    }
+  })
+}
+
+export function decodeLogRecords(payload: Buffer): LogRecord[] {
+  const reader = new Reader(payload)
+  const records: LogRecord[] = []
+  while (reader.left > 0) {
+    const time = reader.u64()
+    records.push({ time, stream: reader.u8() === 2 ? 'stderr' : 'stdout', bytes: reader.bytes() })
+  }
+  return records
+}
+
+export function decodeEvent(payload: Buffer): NativeEvent | undefined {
+  const reader = new Reader(payload)
+  const event = reader.u16()
+  const container = reader.str()
+  if (event === 1) return { kind: 'started', container }
+  if (event === 2) return { kind: 'exited', container, exec: reader.u32(), exit: readExit(reader) }
+  return event === 3 ? { kind: 'log-dropped', container, bytes: reader.u64() } : undefined
+}
+
+function readExit(reader: Reader): RawExit {
+  return { code: reader.i32(), signal: reader.i32(), oomKilled: reader.u8() === 1 }
+}

@@ -1,0 +1,36 @@
+import { MayflyError } from '../errors.js'
+
+/** Hands out the addresses of a subnet: never its first three nor its last, and a freed one as late as possible. */
+export class Addresses {
+  readonly #taken = new Set<number>()
+  readonly #first: number
+  readonly #last: number
+  #next: number
+
+  constructor(subnet: number, prefix: number) {
+    this.#first = subnet + 3
+    this.#last = subnet + 2 ** (32 - prefix) - 2
+    this.#next = this.#first
+  }
+
+  take(): number {
+    const count = this.#last - this.#first + 1
+    for (let tried = 0; tried < count; tried += 1) {
+      const address = this.#next
+      this.#next = address === this.#last ? this.#first : address + 1
+      if (this.#taken.has(address)) continue
+      this.#taken.add(address)
+      return address
+    }
+    throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `A run has at most ${Math.max(0, count)} containers at a time`)
+  }
+
+  free(address: number): void {
+    this.#taken.delete(address)
+  }
+}
+
+/** `198.18.0.2` of 0xC6120002. */
+export function formatAddress(address: number): string {
+  return [24, 16, 8, 0].map((shift) => address >>> shift & 255).join('.')
+}

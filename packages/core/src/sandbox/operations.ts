@@ -1,0 +1,176 @@
+import { Writer } from '../native/bytes.js'
+
+/** The operations' numbers on the wire (docs/protocol.md, Operations). */
+export const OP = {
+  cgroup: 1, loopback: 2, veth: 3, hostname: 4, rootfs: 5, bindroot: 6, mkdir: 7, file: 8, symlink: 9, device: 10,
+  mountProc: 11, mountSysfs: 12, mountTmpfs: 13, mountDevpts: 14, mountMqueue: 15, mountBind: 16, mountCgroup: 17,
+  mask: 18, readonly: 19, pivot: 20, sysctl: 21, umask: 22, rlimit: 23, chdir: 24, groups: 25, user: 26,
+  capabilities: 27, nonewprivs: 28, seccomp: 29, join: 30, env: 31, argv: 32, exec: 33, await: 34, oomscore: 35,
+  terminal: 36,
+} as const
+
+/** Bits of `mountTmpfs` and `mountBind`. */
+export const MOUNT = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8 } as const
+
+/** The namespaces of container.create: CLONE_NEW* bits. */
+export const NAMESPACES = { mount: 0x20000, uts: 0x4000000, ipc: 0x8000000, pid: 0x20000000, net: 0x40000000 } as const
+
+export interface Rootfs {
+  /** Absolute directories, top first. */
+  readonly lowers: readonly string[]
+  /** Absolute directories on disk; empty for a tmpfs of `tmpfsSize` bytes (0: half of memory). */
+  readonly upper: string
+  readonly work: string
+  readonly tmpfsSize: number
+}
+
+export interface CapabilitySets {
+  readonly bounding: bigint
+  readonly effective: bigint
+  readonly inheritable: bigint
+  readonly ambient: bigint
+}
+
+/** Builds an operation list. */
+export class Operations {
+  readonly #list = new Writer()
+
+  cgroup(unshare: boolean): this {
+    return this.#add(OP.cgroup, (w) => w.u8(Number(unshare)))
+  }
+
+  loopback(): this {
+    return this.#add(OP.loopback)
+  }
+
+  veth(address: number, prefix: number, gateway: number): this {
+    return this.#add(OP.veth, (w) => w.u32(address).u8(prefix).u32(gateway))
+  }
+
+  hostname(name: string): this {
+    return this.#add(OP.hostname, (w) => w.str(name))
+  }
+
+  rootfs({ lowers, upper, work, tmpfsSize }: Rootfs): this {
+    return this.#add(OP.rootfs, (w) => w.list(lowers, (lower) => w.str(lower)).str(upper).str(work).u64(tmpfsSize).u32(0))
+  }
+
+  mkdir(target: string, mode: number, parents = true): this {
+    return this.#add(OP.mkdir, (w) => w.str(target).u32(mode).u8(Number(parents)))
+  }
+
+  file(target: string, mode: number, content: string | Uint8Array): this {
+    return this.#add(OP.file, (w) => w.str(target).u32(mode).bytes(Buffer.from(content)))
+  }
+
+  symlink(target: string, value: string): this {
+    return this.#add(OP.symlink, (w) => w.str(target).str(value))
+  }
+
+  device(target: string, mode: number, major: number, minor: number): this {
+    return this.#add(OP.device, (w) => w.str(target).u32(mode).u32(major).u32(minor).u8(0x63))
+  }
+
+  mountProc(target: string): this {
+    return this.#add(OP.mountProc, (w) => w.str(target))
+  }
+
+  mountSysfs(target: string, readonly: boolean): this {
+    return this.#add(OP.mountSysfs, (w) => w.str(target).u8(Number(readonly)))
+  }
+
+  mountTmpfs(target: string, mode: number, size: number, flags: number): this {
+    return this.#add(OP.mountTmpfs, (w) => w.str(target).u32(mode).u64(size).u32(flags))
+  }
+
+  mountDevpts(target: string): this {
+    return this.#add(OP.mountDevpts, (w) => w.str(target))
+  }
+
+  mountMqueue(target: string): this {
+    return this.#add(OP.mountMqueue, (w) => w.str(target))
+  }
+
+  mountBind(source: string, target: string, flags: number, recursive = true): this {
+    return this.#add(OP.mountBind, (w) => w.str(source).str(target).u32(flags).u8(Number(recursive)))
+  }
+
+  mountCgroup(target: string): this {
+    return this.#add(OP.mountCgroup, (w) => w.str(target))
+  }
+
+  mask(target: string): this {
+    return this.#add(OP.mask, (w) => w.str(target))
+  }
+
+  readonly(target: string): this {
+    return this.#add(OP.readonly, (w) => w.str(target))
+  }
+
+  pivot(readonlyRoot: boolean): this {
+    return this.#add(OP.pivot, (w) => w.u8(Number(readonlyRoot)))
+  }
+
+  sysctl(name: string, value: string): this {
+    return this.#add(OP.sysctl, (w) => w.str(name).str(value))
+  }
+
+  umask(mask: number): this {
+    return this.#add(OP.umask, (w) => w.u32(mask))
+  }
+
+  rlimit(resource: number, soft: bigint, hard: bigint): this {
+    return this.#add(OP.rlimit, (w) => w.u32(resource).u64(soft).u64(hard))
+  }
+
+  chdir(target: string): this {
+    return this.#add(OP.chdir, (w) => w.str(target))
+  }
+
+  groups(groups: readonly number[]): this {
+    return this.#add(OP.groups, (w) => w.list(groups, (group) => w.u32(group)))
+  }
+
+  user(uid: number, gid: number): this {
+    return this.#add(OP.user, (w) => w.u32(uid).u32(gid))
+  }
+
+  capabilities({ bounding, effective, inheritable, ambient }: CapabilitySets): this {
+    return this.#add(OP.capabilities, (w) => w.u64(bounding).u64(effective).u64(inheritable).u64(ambient))
+  }
+
+  nonewprivs(): this {
+    return this.#add(OP.nonewprivs)
+  }
+
+  seccomp(program: Uint8Array): this {
+    return this.#add(OP.seccomp, (w) => w.bytes(program))
+  }
+
+  join(): this {
+    return this.#add(OP.join)
+  }
+
+  env(entries: readonly string[]): this {
+    return this.#add(OP.env, (w) => w.list(entries, (entry) => w.str(entry)))
+  }
+
+  argv(words: readonly string[]): this {
+    return this.#add(OP.argv, (w) => w.list(words, (word) => w.str(word)))
+  }
+
+  oomscore(value: number): this {
+    return this.#add(OP.oomscore, (w) => w.i32(value))
+  }
+
+  /** Ends the list: the command replaces the child. */
+  exec(): Buffer {
+    return this.#add(OP.exec).#list.take()
+  }
+
+  #add(op: number, write?: (writer: Writer) => Writer): this {
+    const fields = write === undefined ? new Uint8Array() : write(new Writer(64)).take()
+    this.#list.u16(op).u16(0).bytes(fields)
+    return this
+  }
+}
