@@ -76,7 +76,8 @@ function runOptions(words: readonly string[], flags: Flags): RunOptions {
     ...(words.length > 0 ? { command: words } : {}),
     ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === '' ? [] : [flags.entrypoint] }),
     ...(flags.env === undefined ? {} : { env: Object.fromEntries(flags.env.flatMap(variable)) }),
-    ...(flags.publish === undefined ? {} : { ports: flags.publish.map(port) }),
+    // Docker's users look for published ports on the host itself.
+    ...(flags.publish === undefined ? {} : { ports: flags.publish.map(port), loopback: true }),
     ...(flags.volume === undefined ? {} : { mounts: flags.volume.map(mount) }),
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
