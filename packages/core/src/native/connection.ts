@@ -112,7 +112,7 @@ export class Connection {
       const stream = this.#streams.get(id)
       this.#streams.delete(id)
       this.#forget(id)
-      return stream?.end()
+      return stream?.end(undefined, payload)
     }
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)

@@ -1,0 +1,148 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+
+import { MayflyError } from '../errors.js'
+import { defaultHome } from '../images/store.js'
+import { Connection, decodeList, encodeHello, METHOD, type ListedContainer } from '../native/index.js'
+import { Writer } from '../native/bytes.js'
+import { readLogs } from './logs.js'
+import { signalName, signalNumber } from './signals.js'
+import type { RunFile } from './supervision.js'
+import type { LogLine, LogOptions, StopOptions } from './types.js'
+
+/** A container of any live run of this user. */
+export interface RunningListing {
+  readonly id: string
+  readonly name: string
+  readonly image: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly state: 'created' | 'running' | 'exited'
+  readonly startedAt: Date | undefined
+  readonly exitedAt: Date | undefined
+  readonly exitCode: number
+  readonly signal: string | undefined
+  readonly oomKilled: boolean
+  /** The process that owns the run. */
+  readonly ownerPid: number
+  readonly runId: string
+}
+
+/** Connects to a run of this user. Throws ERR_MAYFLY_RUN_LOST when it is gone. */
+export async function connectRun(file: RunFile): Promise<Connection> {
+  const socket = connect(file.socket)
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve)
+    socket.once('error', (cause) => reject(new MayflyError('ERR_MAYFLY_RUN_LOST', `The run of process ${file.pid} is gone`, { cause })))
+  })
+  const connection = new Connection(socket)
+  try {
+    await connection.request(METHOD.hello, encodeHello('0.1.0', file.token))
+    return connection
+  } catch (error) {
+    connection.close()
+    throw error
+  }
+}
+
+/** Directories of runs with what they say of themselves; unreadable ones are left out. */
+export async function listRuns(home: string = defaultHome()): Promise<{ id: string; file: RunFile }[]> {
+  const ids = await readdir(join(home, 'runs')).catch(() => [])
+  const runs = await Promise.all(ids.map(async (id) => {
+    try {
+      return { id, file: JSON.parse(await readFile(join(home, 'runs', id, 'run.json'), 'utf8')) as RunFile }
+    } catch {
+      return undefined
+    }
+  }))
+  return runs.filter((run) => run !== undefined)
+}
+
+/** Containers of all live runs of this user, newest first. */
+export async function listContainers(home?: string): Promise<RunningListing[]> {
+  const found = await Promise.all((await listRuns(home)).map(async ({ id, file }) => {
+    const connection = await connectRun(file).catch(() => undefined)
+    if (connection === undefined) return []
+    try {
+      return decodeList(await connection.request(METHOD.list)).map((one) => listing(one, id, file))
+    } catch {
+      return []
+    } finally {
+      connection.close()
+    }
+  }))
+  return found.flat().sort((a, b) => Number(b.startedAt ?? 0) - Number(a.startedAt ?? 0))
+}
+
+/** The log of a container, named by id, the start of an id, or name. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
+export async function* containerLogs(which: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
+  const { connection, container } = await reach(which)
+  try {
+    yield* readLogs(connection, container.id, options)
+  } finally {
+    connection.close()
+  }
+}
+
+/** Stops and removes a container as `Container.stop` does. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
+export async function stopContainer(which: string, { timeout = 10_000, signal }: StopOptions = {}): Promise<void> {
+  const { connection, container } = await reach(which)
+  try {
+    const name = new Writer().str(container.id).take()
+    if (container.state === 'running' && timeout > 0) {
+      const number = signalNumber(signal ?? 'SIGTERM')
+      await connection.request(METHOD.signal, new Writer().str(container.id).u32(0).u32(number).take())
+      let timer: NodeJS.Timeout | undefined
+      const patience = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout)))
+      await Promise.race([connection.request(METHOD.wait, name).catch(() => undefined), patience])
+      clearTimeout(timer)
+    }
+    await connection.request(METHOD.remove, name)
+  } finally {
+    connection.close()
+  }
+}
+
+async function reach(which: string): Promise<{ connection: Connection; container: RunningListing }> {
+  const all = await listContainers()
+  const exact = all.find(({ id, name }) => id === which || name === which)
+  const starting = all.filter(({ id }) => which.length > 0 && id.startsWith(which))
+  const container = exact ?? (starting.length === 1 ? starting[0] : undefined)
+  if (container === undefined) {
+    const why = starting.length > 1 ? `${JSON.stringify(which)} fits several containers` : `No container is called ${JSON.stringify(which)}`
+    throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', why)
+  }
+  const run = (await listRuns()).find(({ id }) => id === container.runId)
+  if (run === undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${container.name} is gone`)
+  return { connection: await connectRun(run.file), container }
+}
+
+function listing(one: ListedContainer, runId: string, file: RunFile): RunningListing {
+  const label = parseLabel(one.label)
+  return {
+    id: one.id,
+    name: label.name ?? one.id.slice(0, 12),
+    image: label.image ?? '',
+    labels: label.labels ?? {},
+    state: one.state === 'waiting' ? 'created' : one.state,
+    startedAt: dateOf(one.startedAt),
+    exitedAt: dateOf(one.exitedAt),
+    exitCode: one.signal === 0 ? one.code : 128 + one.signal,
+    signal: signalName(one.signal),
+    oomKilled: one.oomKilled,
+    ownerPid: file.pid,
+    runId,
+  }
+}
+
+function parseLabel(label: Buffer): { name?: string; image?: string; labels?: Record<string, string> } {
+  try {
+    return JSON.parse(label.toString('utf8')) as ReturnType<typeof parseLabel>
+  } catch {
+    return {}
+  }
+}
+
+function dateOf(nanoseconds: bigint): Date | undefined {
+  return nanoseconds === 0n ? undefined : new Date(Number(nanoseconds / 1_000_000n))
+}
