@@ -11,7 +11,11 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const hub = process.argv.includes('--hub')
 const say = (text) => { process.stdout.write(`${text}\n`) }
 
-await must(process.execPath, ['scripts/setup.mjs', ...(hub ? ['--hub'] : [])], { cwd: root })
+try {
+  await must(process.execPath, ['scripts/setup.mjs', ...(hub ? ['--hub'] : [])], { cwd: root })
+} catch {
+  process.exit(1)
+}
 
 const scratch = mkdtempSync(join(tmpdir(), 'mf-start-'))
 let registry
