@@ -1,5 +1,5 @@
 import { isMayflyError, MayflyError } from '../errors.js'
-import { encodeExec, METHOD, Reader, type Connection, type RawExit } from '../native/index.js'
+import { encodeExec, METHOD, Reader, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import type { ExecOptions, ExecResult } from './types.js'
 
@@ -8,9 +8,12 @@ const SIGKILL = 9
 
 /** Runs a compiled operation list in a container and gathers what it prints. */
 export async function execute(
-  connection: Connection, exits: Map<string, (exit: RawExit) => void>, container: string, operations: Buffer, options: ExecOptions,
+  connection: Connection, container: string, operations: Buffer, options: ExecOptions,
 ): Promise<ExecResult> {
   const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] }
+  // How it ended comes with the stream's end, which may lie in the same chunk as the reply.
+  let code = -1
+  let ending = SIGKILL
   let finish: (error?: Error) => void = () => undefined
   const finished = new Promise<Error | undefined>((resolve) => void (finish = resolve))
   const stdin = options.input === undefined ? 0 : 1
@@ -20,7 +23,13 @@ export async function execute(
       output[payload[0] === 2 ? 'stderr' : 'stdout'].push(payload.subarray(1))
       connection.credit(id, payload.length)
     },
-    end: finish,
+    end: (error, payload) => {
+      if (payload !== undefined && payload.length >= 8) {
+        code = payload.readInt32LE(0)
+        ending = payload.readInt32LE(4)
+      }
+      finish(error)
+    },
   })
   let started: Buffer
   try {
@@ -29,8 +38,6 @@ export async function execute(
     return missingCommand(error)
   }
   const exec = new Reader(started).u32()
-  let exit: RawExit | undefined
-  exits.set(`${container}/${exec}`, (value) => void (exit = value))
   let ended: MayflyError | undefined
   const kill = (reason: MayflyError): void => {
     ended ??= reason
@@ -46,12 +53,10 @@ export async function execute(
   const lost = await finished
   clearTimeout(timer)
   options.signal?.removeEventListener('abort', abort)
-  exits.delete(`${container}/${exec}`)
   if (ended !== undefined) throw ended
   if (lost !== undefined) throw lost
-  const { code, signal } = exit ?? { code: -1, signal: SIGKILL }
   return {
-    exitCode: signal === 0 ? code : 128 + signal,
+    exitCode: ending === 0 ? code : 128 + ending,
     stdout: Buffer.concat(output.stdout).toString('utf8'),
     stderr: Buffer.concat(output.stderr).toString('utf8'),
   }

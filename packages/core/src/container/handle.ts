@@ -36,8 +36,9 @@ export class RunningContainer implements Container {
   readonly image: string
   readonly ip: string
   readonly host: string
-  readonly exit: Promise<ExitStatus>
   readonly #input: HandleInput
+  readonly #exit: Promise<ExitStatus>
+  #awaited = false
   #ended = false
   #removal: Promise<void> | undefined
 
@@ -48,10 +49,20 @@ export class RunningContainer implements Container {
     this.image = input.image.reference.familiar
     this.ip = input.address === undefined ? '127.0.0.1' : formatAddress(input.address)
     this.host = input.options.loopback === true || input.address === undefined ? '127.0.0.1' : this.ip
-    this.exit = input.exit.then(({ code, signal, oomKilled }) => {
+    this.#exit = input.exit.then(({ code, signal, oomKilled }) => {
       this.#ended = true
       return { code, signal: signalName(signal), oomKilled }
     })
+  }
+
+  get exit(): Promise<ExitStatus> {
+    this.#holdProcess()
+    return this.#exit
+  }
+
+  /** Settles like `exit`, without keeping this process alive. */
+  get ending(): Promise<ExitStatus> {
+    return this.#exit
   }
 
   /** Every TCP port the image EXPOSEs or the options name. */
@@ -91,7 +102,7 @@ export class RunningContainer implements Container {
       argv: command, env, cwd: options.cwd ?? workdir, identity,
       options: { capAdd, capDrop, privileged: options.privileged ?? privileged },
     })
-    return execute(run.connection, run.exits, this.id, operations, options)
+    return execute(run.connection, this.id, operations, options)
   }
 
   logs(options: LogOptions = {}): AsyncIterable<LogLine> {
@@ -105,7 +116,7 @@ export class RunningContainer implements Container {
       await this.#signal(number)
       let timer: NodeJS.Timeout | undefined
       const patience = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout)))
-      await Promise.race([this.exit, patience])
+      await Promise.race([this.#exit, patience])
       clearTimeout(timer)
     }
     return this[Symbol.asyncDispose]()
@@ -138,6 +149,13 @@ export class RunningContainer implements Container {
   [Symbol.asyncDispose](): Promise<void> {
     this.#removal ??= this.#remove()
     return this.#removal
+  }
+
+  /** Who asks for the exit wants to see it: like a child process, the container then keeps this process alive. */
+  #holdProcess(): void {
+    if (this.#awaited || this.#ended || this.#removal !== undefined) return
+    this.#awaited = true
+    this.#input.run.connection.request(METHOD.wait, new Writer().str(this.id).take()).catch(() => undefined)
   }
 
   async #remove(): Promise<void> {

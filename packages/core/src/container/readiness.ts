@@ -2,7 +2,7 @@ import { isMayflyError, MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
-import { exposedPorts, optionPorts } from './handle.js'
+import { exposedPorts, optionPorts, type RunningContainer } from './handle.js'
 import type { Container, ExitStatus, LogLine, RunOptions, WaitContext, WaitStrategy } from './types.js'
 import { wait } from './wait.js'
 
@@ -13,7 +13,7 @@ const SHOWN_LINES = 50
  * Waits until the container is ready. Throws ERR_MAYFLY_CONTAINER_EXITED with its last log lines as soon as it ends,
  * ERR_MAYFLY_OUT_OF_MEMORY when its limit ended it, ERR_MAYFLY_TIMEOUT, ERR_MAYFLY_ABORTED.
  */
-export async function waitReady(connection: Connection, container: Container, image: Image, options: RunOptions): Promise<void> {
+export async function waitReady(connection: Connection, container: RunningContainer, image: Image, options: RunOptions): Promise<void> {
   const strategy = options.ready ?? defaultStrategy(image, options)
   if (strategy === undefined) return
   const over = new AbortController()
@@ -36,7 +36,7 @@ export async function waitReady(connection: Connection, container: Container, im
     options.signal?.addEventListener('abort', abort, { once: true })
     cancels.push(() => options.signal?.removeEventListener('abort', abort))
     if (options.signal?.aborted === true) abort()
-    if (strategy.acceptsExit !== true) void container.exit.then((exit) => reject(new Exited(exit)))
+    if (strategy.acceptsExit !== true) void container.ending.then((exit) => reject(new Exited(exit)))
   })
   try {
     await Promise.race([strategy.ready(context), ended])
@@ -79,9 +79,9 @@ class Exited extends Error {
   }
 }
 
-async function explain(error: unknown, container: Container, strategy: WaitStrategy): Promise<unknown> {
+async function explain(error: unknown, container: RunningContainer, strategy: WaitStrategy): Promise<unknown> {
   const watchLost = isMayflyError(error) && error.details['errno'] === 'ESRCH'
-  const exit = error instanceof Exited ? error.exit : watchLost ? await container.exit : undefined
+  const exit = error instanceof Exited ? error.exit : watchLost ? await container.ending : undefined
   if (exit === undefined && !isMayflyError(error)) return error
   const log = await lastLines(container)
   if (exit === undefined) {
