@@ -179,8 +179,13 @@ static void process_settle(struct process *p) {
     put_u8(&b, !p->exec && t->oom_killed);
     send_frame(p->conn, FRAME_EVENT, 0, &b);
     buffer_free(&b);
-    if (p->exec) send_frame(p->conn, FRAME_END, p->request, NULL);
-    else {
+    if (p->exec) {
+      /* How it ended stands in the end itself: an event could overtake the client's knowing the exec's number. */
+      put_u32(&b, (uint32_t)p->code);
+      put_u32(&b, (uint32_t)p->signal);
+      send_frame(p->conn, FRAME_END, p->request, &b);
+      buffer_free(&b);
+    } else {
       ports_lost(t);
       waiters_exited(t);
     }

@@ -8,8 +8,8 @@ import { encodeFrame, FrameSplitter, KIND, type Frame } from './frames.js'
 /** A stream that a request opened: data until `end`. */
 export interface StreamHandler {
   data(payload: Buffer): void
-  /** `error` when the connection was lost before the stream's own end. */
-  end(error?: Error): void
+  /** `error` when the connection was lost before the stream's own end; else what the end said. */
+  end(error?: Error, payload?: Buffer): void
 }
 
 interface Waiting {
