@@ -17,7 +17,7 @@ export async function packageProblems(root, names) {
       const lint = await run(bin('publint'), ['run', tarball, '--strict'], directory)
       if (lint.code !== 0) problems.push(`${name}: publint\n${lint.output}`)
       if (exports['.'] === undefined || type !== 'module') continue
-      const types = await run(bin('attw'), [tarball, '--no-color', '--format', 'ascii', '--exclude-entrypoints', './jest-preset'], directory)
+      const types = await run(bin('attw'), [tarball, '--no-color', '--format', 'ascii', '--profile', 'node16', '--ignore-rules', 'cjs-resolves-to-esm', '--exclude-entrypoints', 'jest-preset'], directory)
       if (types.code !== 0) problems.push(`${name}: attw\n${types.output}`)
     }
   } finally {

@@ -1,47 +1,15 @@
 import type { MayflyError } from '../errors.js'
+import type { SandboxOptions } from '../sandbox/options.js'
 
 /** How to run an image. Every field is optional; what is left out comes from the image, then from Docker's defaults. */
-export interface RunOptions {
-  /** Added to the image's environment; `undefined` removes a name. */
-  readonly env?: Readonly<Record<string, string | undefined>> | undefined
-  /** Replaces the image's CMD. A string runs under `/bin/sh -c`. */
-  readonly command?: readonly string[] | string | undefined
-  /** Replaces the image's ENTRYPOINT, and its CMD unless `command` is given; `[]` removes it. */
-  readonly entrypoint?: readonly string[] | string | undefined
+export interface RunOptions extends SandboxOptions {
   /** Ports to publish besides those the image EXPOSEs; `host` fixes the number on the host's loopback. */
   readonly ports?: readonly (number | PortMapping)[] | undefined
   /** Reach every port through the host's loopback instead of the container's own address. Default false. */
   readonly loopback?: boolean | undefined
-  readonly mounts?: readonly Mount[] | undefined
-  /** Directories on a fresh tmpfs; text as in Docker: `/tmp` or `/tmp:size=64m`. */
-  readonly tmpfs?: readonly string[] | undefined
-  /** Bytes, or text such as `256m`; swap is not added to it. */
-  readonly memory?: number | string | undefined
-  /** Processors' worth of time, fractions allowed. */
-  readonly cpus?: number | undefined
-  /** Most processes and threads at a time. Default 4096. */
-  readonly pids?: number | undefined
-  /** `user[:group]`, names or numbers. */
-  readonly user?: string | undefined
-  readonly workdir?: string | undefined
-  /** Default: the first 12 characters of the id. */
-  readonly hostname?: string | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** Unique among this process's running containers. Default: made up from the id. */
   readonly name?: string | undefined
-  /** `NET_ADMIN`, `CAP_NET_ADMIN` or `ALL`. */
-  readonly capAdd?: readonly string[] | undefined
-  readonly capDrop?: readonly string[] | undefined
-  /** All capabilities, no seccomp filter, no masked paths. Default false. */
-  readonly privileged?: boolean | undefined
-  /** A read-only root file system. Default false. */
-  readonly readonly?: boolean | undefined
-  /** Size of /dev/shm. Default `64m`. */
-  readonly shmSize?: number | string | undefined
-  readonly ulimits?: Readonly<Record<string, number | { readonly soft: number; readonly hard: number }>> | undefined
-  readonly sysctls?: Readonly<Record<string, string>> | undefined
-  readonly extraHosts?: Readonly<Record<string, string>> | undefined
-  readonly dns?: readonly string[] | undefined
   /** `SIGTERM`, `TERM` or a number. Default: the image's, else SIGTERM. */
   readonly stopSignal?: string | number | undefined
   /** Keep standard input open, for `Container.attach`. Default false. */
@@ -64,13 +32,6 @@ export interface PortMapping {
   readonly container: number
   /** Fixed number on the host's loopback; 0 or absent for any free one. */
   readonly host?: number | undefined
-}
-
-export interface Mount {
-  /** A file or directory of the host. */
-  readonly source: string
-  readonly target: string
-  readonly readonly?: boolean | undefined
 }
 
 export interface ExecOptions {
@@ -201,4 +162,5 @@ export interface HttpWaitOptions {
   readonly auth?: { readonly user: string; readonly password: string } | undefined
 }
 
+export type { Mount, SandboxOptions } from '../sandbox/options.js'
 export type { MayflyError }

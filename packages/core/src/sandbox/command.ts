@@ -1,11 +1,11 @@
 import type { ImageConfig } from '../images/index.js'
 import { MayflyError } from '../errors.js'
-import type { RunOptions } from '../container/types.js'
+import type { SandboxOptions } from './options.js'
 
 const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** What is executed: ENTRYPOINT then CMD, a new entrypoint cancelling the image's CMD. Throws ERR_MAYFLY_OPTION_INVALID. */
-export function commandLine(config: ImageConfig, options: Pick<RunOptions, 'entrypoint' | 'command'>): string[] {
+export function commandLine(config: ImageConfig, options: Pick<SandboxOptions, 'entrypoint' | 'command'>): string[] {
   const entrypoint = options.entrypoint === undefined ? config.Entrypoint : words(options.entrypoint, false)
   const command = options.command === undefined ? (options.entrypoint === undefined ? config.Cmd : [])
     : words(options.command, true)

@@ -1,4 +1,4 @@
-import type { RunOptions } from '../container/types.js'
+import type { SandboxOptions } from './options.js'
 import { MayflyError } from '../errors.js'
 import type { ImageConfig } from '../images/index.js'
 import { parseSize } from '../units.js'
@@ -12,7 +12,7 @@ import type { Identity } from './user.js'
 /** Everything a container's operation list depends on. */
 export interface SandboxInput {
   readonly config: ImageConfig
-  readonly options: RunOptions
+  readonly options: SandboxOptions
   readonly rootfs: Rootfs
   readonly identity: Identity
   readonly hostname: string
@@ -68,14 +68,14 @@ export function compileExec(input: {
   readonly env: readonly string[]
   readonly cwd: string
   readonly identity: Identity
-  readonly options: Pick<RunOptions, 'capAdd' | 'capDrop' | 'privileged'>
+  readonly options: Pick<SandboxOptions, 'capAdd' | 'capDrop' | 'privileged'>
 }): Buffer {
   const list = new Operations().join().umask(0o022).chdir(absolute('cwd', input.cwd))
   becomeUser(list, input.identity, input.options)
   return list.env(input.env).argv(input.argv).exec()
 }
 
-function becomeUser(list: Operations, identity: Identity, options: Pick<RunOptions, 'capAdd' | 'capDrop' | 'privileged'>): void {
+function becomeUser(list: Operations, identity: Identity, options: Pick<SandboxOptions, 'capAdd' | 'capDrop' | 'privileged'>): void {
   const sets = capabilitySets(options)
   // Installing a filter needs CAP_SYS_ADMIN or no_new_privs, and the latter would disarm the image's set-uid programs.
   if (options.privileged !== true) list.seccomp(seccompProgram(process.arch, sets.bounding))
@@ -86,7 +86,7 @@ function kernelFiles(list: Operations, privileged: boolean): void {
   list.mountProc('/proc').mountSysfs('/sys', !privileged).mountCgroup('/sys/fs/cgroup')
 }
 
-function devices(list: Operations, options: RunOptions): void {
+function devices(list: Operations, options: SandboxOptions): void {
   list.mountTmpfs('/dev', 0o755, 65_536 * 1024, MOUNT.nosuid)
   for (const [name, major, minor] of DEVICES) list.device(`/dev/${name}`, 0o666, major, minor)
   list.mountDevpts('/dev/pts').symlink('/dev/ptmx', 'pts/ptmx')
@@ -104,7 +104,7 @@ function identityFiles(list: Operations, { hostname, network, options, resolvCon
   list.file('/etc/hostname', 0o644, `${hostname}\n`).file('/etc/resolv.conf', 0o644, resolvConf)
 }
 
-function mounts(list: Operations, options: RunOptions): void {
+function mounts(list: Operations, options: SandboxOptions): void {
   for (const text of options.tmpfs ?? []) {
     const [target = '', settings = ''] = text.split(/:(.*)/s)
     const size = /(?:^|,)size=([^,]+)/.exec(settings)?.[1]

@@ -1,4 +1,4 @@
-import type { RunOptions } from '../container/types.js'
+import type { SandboxOptions } from './options.js'
 import { MayflyError } from '../errors.js'
 import type { CgroupWrite } from '../native/requests.js'
 import { parseSize } from '../units.js'
@@ -8,7 +8,7 @@ const PERIOD = 100_000
 
 /** The cgroup files that carry a container's limits. Throws ERR_MAYFLY_LIMIT_UNSUPPORTED, ERR_MAYFLY_OPTION_INVALID. */
 export function cgroupWrites(
-  features: ReadonlyMap<string, string>, options: Pick<RunOptions, 'memory' | 'cpus' | 'pids'>,
+  features: ReadonlyMap<string, string>, options: Pick<SandboxOptions, 'memory' | 'cpus' | 'pids'>,
 ): CgroupWrite[] {
   const v2 = features.get('cgroup') === 'v2'
   const has = new Set((features.get('controllers') ?? '').split(','))

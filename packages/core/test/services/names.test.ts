@@ -5,7 +5,7 @@ import { defineConfig } from '../../src/services/config.js'
 import type { HttpContainer, PostgresContainer, RedisContainer } from '../../src/services/presets.js'
 import type { Config, Handle, Name } from '../../src/services/types.js'
 
-const config = defineConfig({ services: { db: postgres({ scope: 'worker' }), own: image('team/own:1') } })
+export const config = defineConfig({ services: { db: postgres({ scope: 'worker' }), own: image('team/own:1') } })
 type S = typeof config extends Config<infer T> ? T : never
 
 test('a name gives the service\'s handle, else the preset\'s, else a container', () => {
