@@ -9,7 +9,5 @@ export default defineConfig({
   sourcemap: true,
   clean: true,
   shims: true,
-  // Jest's set-up modules have only a default export, which a CommonJS reader must find as the module itself.
-  cjsInterop: true,
   dts: { compilerOptions: { composite: false } },
 })
