@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** @typedef {Map<string, { mark: boolean }>} Traces  what there is, and whether it carries the mark of this run */
+/** @typedef {Map<string, { mark: boolean }>} Traces  what there is, and whether it is surely of this run */
 
 /** @param {string} mark  NAME=value in the environment of everything the run starts */
 export function traces(mark) {
@@ -26,17 +26,17 @@ export function traces(mark) {
 }
 
 /**
- * What is there now and was not there before. On a machine others use too, only what is surely of this run counts,
- * unless `strict`.
- * @param {Traces} before @param {string} mark @param {{ patience?: number, strict?: boolean }} [options] patience in ms
+ * What is there now and was not there before. While somebody else's run is going on, only what is surely of this one counts.
+ * @param {Traces} before @param {string} mark @param {{ patience?: number }} [options] patience in ms
  * @returns {Promise<string[]>}
  */
-export async function leaks(before, mark, { patience = 5000, strict = false } = {}) {
+export async function leaks(before, mark, { patience = 5000 } = {}) {
   const deadline = Date.now() + patience
   for (;;) {
     const now = traces(mark)
-    const foreign = processes(mark).some((one) => one.name === 'mayfly-native' && !one.ours)
-    const left = [...now].filter(([text, { mark: ours }]) => !before.has(text) && (ours || strict || !foreign)).map(([text]) => text)
+    // Another's run at the same time: what has no owner could be its own.
+    const foreign = processes(mark).some((one) => !one.ours && !one.orphan)
+    const left = [...now].filter(([text, { mark: ours }]) => !before.has(text) && (ours || !foreign)).map(([text]) => text)
     if (left.length === 0 || Date.now() > deadline) return left
     await sleep(100)
   }
@@ -47,12 +47,25 @@ function processes(mark) {
   for (const pid of list('/proc')) {
     if (!/^\d+$/.test(pid)) continue
     const name = read(`/proc/${pid}/comm`).trim()
-    const ours = read(`/proc/${pid}/environ`).split('\0').includes(mark)
-    const state = /^State:\s+(\S)/m.exec(read(`/proc/${pid}/status`))?.[1]
-    if (state === 'Z' || Number(pid) === process.pid) continue
-    if (name.startsWith('mayfly-native') || name === 'docker-registry' || ours) found.push({ pid, name, ours })
+    const status = read(`/proc/${pid}/status`)
+    if (/^State:\s+Z/m.test(status) || Number(pid) === process.pid) continue
+    const ours = carries(pid, mark)
+    const orphan = parent(pid) === '1'
+    if (name.startsWith('mayfly-native') || name === 'docker-registry' || ours) found.push({ pid, name, ours, orphan })
   }
   return found
+}
+
+/** Itself or one it descends from: some are given an environment of their own. */
+function carries(pid, mark) {
+  for (let at = pid; at !== undefined && at !== '0' && at !== '1'; at = parent(at)) {
+    if (read(`/proc/${at}/environ`).split('\0').includes(mark)) return true
+  }
+  return false
+}
+
+function parent(pid) {
+  return /^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1]
 }
 
 function cgroups(path, depth) {
