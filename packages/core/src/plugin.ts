@@ -5,6 +5,7 @@ export {
   currentRun,
   exportedVariables,
   findConfig,
+  importModule,
   knownAddresses,
   launchRun,
   openSession,

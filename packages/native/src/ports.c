@@ -44,13 +44,15 @@ static void answer_open(struct port *p, int errnum) {
 void port_listen(struct port *p) {
   if (p->listening || p->closed) return;
   p->listening = true;
-  for (int i = 0; i < 2; i++)
-    if (p->listeners[i].fd >= 0 && !listen(p->listeners[i].fd, 1024)) source_want(&p->listeners[i], EPOLLIN);
+  for (int i = 0; i < 2; i++) {
+    int fd = p->listeners[i].fd;
+    if (fd >= 0 && !listen(fd, 1024) && source_add(&p->listeners[i], fd, EPOLLIN, incoming, p)) _exit(71);
+  }
 }
 
 static void bound(struct port *p, const int *fds, int count) {
-  for (int i = 0; i < count && i < 2; i++)
-    if (source_add(&p->listeners[i], fds[i], 0, incoming, p)) _exit(71);
+  /* Not watched yet: a socket that does not listen hangs up without end. */
+  for (int i = 0; i < count && i < 2; i++) p->listeners[i].fd = fds[i];
   if (p->hold) port_listen(p);
 }
 

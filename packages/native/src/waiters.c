@@ -85,17 +85,20 @@ int container_listeners(struct container *t, struct listener *out, int max) {
 }
 
 static void check(struct container *t) {
+  /* Published ports listen first: who is told that the service is there may connect at once. */
+  static const enum wait_kind order[] = {WAIT_LISTEN, WAIT_PORT};
   struct listener found[MAX_LISTENERS];
   int n = container_listeners(t, found, MAX_LISTENERS);
-  for (struct waiter *w = run.waiters; w; w = w->next) {
-    if (w->done || w->container != t || (w->kind != WAIT_PORT && w->kind != WAIT_LISTEN)) continue;
-    for (int i = 0; i < n && !w->done; i++) {
-      if (found[i].port != w->number) continue;
-      w->done = true;
-      if (w->kind == WAIT_PORT) send_reply(w->conn, w->request);
-      else port_listen(w->port);
+  for (size_t pass = 0; pass < sizeof order / sizeof *order; pass++)
+    for (struct waiter *w = run.waiters; w; w = w->next) {
+      if (w->done || w->container != t || w->kind != order[pass]) continue;
+      for (int i = 0; i < n && !w->done; i++) {
+        if (found[i].port != w->number) continue;
+        w->done = true;
+        if (w->kind == WAIT_PORT) send_reply(w->conn, w->request);
+        else port_listen(w->port);
+      }
     }
-  }
 }
 
 /* A look costs some 20 µs a container, so the step grows with how many are watched: 1 ms alone, 5 ms with 16. */

@@ -53,8 +53,15 @@ export function exportedVariables(run: RunAddress, file: string, slot: number): 
 export function openSession(run: RunAddress, file: string, slot: number): Session {
   const attempt = randomBytes(8).toString('hex')
   const held = new Set<Lease>()
+  const parent = process.ppid
   let connection: Promise<Peer> | undefined
-  const peer = (): Promise<Peer> => (connection ??= connectTo(run))
+  const peer = (): Promise<Peer> => {
+    connection ??= connectTo(run).then(host => {
+      void host.closed.then(() => endOrphan(parent))
+      return host
+    })
+    return connection
+  }
   return {
     lease: async ({ name, as, scope }) => {
       const host = await peer()
@@ -77,6 +84,11 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       host.close()
     },
   }
+}
+
+/** A killed runner leaves its forked workers running to the end of their file. Without run and parent, nobody waits for it. */
+function endOrphan(parent: number): void {
+  if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL')
 }
 
 async function connectTo({ socket: path, token }: RunAddress): Promise<Peer> {

@@ -21,15 +21,19 @@ export function findConfig(from: string): string | undefined {
 
 /** Loads a configuration afresh, TypeScript included, outside the tests' module system. Throws ERR_MAYFLY_CONFIG_INVALID. */
 export async function loadConfig(path: string): Promise<Config> {
-  const { createJiti } = await import('jiti')
-  const jiti = createJiti(path, { moduleCache: false, fsCache: false })
   let loaded: unknown
   try {
-    loaded = await jiti.import(path, { default: true })
+    loaded = await importModule(path)
   } catch (cause) {
     throw new MayflyError('ERR_MAYFLY_CONFIG_INVALID', `Cannot load ${path}: ${reason(cause)}`, { cause })
   }
   return checked(loaded, path)
+}
+
+/** A module's default export, else its namespace: TypeScript or JavaScript of either module system, loaded by jiti. */
+export async function importModule(path: string): Promise<unknown> {
+  const { createJiti } = await import('jiti')
+  return await createJiti(path, { moduleCache: false, fsCache: false }).import(path, { default: true })
 }
 
 function checked(config: unknown, path: string): Config {

@@ -1,4 +1,4 @@
-export { defineConfig, findConfig, loadConfig } from './config.js'
+export { defineConfig, findConfig, importModule } from './config.js'
 export { httpd, image, postgres, redis, presetOf } from './presets.js'
 export type { HttpContainer, PostgresContainer, PresetName, Presets, RedisContainer } from './presets.js'
 export type { Config, Handle, ImageRef, Name, Register, Registered, Scope, Self, Service, ServiceOptions, Services } from './types.js'

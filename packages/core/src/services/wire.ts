@@ -99,8 +99,9 @@ function toWire(error: unknown): WireError {
   return { code, message, hint: e.hint, details: plain(e.details ?? {}) }
 }
 
+/** Test reporters show an error's message and nothing else of it: the hint goes with it. */
 function fromWire({ code, message, hint, details }: WireError): MayflyError {
-  return new MayflyError(code, message, { hint, details })
+  return new MayflyError(code, hint === undefined ? message : `${message}\n${hint}`, { hint, details })
 }
 
 function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {

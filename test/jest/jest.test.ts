@@ -1,0 +1,39 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openBench, runTests, type Bench } from './runner.js'
+
+let bench: Bench
+beforeAll(async () => { bench = await openBench() })
+afterAll(() => bench.close())
+
+test('pragmas, functions, blocks and exports', async () => {
+  const report = await runTests('jest', 'main', bench, ['--maxWorkers=2', '--testPathIgnorePatterns=unknown'])
+  expect(report.failures.trim()).toBe('')
+  expect(Object.keys(report.tests)).toHaveLength(8)
+  expect(report).toMatchObject({ code: 0, output: expect.stringContaining('user teardown ran') as string })
+})
+
+test('nothing of ours keeps Jest open', async () => {
+  const report = await runTests('jest', 'main', bench, ['--runInBand', '--detectOpenHandles', 'blocks'])
+  expect(report.code).toBe(0)
+  expect(report.output).not.toMatch(/open handle|did not exit/)
+})
+
+test('an unknown name fails its file only, with a suggestion', async () => {
+  const report = await runTests('jest', 'main', bench, ['--maxWorkers=2', 'unknown', 'single'])
+  expect(report.code).toBe(1)
+  expect(report.failures).toContain('No service or preset is called "cahce"')
+  expect(report.failures).toContain('Did you mean "cache"?')
+  expect(Object.values(report.tests)).toEqual(['passed', 'passed'])
+})
+
+test('a pragma alone works, with one hint', async () => {
+  const report = await runTests('jest', 'alone', bench, ['--runInBand'])
+  expect(report).toMatchObject({ code: 0, tests: { 'a pragma is enough': 'passed' } })
+  expect(report.output.match(/Add withMayfly/g)).toHaveLength(1)
+})
+
+test('the user\'s environment is composed, not replaced', async () => {
+  const report = await runTests('jest', 'jsdom', bench)
+  expect(report.failures.trim()).toBe('')
+  expect(report.code).toBe(0)
+})

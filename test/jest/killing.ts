@@ -1,0 +1,51 @@
+import { once } from 'node:events'
+import { startRunner, type Bench } from './runner.js'
+import { remains, trailOf } from './trail.js'
+
+/**
+ * Starts a runner on its `hanging` project, waits until `holders` tests hold their containers, kills the runner by
+ * SIGKILL and answers what is left of it two seconds later.
+ */
+export async function killWhileHolding(
+  runner: 'jest' | 'vitest', bench: Bench, words: readonly string[], holders: number,
+): Promise<string[]> {
+  const child = startRunner(runner, 'hanging', bench, words)
+  const pid = child.pid ?? 0
+  try {
+    const addresses = await holding(child, holders)
+    const trail = trailOf(pid, addresses[0] ?? '')
+    const [processes, cgroups, sockets, interfaces] = [trail.processes, trail.cgroups, trail.sockets, trail.interfaces]
+    const names = processes.map(({ name }) => name)
+    // What is not seen before the kill would prove nothing after it.
+    for (const name of ['redis-server', 'mayfly-native']) {
+      if (!names.includes(name)) throw new Error(`${name} is not among ${names.join(', ')}`)
+    }
+    if ([cgroups, sockets, interfaces].some((seen) => seen.length === 0)) {
+      throw new Error(`Not seen before the kill: ${JSON.stringify({ cgroups, sockets, interfaces })}`)
+    }
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const deadline = Date.now() + 2000
+    for (;;) {
+      const left = remains(trail)
+      if (left.length === 0 || Date.now() > deadline) return left
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
+
+function holding(child: ReturnType<typeof startRunner>, holders: number): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    let output = ''
+    const hear = (text: Buffer): void => {
+      output += text.toString()
+      const found = [...output.matchAll(/holding (\S+) /g)].map((match) => match[1] ?? '')
+      if (found.length >= holders) resolve(found)
+    }
+    child.stdout?.on('data', hear)
+    child.stderr?.on('data', hear)
+    child.once('exit', () => reject(new Error(`The runner ended early:\n${output}`)))
+  })
+}

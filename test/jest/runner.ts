@@ -1,0 +1,95 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startRegistry } from '../images/registry.mjs'
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+
+/** A registry with the test images and a store of its own, for runners started as child processes. */
+export interface Bench {
+  readonly environment: NodeJS.ProcessEnv
+  readonly directory: string
+  close(): Promise<void>
+}
+
+export async function openBench(): Promise<Bench> {
+  const registry = await startRegistry()
+  const directory = mkdtempSync(join(tmpdir(), 'mayfly-test-'))
+  const environment: NodeJS.ProcessEnv = {
+    ...process.env,
+    MAYFLY_REGISTRY_MIRROR: registry.url,
+    MAYFLY_HOME: join(directory, 'home'),
+    NO_COLOR: '1',
+  }
+  // What the outer runner says about itself is not meant for the inner one.
+  for (const name of Object.keys(environment)) {
+    if (/^(VITEST|JEST_WORKER_ID|NODE_ENV|TEST|MAYFLY_RUN|NODE_OPTIONS|FORCE_COLOR)/.test(name)) delete environment[name]
+  }
+  return {
+    environment,
+    directory,
+    close: async () => {
+      await registry.close()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** One test's outcome, by its full name. */
+export interface Report {
+  readonly code: number | null
+  readonly output: string
+  readonly tests: Readonly<Record<string, 'passed' | 'failed' | 'pending' | 'skipped'>>
+  readonly failures: string
+}
+
+const PROGRAMS = {
+  jest: { path: 'node_modules/jest/bin/jest.js', words: ['--json', '--outputFile'] },
+  vitest: { path: 'node_modules/vitest/vitest.mjs', words: ['run', '--reporter=default', '--reporter=json', '--outputFile.json'] },
+} as const
+
+/** Starts a real runner on a fixture project. Its output goes to the returned child's streams. */
+export function startRunner(runner: keyof typeof PROGRAMS, project: string, bench: Bench, words: readonly string[]): ChildProcess {
+  const [command] = [join(root, PROGRAMS[runner].path)]
+  return spawn(process.execPath, [command, ...words], {
+    cwd: join(root, 'test', runner, 'fixtures', project),
+    env: bench.environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+}
+
+/** Runs a real runner on a fixture project to its end. */
+export async function runTests(
+  runner: keyof typeof PROGRAMS, project: string, bench: Bench, words: readonly string[] = [],
+): Promise<Report> {
+  const file = join(bench.directory, `${runner}.json`)
+  rmSync(file, { force: true })
+  const [first, ...rest] = PROGRAMS[runner].words
+  const flags = [first, ...rest].map((word) => word.startsWith('--outputFile') ? `${word}=${file}` : word)
+  const child = startRunner(runner, project, bench, [...flags, ...words])
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text: Buffer) => { output += text.toString() })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, output, ...outcomes(file, output) }
+}
+
+interface JsonReport {
+  readonly testResults: readonly {
+    readonly message?: string
+    readonly assertionResults: readonly { readonly fullName: string; readonly status: 'passed' | 'failed'; readonly failureMessages: readonly string[] }[]
+  }[]
+}
+
+function outcomes(file: string, output: string): Pick<Report, 'tests' | 'failures'> {
+  let report: JsonReport
+  try {
+    report = JSON.parse(readFileSync(file, 'utf8')) as JsonReport
+  } catch {
+    throw new Error(`The runner left no report:\n${output}`)
+  }
+  const all = report.testResults.flatMap((one) => one.assertionResults)
+  const messages = [...report.testResults.map((one) => one.message ?? ''), ...all.flatMap((one) => one.failureMessages)]
+  return { tests: Object.fromEntries(all.map((one) => [one.fullName, one.status])), failures: messages.join('\n') }
+}

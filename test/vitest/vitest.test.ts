@@ -1,0 +1,27 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openBench, runTests, type Bench } from '../jest/runner.js'
+
+let bench: Bench
+beforeAll(async () => { bench = await openBench() })
+afterAll(() => bench.close())
+
+describe.each(['forks', 'threads'])('%s', (pool) => {
+  test('arguments, functions and exports; each worker keeps its own container', async () => {
+    const report = await runTests('vitest', 'main', bench, [`--pool=${pool}`, '--exclude=**/unknown.case.js'])
+    expect(report.failures.trim()).toBe('')
+    expect(report.code).toBe(0)
+    expect(Object.keys(report.tests)).toHaveLength(12)
+    const uses = [...report.output.matchAll(/slot (\d) has (\w+) at (\S+)/g)].map((match) => match.slice(1).join(' '))
+    expect(uses).toHaveLength(4)
+    expect(new Set(uses).size).toBe(2)
+    expect(new Set(uses.map((use) => use.split(' ')[1])).size).toBe(2)
+  })
+
+  test('an unknown name fails its file only, with a suggestion', async () => {
+    const report = await runTests('vitest', 'main', bench, [`--pool=${pool}`, 'unknown', 'one'])
+    expect(report.code).toBe(1)
+    expect(report.output).toContain('No service or preset is called "cahce"')
+    expect(report.output).toContain('Did you mean "cache"?')
+    expect(Object.entries(report.tests).filter(([name, status]) => name.includes('one:') && status === 'passed')).toHaveLength(3)
+  })
+})
