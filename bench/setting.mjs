@@ -13,7 +13,7 @@ export async function makeSetting() {
   if (process.env.MAYFLY_REGISTRY_MIRROR === undefined) {
     const { startRegistry } = await import('../test/images/registry.mjs')
     registry = await startRegistry()
-    process.env.MAYFLY_REGISTRY_MIRROR = registry.url
+    process.env.MAYFLY_REGISTRY_MIRROR = registry.mirror
   }
   const scratch = mkdtempSync(join(tmpdir(), 'mf-bench-'))
   const core = await import('@mayfly/core')

@@ -33,7 +33,7 @@ try {
   if (!hub && environment.MAYFLY_REGISTRY_MIRROR === undefined) {
     const { startRegistry } = await import('../test/images/registry.mjs')
     registry = await startRegistry()
-    environment.MAYFLY_REGISTRY_MIRROR = registry.url
+    environment.MAYFLY_REGISTRY_MIRROR = registry.mirror
   }
   say(`images come from ${hub ? 'Docker Hub' : 'a registry on loopback, filled with images built from Debian packages'}`)
   for (const example of ['jest', 'vitest']) {

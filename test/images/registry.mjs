@@ -8,6 +8,7 @@ import { join } from 'node:path'
 /**
  * @typedef {object} RunningRegistry
  * @property {string} url   http://127.0.0.1:PORT
+ * @property {string} mirror   for MAYFLY_REGISTRY_MIRROR: this registry and never Docker Hub
  * @property {string} host  127.0.0.1:PORT
  * @property {number} pid
  * @property {() => Promise<void>} close  ends it and waits until it has ended
@@ -94,7 +95,7 @@ async function startOn(port, storage, writable, options) {
   // A caller that forgets it is not kept alive by it.
   child.unref()
   child.stderr.unref?.()
-  return { url, host, pid: /** @type {number} */ (child.pid), close, ...(Symbol.asyncDispose ? { [Symbol.asyncDispose]: close } : {}) }
+  return { url, mirror: `${url},off`, host, pid: /** @type {number} */ (child.pid), close, ...(Symbol.asyncDispose ? { [Symbol.asyncDispose]: close } : {}) }
 }
 
 /** Waits a little when nobody listens, so that the caller may simply loop. */

@@ -19,7 +19,7 @@ export async function openBench(): Promise<Bench> {
   const directory = mkdtempSync(join(tmpdir(), 'mayfly-test-'))
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
-    MAYFLY_REGISTRY_MIRROR: registry.url,
+    MAYFLY_REGISTRY_MIRROR: registry.mirror,
     MAYFLY_HOME: join(directory, 'home'),
     NO_COLOR: '1',
   }

@@ -3,6 +3,7 @@ import { parseChallenges, type Challenge } from './challenge.js'
 import { credentialsFor, type Credentials } from './credentials.js'
 import { isPrivate, type Endpoint } from './endpoints.js'
 import { discard, readBody, request, type HttpRequest, type HttpResponse } from './http.js'
+import { unauthorized } from './refusal.js'
 
 const cache = new Map<string, { header: string, expires: number }>()
 
@@ -29,14 +30,6 @@ export async function authorized(endpoint: Endpoint, repository: string, url: st
     throw unauthorized(endpoint, repository, credentials)
   }
   return second
-}
-
-export function unauthorized(endpoint: Endpoint, repository: string, credentials?: Credentials): MayflyError {
-  const tried = credentials === undefined ? 'without credentials' : 'with the configured credentials'
-  return new MayflyError('ERR_MAYFLY_REGISTRY_UNAUTHORIZED', `${endpoint.host} refused to serve ${repository} ${tried}`, {
-    hint: `Check the name; if the repository is private, log in with "docker login ${endpoint.host}" or set DOCKER_AUTH_CONFIG.`,
-    details: { registry: endpoint.host, repository },
-  })
 }
 
 async function answer(

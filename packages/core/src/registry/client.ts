@@ -1,10 +1,11 @@
 import { digestOf, type Digest } from '../digest.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
-import { authorized, unauthorized } from './authentication.js'
+import { authorized } from './authentication.js'
 import { endpointsFor, type Endpoint } from './endpoints.js'
 import { discard, readBody, throwIfAborted, unavailable, type HttpRequest, type HttpResponse } from './http.js'
 import { MANIFEST_TYPES, type Descriptor } from './manifest.js'
+import { refusal, summary, type Failure, type Tags } from './refusal.js'
 
 const JSON_LIMIT = 4 * 2 ** 20
 const RESUMES = 4
@@ -75,51 +76,39 @@ export async function* fetchBlob(reference: Reference, wanted: Descriptor, signa
 async function fromAnyEndpoint<T>(
   reference: Reference, path: string, options: HttpRequest, use: (response: HttpResponse, endpoint: Endpoint) => Promise<T>,
 ): Promise<T> {
-  const failures: { endpoint: Endpoint, error: MayflyError }[] = []
+  const failures: Failure[] = []
   for (const endpoint of endpointsFor(reference.registry)) {
     try {
-      const url = `${endpoint.origin}/v2/${reference.repository}/${path}`
-      const response = await authorized(endpoint, reference.repository, url, options)
+      const response = await authorized(endpoint, reference.repository, urlOf(endpoint, reference, path), options)
       if (response.status === 200 || response.status === 206) return await use(response, endpoint)
       await discard(response)
-      throw refusal(endpoint, reference, response.status)
+      const tags = response.status === 404 && path.startsWith('manifests/') && !path.includes(':')
+        ? await knownTags(endpoint, reference, options.signal) : undefined
+      throw refusal(endpoint, reference, response.status, tags)
     } catch (error) {
       throwIfAborted(options.signal)
-      const known = isMayflyError(error) ? error : unavailable(endpoint.origin, error)
-      if (!endpoint.mirror && failures.length === 0) throw known
-      failures.push({ endpoint, error: known })
+      failures.push({ endpoint, error: isMayflyError(error) ? error : unavailable(endpoint.origin, error) })
     }
   }
   throw summary(reference, failures)
 }
 
-/** What the mirror said is what the user can act on; that the registry behind it failed as well is added to it. */
-function summary(reference: Reference, failures: readonly { endpoint: Endpoint, error: MayflyError }[]): MayflyError {
-  const first = failures[0]
-  if (first === undefined) throw new MayflyError('ERR_MAYFLY_INTERNAL', `No place to ask for ${reference}`)
-  const telling = failures.find(({ error }) => error.code !== 'ERR_MAYFLY_REGISTRY_UNAVAILABLE') ?? first
-  const others = failures.filter((failure) => failure !== telling)
-    .map(({ endpoint, error }) => `${endpoint.host}: ${error.code.replace('ERR_MAYFLY_', '').toLowerCase().replaceAll('_', ' ')}`)
-  const message = others.length === 0 ? telling.error.message : `${telling.error.message} (also asked ${others.join(', ')})`
-  const { code, hint, details } = telling.error
-  return new MayflyError(code, message, { hint, details, cause: telling.error })
+/** Only for a better message: whatever goes wrong here is not worth telling. */
+async function knownTags(endpoint: Endpoint, reference: Reference, signal: AbortSignal | undefined): Promise<Tags> {
+  try {
+    const url = urlOf(endpoint, reference, 'tags/list?n=1000')
+    const response = await authorized(endpoint, reference.repository, url, { headers: {}, signal })
+    const body = await readBody(response, JSON_LIMIT, 'The list of tags')
+    if (response.status === 404) return 'no repository'
+    const { tags } = JSON.parse(body.toString('utf8')) as { tags?: unknown }
+    return Array.isArray(tags) ? tags.filter((tag) => typeof tag === 'string').map((tag) => tag.slice(0, 128)) : undefined
+  } catch {
+    return undefined
+  }
 }
 
-function refusal(endpoint: Endpoint, reference: Reference, status: number): MayflyError {
-  const { repository, tag, digest } = reference
-  if (status === 404) {
-    const version = digest !== undefined ? `digest ${digest}` : `tag "${tag ?? 'latest'}"`
-    return new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `${endpoint.host} has no image ${repository} with ${version}`, {
-      hint: 'Check the name and the tag for typing errors.',
-      details: { registry: endpoint.host, repository, tag, digest },
-    })
-  }
-  if (status === 401 || status === 403) return unauthorized(endpoint, repository)
-  const limited = status === 429
-  return new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `${endpoint.host} answered ${status} for ${repository}`, {
-    hint: limited ? 'The registry limits the rate of pulls: log in, wait, or set MAYFLY_REGISTRY_MIRROR.' : 'Try again later.',
-    details: { status },
-  })
+function urlOf(endpoint: Endpoint, { repository }: Reference, path: string): string {
+  return `${endpoint.origin}/v2/${repository}/${path}`
 }
 
 function checkRange({ headers }: HttpResponse, from: number): number {

@@ -11,18 +11,24 @@ export interface Endpoint {
 
 /**
  * Where to ask for `registry`, in order: for docker.io the mirrors of MAYFLY_REGISTRY_MIRROR (URLs separated by
- * commas), then the registry itself. Plain HTTP only for loopback, or when a mirror's URL says so.
+ * commas), then the registry itself, unless the list ends in `off`. Plain HTTP only for loopback, or when a mirror's
+ * URL says so. Throws ERR_MAYFLY_OPTION_INVALID for a list that is none or leaves nobody to ask.
  */
 export function endpointsFor(registry: string, env: Readonly<Record<string, string | undefined>> = process.env): Endpoint[] {
   if (registry !== 'docker.io') {
     const scheme = isLoopback(hostnameOf(registry)) ? 'http' : 'https'
     return [{ origin: `${scheme}://${registry}`, host: registry, mirror: false }]
   }
-  const mirrors = (env['MAYFLY_REGISTRY_MIRROR'] ?? '').split(',').map((url) => url.trim()).filter((url) => url !== '')
-  return [
-    ...mirrors.map(mirrorEndpoint),
-    { origin: 'https://registry-1.docker.io', host: 'docker.io', mirror: false },
-  ]
+  const places = (env['MAYFLY_REGISTRY_MIRROR'] ?? '').split(',').map((url) => url.trim()).filter((url) => url !== '')
+  // As Go's GOPROXY ends its list: whatever the mirrors lack is then nowhere.
+  const closed = places.at(-1) === 'off'
+  const mirrors = (closed ? places.slice(0, -1) : places).map(mirrorEndpoint)
+  if (closed && mirrors.length === 0) {
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'MAYFLY_REGISTRY_MIRROR=off leaves no place to pull from', {
+      hint: 'Put a mirror before "off", for example http://127.0.0.1:5000,off; or use pull: \'never\'.',
+    })
+  }
+  return closed ? mirrors : [...mirrors, { origin: 'https://registry-1.docker.io', host: 'docker.io', mirror: false }]
 }
 
 export function isLoopback(hostname: string): boolean {
@@ -44,7 +50,7 @@ function mirrorEndpoint(text: string): Endpoint {
     // reported below, like an unknown scheme
   }
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'MAYFLY_REGISTRY_MIRROR is not a list of http or https URLs', {
-    hint: 'Set it to the origin of a mirror of Docker Hub, for example http://127.0.0.1:5000.',
+    hint: 'Set it to mirrors of Docker Hub separated by commas, for example http://127.0.0.1:5000; "off" at the end keeps Docker Hub out.',
   })
 }
 

@@ -74,6 +74,39 @@ test('docker.io names are asked of the mirror first', async () => {
   expect(image.reference.toString()).toBe('docker.io/library/app:1.2')
 })
 
+test('an image that is nowhere names every place asked, and "off" asks nobody else', async () => {
+  const second = await fakeRegistry()
+  try {
+    process.env['MAYFLY_REGISTRY_MIRROR'] = `${registry.origin},${second.origin},off`
+    const [a, b] = [registry.host, second.host]
+    await expect(pullImage(store, parseReference('nope'))).rejects.toMatchObject({
+      code: 'ERR_MAYFLY_IMAGE_NOT_FOUND',
+      message: `Cannot pull nope: ${a} has no image library/nope; ${b} has no image library/nope`,
+      details: { asked: [{ registry: a, code: 'ERR_MAYFLY_IMAGE_NOT_FOUND' }, { registry: b, code: 'ERR_MAYFLY_IMAGE_NOT_FOUND' }] },
+    })
+    await second.close()
+    await expect(pullImage(store, parseReference('nope'))).rejects.toMatchObject({
+      code: 'ERR_MAYFLY_REGISTRY_UNAVAILABLE',
+      message: `Cannot pull nope: ${a} has no image library/nope; Cannot reach the registry at ${second.origin}: ECONNREFUSED`,
+    })
+  } finally {
+    await second.close()
+  }
+})
+
+test('a missing tag is answered with those there are', async () => {
+  registry.intercept = (request, response) => {
+    if (request.url !== '/v2/app/tags/list?n=1000') return false
+    response.end(JSON.stringify({ name: 'app', tags: ['latest', '17', '17.2', '16'] }))
+    return true
+  }
+  await expect(pullImage(store, here('app:17.9'))).rejects.toMatchObject({
+    code: 'ERR_MAYFLY_IMAGE_NOT_FOUND',
+    message: `${registry.host} has no image app with tag "17.9"`,
+    hint: 'It has the tags "17.2", "17", "16", "latest".',
+  })
+})
+
 test('a layer with other bytes than announced fails and leaves nothing', async () => {
   registry.add('app', 'latest', [base, upper])
   const [, blob] = [...registry.blobs].filter(([, bytes]) => bytes[0] === 0x1f)
@@ -126,7 +159,7 @@ test('a pinned digest is verified', async () => {
 test('an unknown image and a dead registry are told apart', async () => {
   await expect(pullImage(store, here('nothing:9'))).rejects.toMatchObject({
     code: 'ERR_MAYFLY_IMAGE_NOT_FOUND',
-    message: `${registry.host} has no image nothing with tag "9"`,
+    message: `${registry.host} has no image nothing`,
   })
   await expect(pullImage(store, parseReference('127.0.0.1:1/app'))).rejects.toMatchObject({ code: 'ERR_MAYFLY_REGISTRY_UNAVAILABLE' })
   await expect(pullImage(store, here('app'), { policy: 'never' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_IMAGE_NOT_FOUND' })

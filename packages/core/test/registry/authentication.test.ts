@@ -42,6 +42,9 @@ test('credentials come from DOCKER_AUTH_CONFIG, then from config.json', async ()
 test('mirrors stand before Docker Hub; plain http is for loopback', () => {
   const env = { MAYFLY_REGISTRY_MIRROR: 'http://127.0.0.1:5000' }
   expect(endpointsFor('docker.io', env).map(({ origin }) => origin)).toEqual(['http://127.0.0.1:5000', 'https://registry-1.docker.io'])
+  const only = { MAYFLY_REGISTRY_MIRROR: 'http://127.0.0.1:5000, mirror.example ,off' }
+  expect(endpointsFor('docker.io', only).map(({ origin }) => origin)).toEqual(['http://127.0.0.1:5000', 'https://mirror.example'])
+  expect(() => endpointsFor('docker.io', { MAYFLY_REGISTRY_MIRROR: 'off' })).toThrow(expect.objectContaining({ code: 'ERR_MAYFLY_OPTION_INVALID' }))
   expect(endpointsFor('127.0.0.1:5000', env)[0]?.origin).toBe('http://127.0.0.1:5000')
   expect(endpointsFor('127.0.0.1.example:5000', env)[0]?.origin).toBe('https://127.0.0.1.example:5000')
 })
