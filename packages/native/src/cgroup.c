@@ -50,11 +50,10 @@ static bool is_controller(const char *options, char *out, size_t size) {
 
 static void discover_v2(struct cgroups *g, const char *mount, const char *table) {
   struct hierarchy *h = &g->list[g->count];
-  char own[512], controllers[256], path[600];
+  char own[512], controllers[256];
   own_path(table, "", own, sizeof own);
   place(h, mount, "/");
   if (access(h->parent, W_OK)) place(h, mount, own);
-  snprintf(path, sizeof path, "%s/cgroup.controllers", h->parent);
   int dir = open(h->parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (dir < 0) return;
   if (read_file_at(dir, "cgroup.controllers", controllers, sizeof controllers) > 0) {
@@ -136,8 +135,9 @@ int cgroups_create_run(struct cgroups *g) {
     if (has_word(h->controllers, "memory")) (void)write_file_at(h->run_fd, "memory.use_hierarchy", "1");
     if (!h->controllers[0])
       for (const char *p = g->available; *p; p += strcspn(p, ","), p += *p ? 1 : 0) {
-        char enable[24];
-        snprintf(enable, sizeof enable, "+%.*s", (int)strcspn(p, ","), p);
+        char enable[24] = "+";
+        size_t n = strcspn(p, ",");
+        if (n + 1 < sizeof enable) memcpy(enable + 1, p, n);
         (void)write_file_at(h->run_fd, "cgroup.subtree_control", enable);
       }
     close(parent);

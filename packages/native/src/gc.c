@@ -11,7 +11,6 @@
 
 #include "base.h"
 #include "commands.h"
-#include "untar.h"
 
 #define CGROUP_TRIES 50
 
@@ -47,28 +46,6 @@ static void remove_cgroups(int run) {
     if (*line) remove_cgroup(line);
     length = (size_t)(line - text);
   }
-}
-
-int remove_tree(int parent, const char *name) {
-  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return 0;
-  if (errno != EISDIR && errno != EPERM) return -1;
-  int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0) {
-    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  }
-  if (fd < 0) return -1;
-  DIR *dir = fdopendir(fd);
-  if (dir == NULL) {
-    close(fd);
-    return -1;
-  }
-  int result = 0;
-  for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    if (remove_tree(fd, entry->d_name) < 0) result = -1;
-  }
-  closedir(dir);
-  return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -1 : result;
 }
 
 /* The lock of a run whose owner is gone, held; -1 when it lives, has none, or was replaced meanwhile. */

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base.h"
-#include "untar.h"
+#include "commands.h"
 
 static int trouble(const char *step, const char *path) {
   fprintf(stderr, "lock %s: %s: %s\n", path, step, errno_name(errno));

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base.h"
-#include "untar.h"
+#include "commands.h"
 
 static char text[65536];
 

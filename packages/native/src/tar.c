@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #include "base.h"
-#include "untar.h"
+#include "commands.h"
+#include "tarheader.h"
 
 struct seen {
   dev_t dev;

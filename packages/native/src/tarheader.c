@@ -1,4 +1,4 @@
-#include "untar.h"
+#include "tarheader.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -11,7 +11,8 @@ import { native } from './sandbox.js'
 
 let root: string
 beforeEach(() => { root = mkdtempSync(join(tmpdir(), 'mayfly-commands-')) })
-afterEach(() => { rmSync(root, { recursive: true, force: true }) })
+// Not Node's own removal, which knows no paths beyond PATH_MAX.
+afterEach(() => { execFileSync('rm', ['-rf', root]) })
 
 it('lock holds until its standard input ends, and the next waits for it', async () => {
   const file = join(root, 'lock')
@@ -50,6 +51,22 @@ it('gc finishes dead runs, leaves living ones and those without a lock, and foll
   await once(owner, 'close')
   expect(native(['gc', runs]).status).toBe(0)
   expect(existsSync(join(runs, 'living'))).toBe(false)
+})
+
+it('gc removes what a container nested deeper than there are descriptors, under any name', () => {
+  const runs = join(root, 'runs')
+  const nest = "for (let i = 0; i < 1500; i++) { fs.mkdirSync('.mayfly-1'); fs.writeFileSync('.mayfly-0', ''); process.chdir('.mayfly-1') }"
+  const deep = (name: string): void => {
+    const cwd = join(runs, 'dead', 'scratch', name)
+    mkdirSync(cwd, { recursive: true })
+    execFileSync(process.execPath, ['-e', nest], { cwd })
+  }
+  deep('a')
+  deep('b')
+  writeFileSync(join(runs, 'dead', 'lock'), '')
+  const { status, err } = native(['gc', runs])
+  expect({ status, err, left: readdirSync(runs) }).toEqual({ status: 0, err: '', left: [] })
+  expect(readdirSync(join(root, 'trash'))).toEqual([])
 })
 
 it('gc of a directory that is not there has nothing to do', () => {

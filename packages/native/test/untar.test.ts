@@ -70,6 +70,12 @@ describe('ordinary archives', () => {
     expect(out.split('\n')).toEqual(['implicit x/y', 'implicit z', 'below z/link\tbin/tool', 'done 3 1', ''])
   })
 
+  it('says what the archive has for the root directory', () => {
+    const { out } = box.untar(archive({ name: './', type: '5', mode: 0o1711, uid: 7 }, { name: 'a', data: '' }))
+    expect(out.split('\n')).toEqual(['root 1711 7 0', 'done 2 0', ''])
+    expect(lstatSync(box.layer)).toMatchObject({ mode: 0o41711, uid: 7 })
+  })
+
   it('lets a later entry replace an earlier one of another kind', () => {
     expect(box.untar(archive(
       { name: 'a/b/c', data: '1' }, { name: 'a', data: 'file' },

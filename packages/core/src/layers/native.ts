@@ -11,6 +11,8 @@ export interface UntarReport {
   readonly implicit: readonly string[]
   /** Hard links whose target is not in this layer. */
   readonly linksBelow: readonly { readonly path: string, readonly target: string }[]
+  /** What the archive says about the layer's root directory; absent when it has no entry for it. */
+  readonly root?: { readonly mode: number, readonly uid: number, readonly gid: number } | undefined
 }
 
 export interface Untar {
@@ -81,16 +83,19 @@ async function finish(child: ChildProcess): Promise<UntarReport> {
   throw new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be unpacked: ${why}`, { details: { why } })
 }
 
-/** Lines `implicit PATH`, `below PATH<tab>TARGET` and at last `done …`; names hold no control characters. */
+/** Lines `root MODE UID GID`, `implicit PATH`, `below PATH<tab>TARGET` and at last `done …`; names hold no control characters. */
 export function parseReport(text: string): UntarReport {
   const implicit: string[] = []
   const linksBelow: { path: string, target: string }[] = []
+  let root: UntarReport['root']
   for (const line of text.split('\n')) {
     const [, word, path = '', target = ''] = /^(\w+) ([^\t]*)\t?(.*)$/.exec(line) ?? []
     if (word === 'implicit') implicit.push(path)
     if (word === 'below') linksBelow.push({ path, target })
+    const [, mode, uid, gid] = (word === 'root' && /^([0-7]+) (\d+) (\d+)$/.exec(path)) || []
+    if (mode !== undefined) root = { mode: Number.parseInt(mode, 8), uid: Number(uid), gid: Number(gid) }
   }
-  return { implicit, linksBelow }
+  return { implicit, linksBelow, root }
 }
 
 async function exit(child: ChildProcess): Promise<string> {

@@ -2,10 +2,11 @@ import { expect, test } from 'vitest'
 
 import { parseReport } from '../../src/layers/native.js'
 
-test('the report of untar names implicit directories and links into lower layers', () => {
-  expect(parseReport('implicit usr/a b\nbelow x y\tusr/z w\ndone 3 100\n')).toEqual({
+test('the report of untar names implicit directories, links into lower layers and how the root is', () => {
+  expect(parseReport('root 1755 0 70000\nimplicit usr/a b\nbelow x y\tusr/z w\ndone 3 100\n')).toEqual({
     implicit: ['usr/a b'],
     linksBelow: [{ path: 'x y', target: 'usr/z w' }],
+    root: { mode: 0o1755, uid: 0, gid: 70000 },
   })
   expect(parseReport('done 0 0\n')).toEqual({ implicit: [], linksBelow: [] })
 })

@@ -1,6 +1,6 @@
 /* The tar format: headers, extended headers, and what an entry says. */
-#ifndef MAYFLY_UNTAR_H
-#define MAYFLY_UNTAR_H
+#ifndef MAYFLY_TARHEADER_H
+#define MAYFLY_TARHEADER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,14 +41,5 @@ const char *tar_parse_header(struct tar_entry *e, const uint8_t *block);
 const char *tar_header_size(const uint8_t *block, uint64_t *size);
 bool tar_is_zero(const uint8_t *block);
 void tar_entry_reset(struct tar_entry *e);
-
-int cmd_untar(int argc, char **argv);
-int cmd_tar(int argc, char **argv);
-int cmd_lock(int argc, char **argv);
-int cmd_gc(int argc, char **argv);
-int cmd_probe(int argc, char **argv);
-
-/* Finishes what dead runs under `runs_dir` left; `except_id` (or NULL) is left alone. 0, or -1 with errno. */
-int gc_runs(const char *runs_dir, const char *except_id);
 
 #endif

@@ -1,0 +1,76 @@
+/* Removing whole trees, whatever a container left in them. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "commands.h"
+
+enum { DEPTH = 64 };
+
+static int open_to_empty(int parent, const char *name) {
+  int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  int fd = openat(parent, name, flags);
+  /* A directory that its owner may not read can still be ours. */
+  if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0) fd = openat(parent, name, flags);
+  return fd;
+}
+
+/* Under a name that is free: the container may have chosen ours. */
+static int move_up(int fd, const char *name, int top, unsigned *moved) {
+  for (;;) {
+    char up[32];
+    snprintf(up, sizeof up, ".mayfly-%u", (*moved)++);
+    if (renameat(fd, name, top, up) == 0) return 0;
+    if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR) return -1;
+  }
+}
+
+/* Takes over `fd`. Directories below DEPTH are moved up into `top`, counted: a container may nest them without end,
+ * and each level down costs a descriptor and a piece of the stack. */
+static int empty(int fd, int top, unsigned depth, unsigned *moved) {
+  DIR *dir = fdopendir(fd);
+  if (dir == NULL) {
+    close(fd);
+    return -1;
+  }
+  int result = 0;
+  for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+    const char *name = entry->d_name;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
+    if (unlinkat(fd, name, 0) == 0 || errno == ENOENT) continue;
+    if (errno != EISDIR && errno != EPERM) {
+      result = -1;
+      continue;
+    }
+    if (depth == DEPTH) {
+      if (move_up(fd, name, top, moved) < 0) result = -1;
+      continue;
+    }
+    int below = open_to_empty(fd, name);
+    if (below < 0 || empty(below, top, depth + 1, moved) < 0 || unlinkat(fd, name, AT_REMOVEDIR) < 0) result = -1;
+  }
+  int saved = errno;
+  closedir(dir);
+  errno = saved;
+  return result;
+}
+
+int remove_tree(int parent, const char *name) {
+  if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return 0;
+  if (errno != EISDIR && errno != EPERM) return -1;
+  unsigned moved = 0, before;
+  do {
+    before = moved;
+    int top = open_to_empty(parent, name), list = top < 0 ? -1 : fcntl(top, F_DUPFD_CLOEXEC, 0);
+    int result = list < 0 ? -1 : empty(list, top, 1, &moved);
+    int saved = errno;
+    if (top >= 0) close(top);
+    errno = saved;
+    if (result < 0) return -1;
+  } while (moved > before);
+  return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+}
