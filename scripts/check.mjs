@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { floorViolations } from './check/floors.mjs'
 import { missingFromLock } from './check/lock.mjs'
+import { nativeProblems } from './check/native.mjs'
 import { packageProblems } from './check/packages.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -15,6 +16,7 @@ const checks = {
   lint: () => command(bin('eslint'), ['.', '--max-warnings', '0']),
   floors: async () => floorViolations(root),
   lock: async () => missingFromLock(join(root, 'package-lock.json')),
+  native: () => nativeProblems(root),
   packages: () => packageProblems(root, readdirSync(join(root, 'packages'))),
 }
 
