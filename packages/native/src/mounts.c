@@ -86,6 +86,34 @@ static int mount_overlay(struct child *c, char **lowers, uint16_t n, const char 
   return result;
 }
 
+static int mount_stage(struct child *c, const char *operation, uint64_t size) {
+  char options[48] = "mode=0755";
+  if (size) snprintf(options, sizeof options, "mode=0755,size=%llu", (unsigned long long)size);
+  unsigned long flags = MS_NODEV | (c->staged_fd >= 0 ? (unsigned long)MS_REMOUNT : 0);
+  if ((c->staged_fd < 0 || size) && mount("tmpfs", c->stage, "tmpfs", flags, options))
+    return fail(&c->failure, operation, c->stage, "mount tmpfs");
+  return chdir(c->stage) ? fail(&c->failure, operation, c->stage, "chdir") : 0;
+}
+
+int op_stage(struct child *c) {
+  if (mount_stage(c, "stage", 0)) return -1;
+  if (mkdir("staged", 0755)) return fail(&c->failure, "stage", c->stage, "mkdir");
+  c->root_fd = c->staged_fd = open("staged", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return c->root_fd < 0 ? fail(&c->failure, "stage", c->stage, "open") : 0;
+}
+
+int op_mount_move(struct child *c, struct reader *r) {
+  char *target = get_str_dup(r);
+  if (r->bad) return 0;
+  if (c->staged_fd < 0) return fail_with(&c->failure, EINVAL, "mount.move", target, "nothing staged");
+  int mount = sys_openat2(c->staged_fd, target, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, RESOLVE_IN_ROOT);
+  if (mount < 0) return fail(&c->failure, "mount.move", target, "open staged");
+  if (mkdir_inside(c, target, 0755)) return fail(&c->failure, "mount.move", target, "mkdir");
+  int result = attach(c, mount, "mount.move", target, O_DIRECTORY | O_NOFOLLOW);
+  free(target);
+  return result;
+}
+
 int op_rootfs(struct child *c, struct reader *r) {
   uint16_t n = get_u16(r);
   char **lowers = xalloc(((size_t)n + 1) * sizeof *lowers);
@@ -97,10 +125,7 @@ int op_rootfs(struct child *c, struct reader *r) {
   uint64_t size = get_u64(r);
   uint32_t flags = get_u32(r);
   if (r->bad) return 0;
-  char options[48] = "mode=0755";
-  if (size) snprintf(options, sizeof options, "mode=0755,size=%llu", (unsigned long long)size);
-  if (mount("tmpfs", c->stage, "tmpfs", MS_NODEV, options)) return fail(&c->failure, "rootfs", c->stage, "mount tmpfs");
-  if (chdir(c->stage)) return fail(&c->failure, "rootfs", c->stage, "chdir");
+  if (mount_stage(c, "rootfs", size)) return -1;
   if (mkdir("root", 0755)) return fail(&c->failure, "rootfs", c->stage, "mkdir");
   if (!*upper) {
     if (mkdir("upper", 0755) || mkdir("work", 0755)) return fail(&c->failure, "rootfs", c->stage, "mkdir");

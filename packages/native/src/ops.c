@@ -24,7 +24,7 @@ static const char *const names[OP_LAST] = {
   [OP_UMASK] = "umask", [OP_RLIMIT] = "rlimit", [OP_CHDIR] = "chdir", [OP_GROUPS] = "groups", [OP_USER] = "user",
   [OP_CAPABILITIES] = "capabilities", [OP_NONEWPRIVS] = "nonewprivs", [OP_SECCOMP] = "seccomp",
   [OP_JOIN] = "join", [OP_ENV] = "env", [OP_ARGV] = "argv", [OP_EXEC] = "exec", [OP_AWAIT] = "await",
-  [OP_OOMSCORE] = "oomscore", [OP_TERMINAL] = "terminal",
+  [OP_OOMSCORE] = "oomscore", [OP_TERMINAL] = "terminal", [OP_STAGE] = "stage", [OP_MOUNT_MOVE] = "mount.move",
 };
 
 const char *op_name(uint16_t op) { return op > 0 && op < OP_LAST ? names[op] : "unknown"; }
@@ -130,6 +130,8 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
     case OP_EXEC: return op_exec(c);
     case OP_OOMSCORE: return op_oomscore(c, r);
     case OP_TERMINAL: return op_terminal(c);
+    case OP_STAGE: return op_stage(c);
+    case OP_MOUNT_MOVE: return op_mount_move(c, r);
     default: return fail_with(&c->failure, EBADMSG, op_name(op), "", "decode");
   }
 }

@@ -9,7 +9,7 @@ enum op {
   OP_CGROUP = 1, OP_LOOPBACK, OP_VETH, OP_HOSTNAME, OP_ROOTFS, OP_BINDROOT, OP_MKDIR, OP_FILE, OP_SYMLINK, OP_DEVICE,
   OP_MOUNT_PROC, OP_MOUNT_SYSFS, OP_MOUNT_TMPFS, OP_MOUNT_DEVPTS, OP_MOUNT_MQUEUE, OP_MOUNT_BIND, OP_MOUNT_CGROUP,
   OP_MASK, OP_READONLY, OP_PIVOT, OP_SYSCTL, OP_UMASK, OP_RLIMIT, OP_CHDIR, OP_GROUPS, OP_USER, OP_CAPABILITIES,
-  OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_LAST
+  OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE, OP_LAST
 };
 
 /* Everything a child knows; it is a copy of the supervisor's memory at the moment of the clone. */
@@ -20,6 +20,7 @@ struct child {
   const char *name;          /* the container's id: the name of its cgroup directories */
   const char *stage;         /* an empty directory in the run's directory, to build the root on */
   int root_fd;               /* the root being built, O_PATH */
+  int staged_fd;             /* the tree that `stage` began and `mount.move` takes from, or -1 */
   const struct cgroups *cgroups;
   const int *cgroup_fds;     /* the container's directories, one per hierarchy */
   int hub_route_fd;          /* a route socket in the hub's network namespace */
@@ -39,6 +40,8 @@ const char *op_name(uint16_t op);
 _Noreturn void ops_run(struct child *c, const uint8_t *data, size_t length);
 
 /* One operation each; 0, or -1 with c->failure filled except for the index. */
+int op_stage(struct child *c);
+int op_mount_move(struct child *c, struct reader *r);
 int op_rootfs(struct child *c, struct reader *r);
 int op_bindroot(struct child *c, struct reader *r);
 int op_mkdir(struct child *c, struct reader *r);

@@ -202,7 +202,7 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
     return NULL;
   }
   struct child child = {
-    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .root_fd = -1,
+    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .root_fd = -1, .staged_fd = -1,
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
     .veth_index = ++run.next_veth, .join_pidfd = exec ? t->main->exit.fd : -1};
   if (!exec) child.hub_route_fd = route_socket(); /* its own: answers on a shared one would mix */
@@ -254,6 +254,19 @@ struct container *container_find(const char *id) {
   return NULL;
 }
 
+static int write_limits(struct container *t, struct reader *r, struct failure *f) {
+  int result = 0;
+  uint16_t writes = get_u16(r);
+  for (uint16_t i = 0; i < writes && !r->bad; i++) {
+    char controller[64], file[128], value[256];
+    get_str(r, controller, sizeof controller);
+    get_str(r, file, sizeof file);
+    get_str(r, value, sizeof value);
+    if (!result && !r->bad) result = cgroups_write(&run.cgroups, t->cgroup_fds, controller, file, value, f);
+  }
+  return result;
+}
+
 int container_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = xalloc(sizeof *t);
   get_str(r, t->id, sizeof t->id);
@@ -283,14 +296,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   t->next = run.containers;
   run.containers = t;
   int result = cgroups_create(&run.cgroups, t->id, t->cgroup_fds, f);
-  uint16_t writes = get_u16(r);
-  for (uint16_t i = 0; i < writes && !r->bad; i++) {
-    char controller[64], file[128], value[256];
-    get_str(r, controller, sizeof controller);
-    get_str(r, file, sizeof file);
-    get_str(r, value, sizeof value);
-    if (!result && !r->bad) result = cgroups_write(&run.cgroups, t->cgroup_fds, controller, file, value, f);
-  }
+  if (!result) result = write_limits(t, r, f);
   t->log.cap = get_u32(r);
   const uint8_t *ops = get_bytes(r, &n);
   if (!result && r->bad) result = fail_with(f, EBADMSG, "container.create", t->id, "decode");
@@ -302,19 +308,39 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   return -1;
 }
 
-int container_start(struct connection *c, uint32_t id, struct container *t, const uint8_t *ops, uint32_t n,
-                    struct failure *f) {
+/* The rest of a waiting container: what creation left open, then the operations after `await`. */
+int container_start(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f) {
+  uint32_t n;
+  const uint8_t *bytes = get_bytes(r, &n);
+  char *scratch = get_str_dup(r);
   struct process *p = t->main;
-  if (t->state != STATE_WAITING || !p || p->control < 0 || p->exited)
-    return fail_with(f, EINVAL, "container.start", t->id, "not waiting");
-  if (ops_check(ops, n, f)) return -1;
-  struct buffer b = {0};
-  put_bytes(&b, ops, n);
-  int result = write_all(p->control, b.data, b.length);
-  buffer_free(&b);
+  bool ready = t->state == STATE_WAITING && p && p->control >= 0 && !p->exited && !t->removing;
+  if (!bytes || !scratch || !ready) {
+    free(scratch);
+    return r->bad ? fail_with(f, EBADMSG, "container.start", t->id, "decode")
+                  : fail_with(f, EINVAL, "container.start", t->id, "not waiting");
+  }
+  t->label.length = 0;
+  buffer_append(&t->label, bytes, n);
+  free(t->scratch);
+  t->scratch = scratch;
+  int result = write_limits(t, r, f);
+  t->log.cap = get_u32(r);
+  const uint8_t *ops = get_bytes(r, &n);
+  if (!result && r->bad) result = fail_with(f, EBADMSG, "container.start", t->id, "decode");
+  if (!result) result = ops_check(ops, n, f);
+  if (!result) {
+    struct buffer b = {0};
+    put_bytes(&b, ops, n);
+    result = write_all(p->control, b.data, b.length) ? fail(f, "container.start", t->id, "write") : 0;
+    buffer_free(&b);
+  }
   close(p->control);
   p->control = -1;
-  if (result) return fail(f, "container.start", t->id, "write");
+  if (result) {
+    container_remove(t); /* half started is of no use to anyone */
+    return -1;
+  }
   p->pending = true;
   p->conn = c;
   p->request = id;

@@ -56,11 +56,7 @@ static struct process *process_of(struct container *t, uint32_t exec) {
 
 static int start(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = named(r, "container.start", f);
-  uint32_t n;
-  const uint8_t *ops = get_bytes(r, &n);
-  if (!t) return -1;
-  if (r->bad) return fail_with(f, EBADMSG, "container.start", t->id, "decode");
-  return container_start(c, id, t, ops, n, f);
+  return t ? container_start(c, id, t, r, f) : -1;
 }
 
 static int send_signal(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {

@@ -132,8 +132,7 @@ void handle_stream(struct connection *c, enum frame kind, uint32_t id, struct re
 
 /* processes */
 int container_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
-int container_start(struct connection *c, uint32_t id, struct container *t, const uint8_t *ops, uint32_t n,
-                    struct failure *f);
+int container_start(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f);
 int exec_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
 struct container *container_find(const char *id);
 void container_remove(struct container *t);

@@ -64,7 +64,7 @@ export async function listContainers(home?: string): Promise<RunningListing[]> {
     const connection = await connectRun(file).catch(() => undefined)
     if (connection === undefined) return []
     try {
-      return decodeList(await connection.request(METHOD.list)).map((one) => listing(one, id, file))
+      return decodeList(await connection.request(METHOD.list)).filter(isContainer).map((one) => listing(one, id, file))
     } catch {
       return []
     } finally {
@@ -133,6 +133,11 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
     ownerPid: file.pid,
     runId,
   }
+}
+
+/** A slot has no label yet. */
+function isContainer({ state, label }: ListedContainer): boolean {
+  return state !== 'waiting' || label.length > 0
 }
 
 function parseLabel(label: Buffer): { name?: string; image?: string; labels?: Record<string, string> } {

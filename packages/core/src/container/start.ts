@@ -1,22 +1,21 @@
-import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
-import { encodeCreate, encodePortOpen, encodePortTarget, METHOD, Reader, type RawExit } from '../native/index.js'
-import { formatAddress } from '../network/addresses.js'
-import { CONTAINER_NAMESPACES, compileSandbox } from '../sandbox/compile.js'
+import { METHOD } from '../native/index.js'
+import { Writer } from '../native/bytes.js'
+import { compileSandbox } from '../sandbox/compile.js'
 import { cgroupWrites } from '../sandbox/limits.js'
 import { resolveUser } from '../sandbox/user.js'
-import { exposedPorts, optionPorts, RunningContainer } from './handle.js'
+import { RunningContainer } from './handle.js'
 import { accountsOf, obtainImage } from './image.js'
+import { publish, type Published } from './publish.js'
 import { waitReady } from './readiness.js'
+import { networkOf } from './slots.js'
 import { currentRun, type Run } from './supervision.js'
 import type { Container, RunOptions } from './types.js'
-
-const LOOPBACK = 1
 
 /** See `run`. */
 export async function start(image: string, options: RunOptions = {}): Promise<Container> {
@@ -35,105 +34,55 @@ export async function start(image: string, options: RunOptions = {}): Promise<Co
 }
 
 async function create(run: Run, image: Image, options: RunOptions): Promise<RunningContainer> {
-  const id = randomBytes(32).toString('hex')
-  const hostname = options.hostname ?? id.slice(0, 12)
-  const name = options.name ?? `mayfly-${id.slice(0, 12)}`
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
   const identity = resolveUser(options.user ?? image.config.User, ...await accounts())
-  if (run.names.has(name)) throw new MayflyError('ERR_MAYFLY_NAME_IN_USE', `There is a container named ${name} already`)
-  const address = run.addresses?.take()
-  run.names.add(name)
-  const close = closer(run, name, address)
+  const flags = options.stdin === true ? 1 : 0
+  const slot = await run.slots.take(options, flags)
+  let name: string | undefined
+  let published: Published | undefined
+  const closed = (): void => {
+    if (name !== undefined) run.names.delete(name)
+    published?.close()
+    slot.free()
+  }
   try {
-    const scratch = await scratchDirectory(run, id, options)
+    name = reserve(run, options.name ?? `mayfly-${slot.id.slice(0, 12)}`)
+    const hostname = options.hostname ?? slot.id.slice(0, 12)
+    const scratch = await scratchDirectory(run, slot.id, options)
+    const [upper, work] = scratch === '' ? ['', ''] : [join(scratch, 'upper'), join(scratch, 'work')]
     const operations = compileSandbox({
       config: image.config,
       options,
       identity,
       hostname,
-      rootfs: {
-        lowers: image.layers, tmpfsSize: 0, upper: scratch === '' ? '' : join(scratch, 'upper'), work: scratch === '' ? '' : join(scratch, 'work'),
-      },
-      network: address === undefined ? undefined
-        : { address, prefix: run.hello.prefix, gateway: run.hello.gateway, ip: formatAddress(address) },
+      rootfs: { lowers: image.layers, tmpfsSize: 0, upper, work },
+      network: networkOf(run, slot.address),
       resolvConf: resolvConf(options),
     })
-    let tell: (exit: RawExit) => void = () => undefined
-    const exit = new Promise<RawExit>((resolve) => void (tell = resolve))
-    run.exits.set(id, tell)
-    const created = run.connection.request(METHOD.create, encodeCreate({
-      id, flags: options.stdin === true ? 1 : 0, namespaces: CONTAINER_NAMESPACES, scratch, logCap: 0, operations,
+    published = await publish(run, image, options, slot.address)
+    await slot.start({
+      flags, scratch, logCap: 0, operations,
       cgroup: cgroupWrites(run.hello.features, options),
       label: Buffer.from(JSON.stringify({ name, image: image.reference.familiar, labels: options.labels ?? {} })),
-    }))
-    await created.catch((error: unknown) => {
-      run.exits.delete(id)
-      throw error
     })
-    const container = (published: ReadonlyMap<number, number>): RunningContainer => new RunningContainer({
-      run, id, name, image, options, address, identity, hostname, exit, published, accounts,
+    await published.aim(slot.id)
+    return new RunningContainer({
+      run, id: slot.id, name, image, options, address: slot.address, identity, hostname, exit: slot.exit, published: published.ports, accounts, closed,
       workdir: options.workdir ?? (image.config.WorkingDir === '' ? '/' : image.config.WorkingDir),
-      closed: () => close(published),
     })
-    try {
-      return container(await publish(run, id, image, options, address))
-    } catch (error) {
-      await container(new Map())[Symbol.asyncDispose]()
-      throw error
-    }
   } catch (error) {
-    close()
+    // What is left of a start that failed is gone before its error is told; most often there is nothing.
+    if (!run.connection.lost) await run.connection.request(METHOD.remove, new Writer().str(slot.id).take()).catch(() => undefined)
+    closed()
     throw error
+  } finally {
+    run.slots.done()
   }
 }
-
-const portIds = new WeakMap<ReadonlyMap<number, number>, number[]>()
-
-function closer(run: Run, name: string, address: number | undefined): (published?: ReadonlyMap<number, number>) => void {
-  let closed = false
-  return (published) => {
-    if (closed) return
-    closed = true
-    run.names.delete(name)
-    if (address !== undefined) run.addresses?.free(address)
-    for (const port of published === undefined ? [] : portIds.get(published) ?? []) closePort(run, port)
-  }
-}
-
-/** Binds host ports on the loopback: those with a fixed number, and all when the loopback is asked for. */
-async function publish(
-  run: Run, id: string, image: Image, options: RunOptions, address: number | undefined,
-): Promise<ReadonlyMap<number, number>> {
-  const everything = options.loopback === true || address === undefined
-  const mappings = (options.ports ?? []).map((port) => typeof port === 'number' ? { container: port } : port)
-  const fixed = new Map(mappings.flatMap(({ container, host }) => host === undefined ? [] : [[container, host] as const]))
-  const wanted = everything ? new Set([...optionPorts(options), ...exposedPorts(image)]) : new Set(fixed.keys())
-  const published = new Map<number, number>()
-  const opened: number[] = []
-  portIds.set(published, opened)
-  try {
-    await Promise.all([...wanted].map(async (container) => {
-      const port = run.nextPort++
-      const reply = await run.connection.request(METHOD.portOpen, encodePortOpen(port, LOOPBACK, 0, fixed.get(container) ?? 0, false))
-      opened.push(port)
-      published.set(container, new Reader(reply).u16())
-      await run.connection.request(METHOD.portTarget, encodePortTarget(port, id, address ?? 0x7f000001, container))
-    }))
-  } catch (error) {
-    for (const port of opened) closePort(run, port)
-    throw error
-  }
-  return published
-}
-
-function closePort(run: Run, port: number): void {
-  if (!run.connection.lost) run.connection.request(METHOD.portClose, encodeU32(port)).catch(() => undefined)
-}
-
-function encodeU32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4)
-  bytes.writeUInt32LE(value)
-  return bytes
+function reserve(run: Run, name: string): string {
+  if (run.names.has(name)) throw new MayflyError('ERR_MAYFLY_NAME_IN_USE', `There is a container named ${name} already`)
+  run.names.add(name)
+  return name
 }
 
 /** On disk when memory is limited, since pages of a tmpfs count against the limit. */

@@ -7,6 +7,7 @@ import { MayflyError } from '../errors.js'
 import { launchSupervisor, METHOD, decodeEvent, type Connection, type Hello, type RawExit } from '../native/index.js'
 import { Addresses } from '../network/addresses.js'
 import { defaultHome } from '../images/store.js'
+import { Slots } from './slots.js'
 
 /** A started run: one supervisor and what belongs to it. */
 export interface Run {
@@ -18,6 +19,7 @@ export interface Run {
   /** Told once when a process ends, or the supervisor does: by container id, for an exec `id/number`. */
   readonly exits: Map<string, (exit: RawExit) => void>
   readonly names: Set<string>
+  readonly slots: Slots
   nextPort: number
 }
 
@@ -73,7 +75,15 @@ async function start(): Promise<Run> {
     exits.clear()
   }
   const addresses = hello.prefix === 0 ? undefined : new Addresses(hello.subnet, hello.prefix)
-  return { id, dir, connection, hello, addresses, exits, names: new Set(), nextPort: 1 }
+  const run = { id, dir, connection, hello, addresses, exits, names: new Set<string>(), nextPort: 1 }
+  // Before anybody asks: the first slot is being prepared while the first image is looked up.
+  return Object.assign(run, { slots: new Slots(run, slotsOf(process.env['MAYFLY_SLOTS'])) })
+}
+
+function slotsOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined
+  if (/^\d{1,3}$/.test(text)) return Number(text)
+  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid MAYFLY_SLOTS=${JSON.stringify(text)}: it is a number of slots, 0 for none`)
 }
 
 function checkMachine(): void {

@@ -37,6 +37,9 @@ export interface CreateRequest {
   readonly operations: Uint8Array
 }
 
+/** The rest of a container that was created waiting. */
+export type StartRequest = Pick<CreateRequest, 'id' | 'label' | 'scratch' | 'cgroup' | 'logCap' | 'operations'>
+
 export interface RawExit {
   readonly code: number
   readonly signal: number
@@ -84,6 +87,13 @@ export function decodeHello(payload: Buffer): Hello {
 export function encodeCreate(request: CreateRequest): Buffer {
   const writer = new Writer()
   writer.str(request.id).u32(request.flags).u32(request.namespaces).bytes(request.label).str(request.scratch)
+  writer.list(request.cgroup, ({ controller, file, value }) => writer.str(controller).str(file).str(value))
+  return writer.u32(request.logCap).bytes(request.operations).take()
+}
+
+export function encodeStart(request: StartRequest): Buffer {
+  const writer = new Writer()
+  writer.str(request.id).bytes(request.label).str(request.scratch)
   writer.list(request.cgroup, ({ controller, file, value }) => writer.str(controller).str(file).str(value))
   return writer.u32(request.logCap).bytes(request.operations).take()
 }

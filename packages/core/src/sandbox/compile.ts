@@ -33,28 +33,41 @@ const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sys
 const DEVICES: readonly (readonly [string, number, number])[] = [
   ['null', 1, 3], ['zero', 1, 5], ['full', 1, 7], ['random', 1, 8], ['urandom', 1, 9], ['tty', 5, 0],
 ]
+const STAGED = ['/proc', '/sys', '/dev']
 const DEFAULT_SHM = 64 * 2 ** 20
 const NO_ESCAPE = MOUNT.nosuid | MOUNT.nodev | MOUNT.noexec
 
-/** The operation list that builds the container and becomes its command. Throws ERR_MAYFLY_OPTION_INVALID. */
-export function compileSandbox(input: SandboxInput): Buffer {
-  const { config, options, identity, hostname } = input
+/** What of a container can be built before its image and most of its options are known. */
+export type Foundation = Pick<SandboxInput, 'network'> & { readonly options: Pick<SandboxOptions, 'privileged' | 'shmSize'> }
+
+/**
+ * The first part of a container's operation list: groups, network, and the kernel's file systems on a stage of their own.
+ * A slot has carried it out already; it fits every container whose first part is byte for byte the same.
+ * Throws ERR_MAYFLY_OPTION_INVALID.
+ */
+export function compileFoundation({ network, options }: Foundation): Operations {
   const privileged = options.privileged === true
   const list = new Operations().cgroup(true).loopback()
-  if (input.network !== undefined) list.veth(input.network.address, input.network.prefix, input.network.gateway)
-  list.hostname(hostname).rootfs(input.rootfs)
-  kernelFiles(list, privileged)
+  if (network !== undefined) list.veth(network.address, network.prefix, network.gateway)
+  list.stage().mountProc('/proc').mountSysfs('/sys', !privileged).mountCgroup('/sys/fs/cgroup')
   devices(list, options)
-  identityFiles(list, input)
-  mounts(list, options)
   if (!privileged) {
     for (const path of MASKED) list.mask(path)
     for (const path of READ_ONLY) list.readonly(path)
   }
+  return list.sysctl('net/ipv4/ip_unprivileged_port_start', '0').sysctl('net/ipv4/ping_group_range', '0 2147483647')
+}
+
+/** The rest of the list, which completes the container and becomes its command. Throws ERR_MAYFLY_OPTION_INVALID. */
+export function compileSandbox(input: SandboxInput): Buffer {
+  const { config, options, identity, hostname } = input
+  const list = new Operations().hostname(hostname).rootfs(input.rootfs)
+  for (const path of STAGED) list.mountMove(path)
+  identityFiles(list, input)
+  mounts(list, options)
   const workdir = absolute('workdir', options.workdir ?? (config.WorkingDir === '' ? '/' : config.WorkingDir))
   if (workdir !== '/') list.mkdir(workdir, 0o755)
   list.pivot(options.readonly === true)
-  list.sysctl('net/ipv4/ip_unprivileged_port_start', '0').sysctl('net/ipv4/ping_group_range', '0 2147483647')
   for (const [name, value] of Object.entries(options.sysctls ?? {})) list.sysctl(sysctlPath(name), value)
   for (const { resource, soft, hard } of rlimits(options.ulimits ?? {})) list.rlimit(resource, soft, hard)
   list.umask(0o022).chdir(workdir)
@@ -82,11 +95,7 @@ function becomeUser(list: Operations, identity: Identity, options: Pick<SandboxO
   list.capabilities(sets).groups(identity.groups).user(identity.uid, identity.gid)
 }
 
-function kernelFiles(list: Operations, privileged: boolean): void {
-  list.mountProc('/proc').mountSysfs('/sys', !privileged).mountCgroup('/sys/fs/cgroup')
-}
-
-function devices(list: Operations, options: SandboxOptions): void {
+function devices(list: Operations, options: Pick<SandboxOptions, 'shmSize'>): void {
   list.mountTmpfs('/dev', 0o755, 65_536 * 1024, MOUNT.nosuid)
   for (const [name, major, minor] of DEVICES) list.device(`/dev/${name}`, 0o666, major, minor)
   list.mountDevpts('/dev/pts').symlink('/dev/ptmx', 'pts/ptmx')

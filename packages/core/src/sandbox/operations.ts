@@ -6,7 +6,7 @@ export const OP = {
   mountProc: 11, mountSysfs: 12, mountTmpfs: 13, mountDevpts: 14, mountMqueue: 15, mountBind: 16, mountCgroup: 17,
   mask: 18, readonly: 19, pivot: 20, sysctl: 21, umask: 22, rlimit: 23, chdir: 24, groups: 25, user: 26,
   capabilities: 27, nonewprivs: 28, seccomp: 29, join: 30, env: 31, argv: 32, exec: 33, await: 34, oomscore: 35,
-  terminal: 36,
+  terminal: 36, stage: 37, mountMove: 38,
 } as const
 
 /** Bits of `mountTmpfs` and `mountBind`. */
@@ -49,6 +49,15 @@ export class Operations {
 
   hostname(name: string): this {
     return this.#add(OP.hostname, (w) => w.str(name))
+  }
+
+  /** Begins a tree beside the root to come; what is mounted in it is taken over by `mountMove`. */
+  stage(): this {
+    return this.#add(OP.stage)
+  }
+
+  mountMove(target: string): this {
+    return this.#add(OP.mountMove, (w) => w.str(target))
   }
 
   rootfs({ lowers, upper, work, tmpfsSize }: Rootfs): this {
@@ -166,6 +175,16 @@ export class Operations {
   /** Ends the list: the command replaces the child. */
   exec(): Buffer {
     return this.#add(OP.exec).#list.take()
+  }
+
+  /** Ends the list of a container that waits for the rest. */
+  await(): Buffer {
+    return this.#add(OP.await).#list.take()
+  }
+
+  /** The list so far, to be followed by another. */
+  part(): Buffer {
+    return this.#list.take()
   }
 
   #add(op: number, write?: (writer: Writer) => Writer): this {

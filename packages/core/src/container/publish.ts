@@ -1,0 +1,55 @@
+import type { Image } from '../images/index.js'
+import { encodePortOpen, encodePortTarget, METHOD, Reader } from '../native/index.js'
+import { Writer } from '../native/bytes.js'
+import { exposedPorts, optionPorts } from './handle.js'
+import type { Run } from './supervision.js'
+import type { RunOptions } from './types.js'
+
+const LOOPBACK = 1
+const LOCALHOST = 0x7f000001
+
+/** A container's ports on the host's loopback. */
+export interface Published {
+  /** Container port to host port. */
+  readonly ports: ReadonlyMap<number, number>
+  /** Points them at the container, which exists by now. */
+  aim(id: string): Promise<void>
+  close(): void
+}
+
+/**
+ * Binds host ports on the loopback: those with a fixed number, and all when the loopback is asked for. Done before the
+ * program starts, which shall not run when its port is taken. Throws ERR_MAYFLY_ADDRESS_IN_USE.
+ */
+export async function publish(run: Run, image: Image, options: RunOptions, address: number | undefined): Promise<Published> {
+  const everything = options.loopback === true || address === undefined
+  const mappings = (options.ports ?? []).map((port) => typeof port === 'number' ? { container: port } : port)
+  const fixed = new Map(mappings.flatMap(({ container, host }) => host === undefined ? [] : [[container, host] as const]))
+  const wanted = everything ? new Set([...optionPorts(options), ...exposedPorts(image)]) : new Set(fixed.keys())
+  const ports = new Map<number, number>()
+  const opened = new Map<number, number>()
+  const close = (): void => {
+    for (const port of opened.values()) closePort(run, port)
+    opened.clear()
+  }
+  try {
+    await Promise.all([...wanted].map(async (container) => {
+      const port = run.nextPort++
+      const reply = await run.connection.request(METHOD.portOpen, encodePortOpen(port, LOOPBACK, 0, fixed.get(container) ?? 0, false))
+      opened.set(container, port)
+      ports.set(container, new Reader(reply).u16())
+    }))
+  } catch (error) {
+    close()
+    throw error
+  }
+  const aim = async (id: string): Promise<void> => {
+    await Promise.all([...opened].map(([container, port]) =>
+      run.connection.request(METHOD.portTarget, encodePortTarget(port, id, address ?? LOCALHOST, container))))
+  }
+  return { ports, aim, close }
+}
+
+function closePort(run: Run, port: number): void {
+  if (!run.connection.lost) run.connection.request(METHOD.portClose, new Writer().u32(port).take()).catch(() => undefined)
+}

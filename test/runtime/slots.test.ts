@@ -1,0 +1,117 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { currentRun, endRun, run, type WaitStrategy } from '../../packages/core/src/container/index.js'
+import { listContainers } from '../../packages/core/src/container/runs.js'
+import { decodeList, METHOD, type ListedContainer } from '../../packages/core/src/native/index.js'
+import { openBench, type Bench } from '../jest/runner.js'
+
+const executed: WaitStrategy = { description: 'its execution', acceptsExit: true, ready: () => Promise.resolve() }
+const sleeper = { command: ['sleep', '600'], ready: executed }
+
+let bench: Bench
+beforeAll(async () => {
+  bench = await openBench()
+  Object.assign(process.env, { MAYFLY_HOME: bench.environment['MAYFLY_HOME'], MAYFLY_REGISTRY_MIRROR: bench.environment['MAYFLY_REGISTRY_MIRROR'] })
+})
+afterAll(async () => {
+  await endRun()
+  await bench.close()
+})
+
+/** Every container the supervisor knows, slots included. */
+async function known(): Promise<ListedContainer[]> {
+  return decodeList(await (await currentRun()).connection.request(METHOD.list))
+}
+
+/** The slots once they are all prepared: a supervisor answers a creation when its list has run up to the wait. */
+async function slots(): Promise<string[]> {
+  for (;;) {
+    const all = (await known()).filter(({ label }) => label.length === 0)
+    if (all.length > 0 && all.every(({ state }) => state === 'waiting')) return all.map(({ id }) => id)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+}
+
+test('a start takes the waiting slot, and another one takes its place', async () => {
+  const [first] = await slots()
+  await using container = await run('busybox', sleeper)
+  expect(container.id).toBe(first)
+  const [second, ...others] = await slots()
+  expect(second).not.toBe(first)
+  expect(others).toEqual([])
+  const { stdout } = await container.exec(['hostname'])
+  expect(stdout.trim()).toBe(container.id.slice(0, 12))
+})
+
+test('slots are in no list of containers', async () => {
+  const waiting = await slots()
+  await using container = await run('busybox', sleeper)
+  const listed = (await listContainers()).map(({ id }) => id)
+  expect(listed).toContain(container.id)
+  for (const id of await slots()) expect(listed).not.toContain(id)
+  expect(waiting).toContain(container.id)
+})
+
+test('what a slot cannot give is started afresh, and the slot stays for the next', async () => {
+  const [waiting] = await slots()
+  await using large = await run('busybox', { ...sleeper, shmSize: '128m' })
+  expect(large.id).not.toBe(waiting)
+  expect((await large.exec(['df', '-k', '/dev/shm'])).stdout).toMatch(/\b131072\b/)
+  await using plain = await run('busybox', sleeper)
+  expect(plain.id).toBe(waiting)
+})
+
+test('limits and options hold in a slot as they do without', async () => {
+  const [waiting] = await slots()
+  await using container = await run('busybox', {
+    ...sleeper, memory: '32m', pids: 20, hostname: 'elsewhere', env: { A: 'b' }, workdir: '/tmp/new', readonly: true,
+  })
+  expect(container.id).toBe(waiting)
+  const { stdout } = await container.exec(['sh', '-c', 'hostname; echo $A; pwd; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; touch /x'])
+  expect(stdout.split('\n').slice(0, 4)).toEqual(['elsewhere', 'b', '/tmp/new', String(32 * 2 ** 20)])
+  expect((await container.exec(['touch', '/x'])).exitCode).not.toBe(0)
+})
+
+test('a burst widens the pool to its size', async () => {
+  const containers = await Promise.all(Array.from({ length: 4 }, () => run('busybox', sleeper)))
+  await Promise.all(containers.map((one) => one[Symbol.asyncDispose]()))
+  expect(await slots()).toHaveLength(4)
+})
+
+test('a slot that died is not handed out', async () => {
+  const waiting = await slots()
+  const { hello } = await currentRun()
+  const children = readFileSync(`/proc/${hello.supervisorPid}/task/${hello.supervisorPid}/children`, 'utf8').trim().split(' ').map(Number)
+  expect(children).toHaveLength(waiting.length)
+  for (const pid of children) process.kill(pid, 'SIGKILL')
+  await using container = await run('busybox', sleeper)
+  expect(waiting).not.toContain(container.id)
+  expect((await container.exec(['true'])).exitCode).toBe(0)
+})
+
+test('a failing start from a slot says which operation failed, and leaves nothing', async () => {
+  await slots()
+  await expect(run('busybox', { ...sleeper, command: ['no-such-command'] })).rejects.toMatchObject({ code: 'ERR_MAYFLY_COMMAND_NOT_FOUND' })
+  await expect(run('busybox', { ...sleeper, mounts: [{ source: '/no/such', target: '/x' }] })).rejects.toMatchObject({ details: { operation: 'mount.bind', errno: 'ENOENT' } })
+  const waiting = await slots()
+  expect((await known()).map(({ id }) => id).sort()).toEqual(waiting.sort())
+})
+
+test('MAYFLY_SLOTS=0 turns them off, and nonsense is refused', () => {
+  const engine = new URL('../../packages/core/dist/engine.js', import.meta.url).href
+  const script = `
+    import { readFileSync, readdirSync } from 'node:fs'
+    import { run } from ${JSON.stringify(engine)}
+    const container = await run('busybox', { command: ['sleep', '600'] })
+    const stat = (pid) => { try { return readFileSync('/proc/' + pid + '/stat', 'utf8') } catch { return '' } }
+    const children = (of) => readdirSync('/proc').filter((pid) => stat(pid).split(') ')[1]?.split(' ')[1] === String(of))
+    const [supervisor] = children(process.pid).flatMap(children)
+    console.log(children(supervisor).length)
+    await container.stop({ timeout: 0 })
+  `
+  const node = (slots: string): string =>
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], { env: { ...bench.environment, MAYFLY_SLOTS: slots }, encoding: 'utf8', stdio: 'pipe' })
+  expect(node('0')).toBe('1\n')
+  expect(() => node('x')).toThrow(/ERR_MAYFLY_OPTION_INVALID/)
+})
