@@ -85,6 +85,7 @@ test('a slot that died is not handed out', async () => {
   const children = readFileSync(`/proc/${hello.supervisorPid}/task/${hello.supervisorPid}/children`, 'utf8').trim().split(' ').map(Number)
   expect(children).toHaveLength(waiting.length)
   for (const pid of children) process.kill(pid, 'SIGKILL')
+  while ((await known()).some(({ id }) => waiting.includes(id))) await new Promise((resolve) => setTimeout(resolve, 1))
   await using container = await run('busybox', sleeper)
   expect(waiting).not.toContain(container.id)
   expect((await container.exec(['true'])).exitCode).toBe(0)
