@@ -127,7 +127,7 @@ export function decodeList(payload: Buffer): ListedContainer[] {
     const state = reader.u8()
     return {
       id,
-      state: state === 1 ? 'waiting' : state === 2 ? 'running' : 'exited',
+      state: state <= 1 ? 'waiting' : state === 2 ? 'running' : 'exited',
       pid: reader.u32(),
       startedAt: reader.u64(),
       exitedAt: reader.u64(),
