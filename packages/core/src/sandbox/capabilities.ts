@@ -33,8 +33,15 @@ export function capabilitySets(options: CapabilityOptions): CapabilitySets {
   return { bounding, effective: bounding, inheritable: 0n, ambient: 0n }
 }
 
+export type Capability = (typeof NAMES)[number]
+
+/** Whether this kernel's header knew such a capability, named without `CAP_`. */
+export function isCapability(name: string): name is Capability {
+  return (NAMES as readonly string[]).includes(name)
+}
+
 /** Whether a set has the capability, named without `CAP_`. */
-export function hasCapability(set: bigint, name: (typeof NAMES)[number]): boolean {
+export function hasCapability(set: bigint, name: Capability): boolean {
   return (set >> BigInt(NAMES.indexOf(name)) & 1n) === 1n
 }
 

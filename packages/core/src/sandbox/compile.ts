@@ -6,7 +6,7 @@ import { capabilitySets } from './capabilities.js'
 import { commandLine, environment } from './command.js'
 import { MOUNT, NAMESPACES, Operations, type Rootfs } from './operations.js'
 import { rlimits } from './rlimits.js'
-import { seccompProgram } from './seccomp.js'
+import { seccompProgram } from './seccomp/index.js'
 import type { Identity } from './user.js'
 
 /** Everything a container's operation list depends on. */
