@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openDocker, testcontainersOf } from './docker.mjs'
 import { installed } from './processes.mjs'
 
 /**
@@ -19,9 +19,18 @@ export async function makeSetting() {
   const core = await import('@mayfly/core')
   const engine = await import('@mayfly/core/engine')
   const roots = new Map()
+  const docker = await openDocker({ registry })
+  const kept = []
   return {
+    /** A process that ends with the setting. */
+    keep(child) {
+      kept.push(child)
+      return child
+    },
     core,
     scratch,
+    docker,
+    testcontainers: testcontainersOf(docker),
     /** The image's file system as plain directories, for those that know no images. */
     async rootfs(name) {
       if (roots.has(name)) return roots.get(name)
@@ -33,6 +42,8 @@ export async function makeSetting() {
       return root
     },
     async close() {
+      for (const child of kept) child.kill('SIGKILL')
+      await docker.close?.()
       rmSync(scratch, { recursive: true, force: true })
       await registry?.close()
     },
@@ -42,14 +53,15 @@ export async function makeSetting() {
 /** Runs nothing but waits for nothing either: the start is over when the program is executed. */
 export const executed = { description: 'nothing', acceptsExit: true, ready: async () => undefined }
 
-/** The OCI runtimes and bubblewrap on a root file system. @returns {Promise<{ name: string, absent?: string, words?: () => [string, string[]] }[]>} */
-export async function lowLevelRivals(setting, image, command) {
+/** `docker run`, the OCI runtimes and bubblewrap, each asked to run the same program. @returns {Promise<{ name: string, absent?: string, words?: () => [string, string[]] }[]>} */
+export async function commandRivals(setting, image, command) {
   const root = await setting.rootfs(image)
+  const { docker } = setting
+  const name = await docker.image?.(image)
   let count = 0
   const oci = (name, ...flags) => {
     if (!installed(name)) return { name, absent: `${name} is not installed` }
-    const bundle = join(setting.scratch, `bundle-${name}`)
-    mkdirSync(bundle)
+    const bundle = mkdtempSync(join(setting.scratch, name))
     execFileSync(name, ['spec'], { cwd: bundle })
     const file = join(bundle, 'config.json')
     const config = JSON.parse(readFileSync(file, 'utf8'))
@@ -58,32 +70,24 @@ export async function lowLevelRivals(setting, image, command) {
     writeFileSync(file, JSON.stringify(config))
     return { name, words: () => [name, [...flags, 'run', '--bundle', bundle, `mf-bench-${process.pid}-${count++}`]] }
   }
+  const crun = oci('crun', '--cgroup-manager=disabled')
   return [
+    docker.absent === undefined
+      ? { name: 'docker', words: () => ['docker', ['run', '--rm', name, ...command]] }
+      : { name: 'docker', absent: docker.absent },
     oci('runc'),
-    oci('crun', '--cgroup-manager=disabled'),
+    crun.absent === undefined ? { name: 'crun (no cgroups)', words: () => withPureCgroups(setting, ...crun.words()) } : crun,
     installed('bwrap')
       ? { name: 'bwrap', words: () => ['bwrap', ['--ro-bind', root, '/', '--proc', '/proc', '--dev', '/dev', '--unshare-all', '--die-with-parent', '--', ...command]] }
       : { name: 'bwrap', absent: 'bwrap is not installed' },
     installed('podman')
-      ? { name: 'podman', words: () => ['podman', ['run', '--rm', '--rootfs', root, ...command]] }
+      ? { name: 'podman', words: () => ['podman', ['run', '--rm', '--runtime', 'runc', '--ulimit', 'host', '--rootfs', root, ...command]] }
       : { name: 'podman', absent: 'podman is not installed' },
   ]
 }
 
-/** testcontainers, when both it and a Docker daemon are there. */
-export async function testcontainers() {
-  const name = 'docker+testcontainers'
-  if (!installed('docker')) return { name, absent: 'docker is not installed' }
-  try {
-    execFileSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 })
-  } catch {
-    return { name, absent: 'there is no Docker daemon' }
-  }
-  try {
-    createRequire(import.meta.url).resolve('testcontainers')
-  } catch {
-    return { name, absent: 'testcontainers is not installed' }
-  }
-  process.env.TESTCONTAINERS_RYUK_DISABLED = 'true'
-  return { name, library: await import('testcontainers') }
+/** crun refuses the hybrid layout: it runs where a fresh cgroup2 stands on /sys/fs/cgroup. */
+function withPureCgroups(setting, command, words) {
+  setting.place ??= setting.keep(spawn('unshare', ['--mount', 'sh', '-c', 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec sleep infinity'], { stdio: 'ignore' }))
+  return ['nsenter', ['--target', String(setting.place.pid), '--mount', command, ...words]]
 }

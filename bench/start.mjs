@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { compete } from './measure.mjs'
 import { firstByte } from './processes.mjs'
-import { executed, lowLevelRivals, testcontainers } from './setting.mjs'
+import { commandRivals, executed } from './setting.mjs'
 
 /** `run()` of a cached image to the program's exec. Mayfly's `run()` resolves once the exec is known to have happened. */
 export async function start(setting) {
@@ -33,9 +33,9 @@ export async function start(setting) {
     })
   })
   const rivals = [
-    ...(await lowLevelRivals(setting, 'busybox', ['echo', 'x'])).map(({ name, absent, words }) =>
+    ...(await commandRivals(setting, 'busybox', ['echo', 'x'])).map(({ name, absent, words }) =>
       ({ name, absent, once: absent === undefined ? () => firstByte(...words()) : undefined })),
-    await viaTestcontainers(),
+    await viaTestcontainers(setting),
   ]
   const apart = await compete([{ name: 'mayfly', once: mayfly }, { name: 'floor', once: floor }, ...rivals], { rounds: 40, pause: 100 })
   const straight = await compete([{ name: 'mayfly', once: mayfly }, { name: 'floor', once: floor }], { rounds: 100, warmUps: 5 })
@@ -48,14 +48,15 @@ export async function start(setting) {
   }
 }
 
-async function viaTestcontainers() {
-  const { name, absent, library } = await testcontainers()
+async function viaTestcontainers(setting) {
+  const { name, absent, library } = setting.testcontainers
   if (absent !== undefined) return { name, absent }
+  const image = await setting.docker.image('busybox')
   return {
     name,
     once: async () => {
       const began = performance.now()
-      const container = await new library.GenericContainer('busybox').withCommand(['sleep', '60']).start()
+      const container = await new library.GenericContainer(image).withCommand(['sleep', '60']).start()
       const took = performance.now() - began
       await container.stop({ timeout: 0 })
       return took
