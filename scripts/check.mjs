@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { floorViolations } from './check/floors.mjs'
 import { missingFromLock } from './check/lock.mjs'
-import { nativeProblems } from './check/native.mjs'
+import { fuzzProblems, nativeProblems } from './check/native.mjs'
 import { packageProblems } from './check/packages.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -17,6 +17,7 @@ const checks = {
   floors: async () => floorViolations(root),
   lock: async () => missingFromLock(join(root, 'package-lock.json')),
   native: () => nativeProblems(root),
+  fuzz: () => fuzzProblems(45),
   packages: () => packageProblems(root, readdirSync(join(root, 'packages'))),
 }
 

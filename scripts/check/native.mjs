@@ -21,6 +21,14 @@ export async function nativeProblems(root) {
   return problems
 }
 
+/** The short form of `npm run test:fuzz`: every seed, then so many seconds of new inputs. */
+export async function fuzzProblems(seconds) {
+  const { fuzz } = await import('../../packages/native/fuzz/fuzz.mjs')
+  // Other inputs each time; one that breaks is kept, so that nothing depends on finding it again.
+  const results = await fuzz({ seconds, number: process.pid })
+  return results.filter(({ trouble }) => trouble !== undefined).map(({ target, summary, trouble }) => `${target}: ${summary}\n${trouble}`)
+}
+
 function tooLong(directory) {
   return readdirSync(directory)
     .map((name) => ({ name, lines: readFileSync(join(directory, name), 'utf8').split('\n').length - 1 }))

@@ -100,6 +100,21 @@ static void await_network(int janitor) {
   run.prefix = m.prefix;
 }
 
+int supervisor_turn(int timeout) {
+  struct epoll_event events[64];
+  int n = epoll_wait(run.epoll, events, 64, timeout);
+  if (n < 0 && errno != EINTR) _exit(71);
+  for (int i = 0; i < n; i++) {
+    struct source *s = events[i].data.ptr;
+    if (s->fd >= 0) s->ready(s, events[i].events);
+  }
+  waiters_sweep();
+  connection_reap();
+  for (size_t i = 0; i < dead.count; i++) free(dead.list[i]);
+  dead.count = 0;
+  return n;
+}
+
 void supervisor_main(int owner, int janitor) {
   for (int sig = 1; sig < 32; sig++)
     if (sig == SIGPIPE || sig == SIGHUP || sig == SIGINT || sig == SIGTERM) signal(sig, SIG_IGN);
@@ -125,17 +140,5 @@ void supervisor_main(int owner, int janitor) {
   if (source_add(&run.timer, timer, EPOLLIN, waiters_tick, NULL)) fatal("epoll");
   if (source_add(&run.janitor, janitor, EPOLLIN, ports_answer, NULL)) fatal("epoll");
   connection_open(owner, true);
-  for (;;) {
-    struct epoll_event events[64];
-    int n = epoll_wait(run.epoll, events, 64, -1);
-    if (n < 0 && errno != EINTR) _exit(71);
-    for (int i = 0; i < n; i++) {
-      struct source *s = events[i].data.ptr;
-      if (s->fd >= 0) s->ready(s, events[i].events);
-    }
-    waiters_sweep();
-    connection_reap();
-    for (size_t i = 0; i < dead.count; i++) free(dead.list[i]);
-    dead.count = 0;
-  }
+  for (;;) (void)supervisor_turn(-1);
 }

@@ -18,7 +18,6 @@ struct source {
   uint32_t events;
   void (*ready)(struct source *, uint32_t events);
   void *owner;
-  struct source *next_dead;
 };
 
 struct connection {
@@ -108,7 +107,6 @@ struct run {
   struct container *containers;
   struct waiter *waiters;
   struct port *ports;
-  struct source *dead;
 };
 extern struct run run;
 
@@ -118,6 +116,8 @@ void source_want(struct source *s, uint32_t events);
 void source_close(struct source *s);
 void free_later(void *memory);
 void timer_set(uint64_t ns);
+/* One batch of events, waited for at most `timeout` ms (-1: for ever); how many there were. */
+int supervisor_turn(int timeout);
 
 /* connection */
 void connection_open(int fd, bool owner);

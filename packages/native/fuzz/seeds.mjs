@@ -1,0 +1,68 @@
+// Writes the seeds a fuzzer begins with: node packages/native/fuzz/seeds.mjs. Those found by fuzzing lie beside them.
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const seeds = join(dirname(fileURLToPath(import.meta.url)), 'seeds')
+
+const number = (bytes) => (value) => Buffer.from(Array.from({ length: bytes }, (_, i) => Number((BigInt(value) >> BigInt(8 * i)) & 255n)))
+const [u8, u16, u32, u64] = [1, 2, 4, 8].map(number)
+const bytes = (data) => Buffer.concat([u32(Buffer.byteLength(data)), Buffer.from(data)])
+const frame = (kind, id, ...fields) => {
+  const payload = Buffer.concat(fields)
+  return Buffer.concat([u32(payload.length), u8(kind), u32(id), payload])
+}
+const request = (id, method, ...fields) => frame(1, id, u16(method), ...fields)
+const data = (id, ...fields) => frame(5, id, ...fields)
+const end = (id) => frame(6, id)
+const credit = (id, count) => frame(7, id, u32(count))
+const operation = (op, ...fields) => {
+  const payload = Buffer.concat(fields)
+  return Buffer.concat([u16(op), u16(0), u32(payload.length), payload])
+}
+
+const EXEC = 33, AWAIT = 34
+const list = Buffer.concat([operation(1, u8(1)), operation(4, bytes('host')), operation(32, u16(1), bytes('sh')), operation(EXEC)])
+const waiting = Buffer.concat([operation(2), operation(AWAIT)])
+const create = (id, name, operations = list, limits = u16(0)) =>
+  request(id, 2, bytes(name), u32(1), u32(0x20020000), bytes('{"name":"x"}'), bytes(''), limits, u32(64), bytes(operations))
+const logs = (id, name, flags) => request(id, 8, bytes(name), u32(flags), u64(0), u32(1), u32(100))
+const port = (id, name, where, number, hold) => request(id, 11, u32(name), u8(where), u32(0x7f000001), u16(number), u32(hold))
+
+const streams = {
+  hello: [request(1, 1, u32(1), bytes('0.1.0'), bytes('token'))],
+  create: [create(1, 'a'), create(2, 'b', waiting), request(3, 3, bytes('b'), bytes(list)), request(4, 18)],
+  kinds: ['a', 'b', 'c', 'd', 'e', 'f'].map((name, at) => create(at + 1, name)),
+  exec: [create(1, 'a'), request(2, 4, bytes('a'), u32(1), u32(1000), bytes(list)), data(2, Buffer.from('input')), credit(2, 500), end(2), request(3, 5, bytes('a'), u32(1), u32(9))],
+  'log-stream': [create(1, 'a'), logs(2, 'a', 7), credit(2, 5), logs(3, 'a', 2), request(4, 6, bytes('a')), request(5, 7, bytes('a')), end(2)],
+  attach: [create(1, 'a'), request(2, 9, bytes('a'), u32(0)), data(2, Buffer.from('typed')), end(2), request(3, 10, bytes('a'), u32(0), u16(80), u16(24))],
+  ports: [create(1, 'a'), port(2, 1, 1, 0, 1), port(3, 2, 2, 0, 0), request(4, 12, u32(2), bytes('a'), u32(0x7f000001), u16(80)), request(5, 15, bytes('a'), u16(80)), end(5), request(6, 13, u32(2))],
+  cgroup: [create(1, 'a'), request(2, 16, bytes('a'), bytes('memory'), bytes('memory.current')), request(3, 17, bytes('a'), bytes('pids'), bytes('pids.max'), bytes('5')), request(4, 14, bytes('a')), request(5, 20, bytes('a'), bytes('label'))],
+  limits: [create(1, 'a', list, Buffer.concat([u16(1), bytes('pids'), bytes('pids.max'), bytes('10')]))],
+  shutdown: [create(1, 'a'), request(2, 19)],
+}
+
+mkdirSync(join(seeds, 'protocol'), { recursive: true })
+for (const [name, frames] of Object.entries(streams)) writeFileSync(join(seeds, 'protocol', name), Buffer.concat(frames))
+
+const tree = mkdtempSync(join(tmpdir(), 'mf-seeds-'))
+mkdirSync(join(tree, 'd/e'), { recursive: true })
+writeFileSync(join(tree, 'd/e/file'), 'content')
+writeFileSync(join(tree, 'd/.wh.gone'), '')
+writeFileSync(join(tree, 'd/e/.wh..wh..opq'), '')
+writeFileSync(join(tree, '.wh.d'), '')
+writeFileSync(join(tree, 'long'.repeat(40)), 'x')
+symlinkSync('../secret', join(tree, 'link'))
+symlinkSync('d', join(tree, 'within'))
+execFileSync('ln', [join(tree, 'd/e/file'), join(tree, 'hard')])
+execFileSync('mkfifo', [join(tree, 'pipe')])
+mkdirSync(join(seeds, 'untar'), { recursive: true })
+for (const format of ['gnu', 'pax', 'ustar', 'v7']) {
+  const words = [`--format=${format}`, '--sort=name', '--mtime=@1', '--owner=0', '--group=0', '-b1', '-C', tree, '-cf', '-']
+  const own = format === 'pax' ? ['--pax-option=exthdr.name=%d/x/%f,delete=atime,delete=ctime'] : []
+  const names = format === 'v7' || format === 'ustar' ? ['d', 'link', 'within', 'hard'] : ['.']
+  writeFileSync(join(seeds, 'untar', format), execFileSync('tar', [...words, ...own, ...names]))
+}
+rmSync(tree, { recursive: true })
