@@ -11,7 +11,7 @@ exports.nativeBinary = function nativeBinary() {
   if (process.platform !== 'linux') {
     throw coded(
       'ERR_MAYFLY_NOT_LINUX',
-      `Mayfly runs containers with the Linux kernel; this is ${process.platform}.`,
+      `Mayfly runs containers with the Linux kernel; this is ${process.platform}`,
       'Run inside a Linux machine, a virtual machine or WSL 2.',
     )
   }
@@ -21,7 +21,7 @@ exports.nativeBinary = function nativeBinary() {
   if (existsSync(built)) return built
   throw coded(
     'ERR_MAYFLY_NATIVE_MISSING',
-    `There is no native program for linux-${process.arch}.`,
+    `There is no native program for linux-${process.arch}`,
     `Reinstall without --omit=optional, build it with 'node ${join(__dirname, 'build.mjs')}', or set MAYFLY_NATIVE_PATH.`,
   )
 }
@@ -36,5 +36,5 @@ function fromPlatformPackage(name) {
 }
 
 function coded(code, message, hint) {
-  return Object.assign(new Error(`${message} ${hint}`), { code, hint })
+  return Object.assign(new Error(message), { code, hint })
 }

@@ -17,6 +17,14 @@ export function hostPlatform(): Platform {
   return { os: 'linux', architecture, ...(architecture === 'arm' ? { variant: 'v7' } : {}) }
 }
 
+/** Throws ERR_MAYFLY_NOT_LINUX on any other kernel. */
+export function requireLinux(): void {
+  if (process.platform === 'linux') return
+  throw new MayflyError('ERR_MAYFLY_NOT_LINUX', `Mayfly runs containers with the Linux kernel; this is ${process.platform}`, {
+    hint: 'Run inside a Linux machine, a virtual machine or WSL 2.',
+  })
+}
+
 /** Reads `os/architecture[/variant]` or a bare architecture. Throws ERR_MAYFLY_OPTION_INVALID. */
 export function parsePlatform(text: string): Platform {
   const parts = text.split('/')

@@ -2,17 +2,17 @@ import type { Image, Store } from '../images/index.js'
 import type { RunOptions } from './types.js'
 
 let store: Promise<Store> | undefined
-const known = new Map<string, Promise<Image>>()
+const known = new Map<string, Image>()
 const accounts = new WeakMap<Image, Promise<readonly [string, string]>>()
 
 /** The image of a reference, pulled when missing; found once, it is not looked for again. */
-export function obtainImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
+export async function obtainImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
   const key = `${reference} ${options.platform ?? ''}`
   const cached = options.pull === 'always' ? undefined : known.get(key)
   if (cached !== undefined) return cached
-  const image = find(reference, options)
+  // Pulls at the same time share their work further down, and each caller may give up for itself.
+  const image = await find(reference, options)
   known.set(key, image)
-  image.catch(() => known.delete(key))
   return image
 }
 

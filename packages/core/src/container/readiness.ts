@@ -2,6 +2,7 @@ import { isMayflyError, MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
+import { formatSize, parseSize } from '../units.js'
 import { exposedPorts, optionPorts, type RunningContainer } from './handle.js'
 import type { Container, ExitStatus, LogLine, RunOptions, WaitContext, WaitStrategy } from './types.js'
 import { wait } from './wait.js'
@@ -43,7 +44,7 @@ export async function waitReady(connection: Connection, container: RunningContai
   try {
     await Promise.race([strategy.ready(context), ended])
   } catch (error) {
-    throw await explain(error, container, strategy)
+    throw await explain(error, container, strategy, options)
   } finally {
     over.abort(OVER)
     for (const cancel of cancels) cancel()
@@ -81,23 +82,33 @@ class Exited extends Error {
   }
 }
 
-async function explain(error: unknown, container: RunningContainer, strategy: WaitStrategy): Promise<unknown> {
-  const watchLost = isMayflyError(error) && error.details['errno'] === 'ESRCH'
-  const exit = error instanceof Exited ? error.exit : watchLost ? await container.ending : undefined
+async function explain(error: unknown, container: RunningContainer, strategy: WaitStrategy, options: RunOptions): Promise<unknown> {
+  const exit = error instanceof Exited ? error.exit : sawTheEnd(error) ? await container.ending : undefined
   if (exit === undefined && !isMayflyError(error)) return error
   const log = await lastLines(container)
-  if (exit === undefined) {
-    const known = error as MayflyError
-    return new MayflyError(known.code, withLog(known.message, log), {
-      cause: known, hint: known.hint, details: { ...known.details, log, containerId: container.id },
-    })
-  }
+  if (exit !== undefined) return ended(exit, container, strategy, options, log)
+  const known = error as MayflyError
+  return new MayflyError(known.code, withLog(known.message, log), {
+    cause: known, hint: known.hint, details: { ...known.details, log, containerId: container.id },
+  })
+}
+
+/** Whether a strategy failed because the container did: its own error may be quicker than the news of the exit. */
+function sawTheEnd(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(sawTheEnd)
+  return isMayflyError(error) && (error.details['errno'] === 'ESRCH' || error.code === 'ERR_MAYFLY_CONTAINER_EXITED')
+}
+
+function ended(exit: ExitStatus, container: Container, strategy: WaitStrategy, options: RunOptions, log: readonly string[]): MayflyError {
   const how = exit.signal === undefined ? `exit code ${exit.code}` : `signal ${exit.signal}`
-  const what = exit.oomKilled ? `${container.image} exceeded its memory limit and was killed (${how})`
+  const limit = options.memory === undefined ? '' : ` of ${formatSize(parseSize(options.memory))}`
+  const what = exit.oomKilled ? `${container.image} exceeded its memory limit${limit} and was killed (${how})`
     : `${container.image} ended with ${how}`
   const message = `${what} before it was ready, waiting for ${strategy.description}`
   return new MayflyError(exit.oomKilled ? 'ERR_MAYFLY_OUT_OF_MEMORY' : 'ERR_MAYFLY_CONTAINER_EXITED', withLog(message, log), {
-    hint: exit.oomKilled ? 'Raise `memory`.' : undefined,
+    hint: exit.oomKilled ? 'Raise `memory`, or make the process need less.'
+      : exit.code === 0 ? 'The command did its work and ended: a service has to stay in the foreground.'
+        : 'Look for the reason in its log lines; check `command`, `env` and what it expects to find.',
     details: { exitCode: exit.code, signal: exit.signal, oomKilled: exit.oomKilled, log, containerId: container.id },
   })
 }

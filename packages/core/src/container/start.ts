@@ -22,13 +22,27 @@ export async function start(image: string, options: RunOptions = {}): Promise<Co
   if (options.signal?.aborted === true) {
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image} was aborted`, { cause: options.signal.reason })
   }
-  const [supervision, found] = await Promise.all([currentRun(), obtainImage(image, options)])
+  const [supervision, found] = await prepare(image, options)
   const container = await create(supervision, found, options)
   try {
     await waitReady(supervision.connection, container, found, options)
     return container
   } catch (error) {
     await container[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** The run and the image, at once: where there is no run, nothing is pulled for it. */
+async function prepare(image: string, options: RunOptions): Promise<[Run, Image]> {
+  const stop = new AbortController()
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
+  const found = obtainImage(image, { ...options, signal })
+  try {
+    return await Promise.all([currentRun(), found])
+  } catch (error) {
+    stop.abort(error)
+    await found.catch(() => undefined)
     throw error
   }
 }

@@ -7,6 +7,7 @@ import { MayflyError } from '../errors.js'
 import { launchSupervisor, METHOD, decodeEvent, type Connection, type Hello, type RawExit } from '../native/index.js'
 import { Addresses } from '../network/addresses.js'
 import { defaultHome } from '../images/store.js'
+import { requireLinux } from '../platform.js'
 import { Slots } from './slots.js'
 
 /** A started run: one supervisor and what belongs to it. */
@@ -87,11 +88,7 @@ function slotsOf(text: string | undefined): number | undefined {
 }
 
 function checkMachine(): void {
-  if (process.platform !== 'linux') {
-    throw new MayflyError('ERR_MAYFLY_NOT_LINUX', `Mayfly runs containers with the Linux kernel; this is ${process.platform}`, {
-      hint: 'Run inside a Linux machine, a virtual machine or WSL 2.',
-    })
-  }
+  requireLinux()
   if (process.geteuid?.() !== 0) {
     throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', 'Running containers needs root for now', {
       hint: 'Run as root, for example with sudo -E or inside a privileged container.',

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 
 import { digestOf, hexOf, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
+import { requireLinux } from '../platform.js'
 
 /** The content-addressed image store of one user. */
 export interface Store {
@@ -16,9 +17,10 @@ export interface Store {
 
 /**
  * Opens the store, making its directories. Default: MAYFLY_HOME, else $XDG_CACHE_HOME/mayfly, else ~/.cache/mayfly.
- * Throws ERR_MAYFLY_STORE_FAILED.
+ * Throws ERR_MAYFLY_NOT_LINUX, ERR_MAYFLY_STORE_FAILED.
  */
 export async function openStore(home: string = defaultHome()): Promise<Store> {
+  requireLinux()
   const root = resolve(home)
   try {
     await mkdir(root, { recursive: true, mode: 0o700 })

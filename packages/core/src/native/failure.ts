@@ -44,8 +44,15 @@ export function errorOf(failure: NativeFailure): MayflyError {
     if (errno === 'EACCES' || errno === 'ENOEXEC' || errno === 'EISDIR') {
       return new MayflyError('ERR_MAYFLY_COMMAND_NOT_EXECUTABLE', `${JSON.stringify(path)} cannot be executed: ${errno}`, {
         details: { ...details, exitCode: 126 },
+        hint: errno === 'EACCES' ? 'Give it the execute bit, or name the program that runs it first.'
+          : 'It is no program for this machine: check the image\'s platform, or name the program that runs it first.',
       })
     }
+  }
+  if (operation === 'port.open' && errno === 'EADDRINUSE') {
+    return new MayflyError('ERR_MAYFLY_ADDRESS_IN_USE', `Port ${path} of this machine is in use`, {
+      details: { ...details, port: Number(path) }, hint: 'Choose another host port, or leave it out for a free one.',
+    })
   }
   const [code, hint] = special(failure)
   const where = [operation, path, step].filter((part) => part !== '').join(' ')
@@ -53,9 +60,6 @@ export function errorOf(failure: NativeFailure): MayflyError {
 }
 
 function special({ errno, operation, step }: NativeFailure): [ErrorCode, string?] {
-  if (operation === 'port.open' && errno === 'EADDRINUSE') {
-    return ['ERR_MAYFLY_ADDRESS_IN_USE', 'Choose another host port, or leave it out for a free one.']
-  }
   if (step === 'no such container' || (operation === 'exec' && errno === 'ESRCH')) return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
   if (operation === 'cgroup' && errno === 'ENODEV') {
     return ['ERR_MAYFLY_LIMIT_UNSUPPORTED', 'This machine does not let Mayfly use the cgroup controller; leave the limit out.']

@@ -57,6 +57,6 @@ function startFailed(trouble: string, cause: unknown): MayflyError {
   const denied = /EPERM|EACCES/.test(trouble)
   const what = trouble === '' ? (cause as Error).message : trouble
   return new MayflyError(denied ? 'ERR_MAYFLY_UNPRIVILEGED' : 'ERR_MAYFLY_NATIVE_FAILED', `The supervisor did not start: ${what}`, {
-    cause, hint: denied ? 'Run as root, or in a container that may make namespaces.' : undefined,
+    cause, hint: denied ? 'Run as root; inside a container, start that with --privileged, or allow it CAP_SYS_ADMIN and the clone3 and mount system calls.' : undefined,
   })
 }

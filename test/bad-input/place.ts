@@ -1,0 +1,102 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { endRun, listContainers } from '@mayfly/core/engine'
+import { expect } from 'vitest'
+import { startRegistry } from '../images/registry.mjs'
+
+const program = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
+
+/** What a command of the command line did. */
+export interface Outcome {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A registry with the test images, and a store and socket directory of one's own, for this process and its children. */
+export interface Place {
+  readonly directory: string
+  readonly registry: { readonly host: string; readonly mirror: string }
+  /** Runs `mayfly WORDS…` to its end. */
+  mayfly(words: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome>
+  close(): Promise<void>
+}
+
+export async function openPlace(): Promise<Place> {
+  const registry = await startRegistry()
+  const directory = mkdtempSync(join(tmpdir(), 'mayfly-test-'))
+  const before = { ...process.env }
+  Object.assign(process.env, {
+    MAYFLY_REGISTRY_MIRROR: registry.mirror, MAYFLY_HOME: join(directory, 'home'), XDG_RUNTIME_DIR: join(directory, 'run'),
+  })
+  return {
+    directory,
+    registry,
+    mayfly: (words, env = {}) => execute(process.execPath, [program, ...words], { ...process.env, ...env }),
+    close: async () => {
+      await endRun()
+      for (const name of ['MAYFLY_REGISTRY_MIRROR', 'MAYFLY_HOME', 'XDG_RUNTIME_DIR']) {
+        if (before[name] === undefined) delete process.env[name]
+        else process.env[name] = before[name]
+      }
+      await registry.close()
+      // The janitor is still deleting there.
+      rmSync(directory, { recursive: true, force: true, maxRetries: 10 })
+    },
+  }
+}
+
+/** Runs a program to its end. */
+export function execute(command: string, words: readonly string[], env: NodeJS.ProcessEnv): Promise<Outcome> {
+  return new Promise((resolve) => {
+    execFile(command, words, { env }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1
+      resolve({ code, stdout, stderr })
+    })
+  })
+}
+
+/**
+ * What containers of this process's run left: containers the supervisor knows, cgroups, scratch. A container that
+ * waits, prepared, for its first use is none.
+ */
+async function remains(): Promise<string[]> {
+  const home = process.env['MAYFLY_HOME'] ?? ''
+  const containers = await listContainers(home)
+  const prepared = new Set(containers.filter(({ state }) => state === 'created').map(({ id }) => id))
+  const runs = entries(join(home, 'runs'))
+  const cgroups = runs.flatMap((run) => lines(join(home, 'runs', run, 'cgroups')))
+  return [
+    ...containers.filter(({ id }) => !prepared.has(id)).map(({ name }) => `container ${name}`),
+    ...cgroups.flatMap((group) => directories(group).filter((name) => !prepared.has(name)).map((name) => `cgroup ${group}/${name}`)),
+    ...runs.flatMap((run) => entries(join(home, 'runs', run, 'scratch')).filter((name) => !prepared.has(name)).map((name) => `scratch ${name}`)),
+    ...['ingest', 'trash'].flatMap((name) => entries(join(home, name)).map((one) => `${name} ${one}`)),
+  ]
+}
+
+/** Asserts that nothing is left of what failed. Deleting scratch is the janitor's, a moment later. */
+export async function nothingLeft(): Promise<void> {
+  await expect.poll(remains, { timeout: 3000, interval: 20 }).toEqual([])
+}
+
+/** The error of something that must fail. */
+export async function failure(work: Promise<unknown>): Promise<Error & { code: string; hint?: string; details: Readonly<Record<string, unknown>> }> {
+  const outcome = await work.then((value) => ({ value }), (error: unknown) => ({ error }))
+  if ('value' in outcome) throw new Error(`It did not fail, but gave ${String(outcome.value)}`)
+  return outcome.error as Awaited<ReturnType<typeof failure>>
+}
+
+function entries(path: string): string[] {
+  return existsSync(path) ? readdirSync(path) : []
+}
+
+function directories(path: string): string[] {
+  return existsSync(path) ? readdirSync(path, { withFileTypes: true }).filter((one) => one.isDirectory()).map(({ name }) => name) : []
+}
+
+function lines(path: string): string[] {
+  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter((line) => line !== '') : []
+}

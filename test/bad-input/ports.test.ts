@@ -1,0 +1,68 @@
+import { createServer, type AddressInfo } from 'node:net'
+import { run } from '@mayfly/core'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { failure, nothingLeft, openPlace, type Place } from './place.js'
+
+let place: Place
+
+beforeAll(async () => {
+  place = await openPlace()
+})
+
+afterAll(() => place.close())
+
+const sleeper = { command: ['sleep', '60'], ready: { description: 'nothing', ready: () => Promise.resolve() } }
+
+test.each(['127.0.0.1', '0.0.0.0', '::1', '::'])('a host port somebody listens on, on %s', async (address) => {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ port: 0, host: address, ipv6Only: address === '::1' }, resolve)
+  })
+  const { port } = server.address() as AddressInfo
+  try {
+    const options = { ...sleeper, name: 'bad', ports: [{ container: 80, host: port }] }
+    const error = await failure(run('busybox', options))
+    expect(error).toMatchObject({
+      code: 'ERR_MAYFLY_ADDRESS_IN_USE',
+      message: `Port ${port} of this machine is in use`,
+      hint: 'Choose another host port, or leave it out for a free one.',
+      details: { port },
+    })
+    await nothingLeft()
+    const outcome = await place.mayfly(['run', '--rm', '-p', `${port}:80`, 'busybox', 'true'])
+    expect(outcome).toMatchObject({ code: 125, stderr: expect.stringContaining(`Port ${port} of this machine is in use`) as string })
+  } finally {
+    await new Promise((resolve) => server.close(resolve))
+  }
+  // Given back, name and port alike: now it starts.
+  await using container = await run('busybox', { ...sleeper, name: 'bad', ports: [{ container: 80, host: port }], loopback: true })
+  expect(container.port(80)).toBe(port)
+})
+
+test('a port of another container', async () => {
+  await using first = await run('busybox', { ...sleeper, ports: [{ container: 80, host: 0 }], loopback: true })
+  const port = first.port(80)
+  expect(await failure(run('busybox', { ...sleeper, ports: [81, { container: 80, host: port }], loopback: true }))).toMatchObject({
+    code: 'ERR_MAYFLY_ADDRESS_IN_USE', details: { port },
+  })
+})
+
+test('more failures than a run has addresses', async () => {
+  await using busy = await run('busybox', { ...sleeper, ports: [{ container: 80, host: 0 }], loopback: true })
+  const host = busy.port(80)
+  const bad = [
+    { command: ['no-such-thing'] },
+    { command: ['/etc'] },
+    { command: ['false'], ports: [80] },
+    { ...sleeper, ports: [{ container: 80, host }] },
+  ]
+  for (let done = 0; done < 1100; done += 20) {
+    const codes = await Promise.all(Array.from({ length: 20 }, async (_, i) => (await failure(run('busybox', bad[i % bad.length]))).code))
+    expect(new Set(codes)).toEqual(new Set([
+      'ERR_MAYFLY_COMMAND_NOT_FOUND', 'ERR_MAYFLY_COMMAND_NOT_EXECUTABLE', 'ERR_MAYFLY_CONTAINER_EXITED', 'ERR_MAYFLY_ADDRESS_IN_USE',
+    ]))
+  }
+  await busy[Symbol.asyncDispose]()
+  await nothingLeft()
+})
