@@ -75,10 +75,10 @@ describe('a container that ends before it is ready', () => {
     await nothingLeft()
   })
 
-  test('of an image whose ports are waited for by default, and with no reason to fail', async () => {
-    expect(await failure(run('httpd', { command: ['true'] }))).toMatchObject({
+  test('while any of several is waited for, and with no reason to fail', async () => {
+    expect(await failure(run('busybox', { command: ['true'], ready: wait.any(wait.port(80), wait.port(81)) }))).toMatchObject({
       code: 'ERR_MAYFLY_CONTAINER_EXITED',
-      message: 'httpd ended with exit code 0 before it was ready, waiting for port 80. It printed nothing.',
+      message: 'busybox ended with exit code 0 before it was ready, waiting for port 80 or port 81. It printed nothing.',
       hint: 'The command did its work and ended: a service has to stay in the foreground.',
       details: { exitCode: 0 },
     })

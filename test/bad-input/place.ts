@@ -3,8 +3,10 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { endRun, listContainers } from '@mayfly/core/engine'
+import { endRun } from '@mayfly/core/engine'
 import { expect } from 'vitest'
+import { connectRun, listRuns } from '../../packages/core/src/container/runs.js'
+import { decodeList, METHOD, type ListedContainer } from '../../packages/core/src/native/index.js'
 import { startRegistry } from '../images/registry.mjs'
 
 const program = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
@@ -59,22 +61,30 @@ export function execute(command: string, words: readonly string[], env: NodeJS.P
   })
 }
 
-/**
- * What containers of this process's run left: containers the supervisor knows, cgroups, scratch. A container that
- * waits, prepared, for its first use is none.
- */
+/** What containers of runs in this home left: containers a supervisor knows, cgroups, scratch; prepared slots are none. */
 async function remains(): Promise<string[]> {
   const home = process.env['MAYFLY_HOME'] ?? ''
-  const containers = await listContainers(home)
-  const prepared = new Set(containers.filter(({ state }) => state === 'created').map(({ id }) => id))
+  const containers = await everyContainer(home)
+  const slots = new Set(containers.filter(({ state, label }) => state === 'waiting' && label.length === 0).map(({ id }) => id))
   const runs = entries(join(home, 'runs'))
   const cgroups = runs.flatMap((run) => lines(join(home, 'runs', run, 'cgroups')))
   return [
-    ...containers.filter(({ id }) => !prepared.has(id)).map(({ name }) => `container ${name}`),
-    ...cgroups.flatMap((group) => directories(group).filter((name) => !prepared.has(name)).map((name) => `cgroup ${group}/${name}`)),
-    ...runs.flatMap((run) => entries(join(home, 'runs', run, 'scratch')).filter((name) => !prepared.has(name)).map((name) => `scratch ${name}`)),
+    ...containers.filter(({ id }) => !slots.has(id)).map(({ id, label }) => `container ${id} ${label.toString()}`),
+    ...cgroups.flatMap((group) => directories(group).filter((name) => !slots.has(name)).map((name) => `cgroup ${group}/${name}`)),
+    ...runs.flatMap((run) => entries(join(home, 'runs', run, 'scratch')).filter((name) => !slots.has(name)).map((name) => `scratch ${name}`)),
     ...['ingest', 'trash'].flatMap((name) => entries(join(home, name)).map((one) => `${name} ${one}`)),
   ]
+}
+
+async function everyContainer(home: string): Promise<ListedContainer[]> {
+  const lists = await Promise.all((await listRuns(home)).map(async ({ file }) => {
+    // A run that is just ending answers no more.
+    const connection = await connectRun(file).catch(() => undefined)
+    const reply = await connection?.request(METHOD.list).catch(() => undefined)
+    connection?.close()
+    return reply === undefined ? [] : decodeList(reply)
+  }))
+  return lists.flat()
 }
 
 /** Asserts that nothing is left of what failed. Deleting scratch is the janitor's, a moment later. */

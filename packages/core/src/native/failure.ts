@@ -59,7 +59,10 @@ export function errorOf(failure: NativeFailure): MayflyError {
   return new MayflyError(code, `The native program failed: ${where}: ${errno}`, { details, hint })
 }
 
-function special({ errno, operation, step }: NativeFailure): [ErrorCode, string?] {
+function special({ errno, operation, path, step }: NativeFailure): [ErrorCode, string?] {
+  if (operation === 'cgroup' && errno === 'EBUSY' && path === 'memory.limit_in_bytes') {
+    return ['ERR_MAYFLY_OUT_OF_MEMORY', 'The memory limit is smaller than what starting any program takes: raise `memory`.']
+  }
   if (step === 'no such container' || (operation === 'exec' && errno === 'ESRCH')) return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
   if (operation === 'cgroup' && errno === 'ENODEV') {
     return ['ERR_MAYFLY_LIMIT_UNSUPPORTED', 'This machine does not let Mayfly use the cgroup controller; leave the limit out.']
