@@ -11,4 +11,4 @@ test.each([
   ['in one process', ['--runInBand', 'one'], 1],
 ])('two seconds after Jest (%s) was killed nothing of it is left', async (_, words, holders) => {
   expect(await killWhileHolding('jest', bench, words, holders)).toEqual([])
-})
+}, 120_000)

@@ -29,8 +29,9 @@ export function trailOf(root: number, address: string): Trail {
 
 /** What of a trail is still there, as lines to read; and every mount of ours in this namespace. */
 export function remains(trail: Trail): string[] {
+  const current = processes()
   const alive = trail.processes.filter((one) => {
-    const now = processes().find(({ pid }) => pid === one.pid)
+    const now = current.find(({ pid }) => pid === one.pid)
     return now !== undefined && now.started === one.started && now.state !== 'Z'
   })
   const listening = new Set(readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).flatMap((pid) => listenersOf(Number(pid))))

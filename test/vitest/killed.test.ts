@@ -8,4 +8,4 @@ afterAll(() => bench.close())
 
 test.each(['forks', 'threads'])('two seconds after Vitest (%s) was killed nothing of it is left', async (pool) => {
   expect(await killWhileHolding('vitest', bench, ['run', `--pool=${pool}`], 2)).toEqual([])
-})
+}, 120_000)

@@ -121,6 +121,9 @@ int bridge_create(int route, const char *name) {
   struct ifinfomsg link = {.ifi_flags = IFF_UP, .ifi_change = IFF_UP};
   begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof link);
   add(&m, IFLA_IFNAME, name, strlen(name) + 1);
+  /* Its own: else it borrows the lowest of its ports', which leaves with a container, and neighbours send to the old one. */
+  static const uint8_t mac[6] = {0x02, 'm', 'f', 0, 0, 1};
+  add(&m, IFLA_ADDRESS, mac, sizeof mac);
   struct rtattr *info = add(&m, IFLA_LINKINFO, NULL, 0);
   add(&m, IFLA_INFO_KIND, "bridge", 6);
   end(&m, info);

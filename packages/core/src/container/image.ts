@@ -16,6 +16,27 @@ export async function obtainImage(reference: string, options: Pick<RunOptions, '
   return image
 }
 
+/** What is to know of an image before it runs. */
+export interface FoundImage {
+  /** `registry/repository[:tag][@digest]`. */
+  readonly reference: string
+  readonly digest: string
+  /** TCP ports the image EXPOSEs. */
+  readonly ports: readonly number[]
+  /** Where it was pulled from: the origin of a registry or mirror; empty when it was not pulled by name. */
+  readonly origin: string
+  /** Milliseconds since 1970. */
+  readonly pulledAt: number
+}
+
+/** Makes an image ready to run, pulling it as `run` would. */
+export async function findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<FoundImage> {
+  const image = await obtainImage(reference, options)
+  const [{ pulledFrom }, { exposedPorts }] = await Promise.all([import('../images/index.js'), import('./handle.js')])
+  const { origin, pulledAt } = await pulledFrom(await openedStore(), image.reference)
+  return { reference: String(image.reference), digest: image.digest, ports: exposedPorts(image), origin, pulledAt }
+}
+
 /** The image's /etc/passwd and /etc/group; empty text for a missing one. */
 export function accountsOf(image: Image): Promise<readonly [string, string]> {
   const cached = accounts.get(image)
@@ -29,13 +50,18 @@ export function accountsOf(image: Image): Promise<readonly [string, string]> {
 }
 
 async function find(reference: string, { pull, platform, signal }: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
-  const [{ openStore, pullImage }, { parseReference }, { parsePlatform }] = await Promise.all([
+  const [{ pullImage }, { parseReference }, { parsePlatform }] = await Promise.all([
     import('../images/index.js'), import('../reference.js'), import('../platform.js'),
   ])
-  store ??= openStore()
-  return pullImage(await store, parseReference(reference), {
+  return pullImage(await openedStore(), parseReference(reference), {
     policy: pull ?? 'missing',
     ...(signal === undefined ? {} : { signal }),
     ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
   })
+}
+
+async function openedStore(): Promise<Store> {
+  const { openStore } = await import('../images/index.js')
+  store ??= openStore()
+  return store
 }

@@ -1,3 +1,5 @@
+export { openHeldAddress, type HeldAddress } from './held.js'
+export { findImage, type FoundImage } from './image.js'
 export { run } from './run.js'
 export { currentRun, endRun, socketDirectory } from './supervision.js'
 export { wait } from './wait.js'

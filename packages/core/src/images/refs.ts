@@ -24,6 +24,12 @@ export async function writeRef(store: Store, reference: Reference, record: RefRe
   await writeAtomically(refPath(store, reference), `${JSON.stringify(record)}\n`)
 }
 
+/** Where and when a name was last pulled. */
+export async function pulledFrom(store: Store, reference: Reference): Promise<Pick<RefRecord, 'origin' | 'pulledAt'>> {
+  const { origin, pulledAt } = await readRef(store, reference) ?? { origin: '', pulledAt: 0 }
+  return { origin, pulledAt }
+}
+
 /** Changes whenever the name is pulled again; `undefined` when it never was. */
 export async function refStamp(store: Store, reference: Reference): Promise<string | undefined> {
   const found = await stat(refPath(store, reference), { bigint: true }).catch(() => undefined)

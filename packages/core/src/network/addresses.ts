@@ -34,3 +34,12 @@ export class Addresses {
 export function formatAddress(address: number): string {
   return [24, 16, 8, 0].map((shift) => address >>> shift & 255).join('.')
 }
+
+/** 0xC6120002 of `198.18.0.2`. Throws ERR_MAYFLY_OPTION_INVALID for text that is no IPv4 address. */
+export function parseAddress(text: string): number {
+  const parts = /^\d{1,3}(\.\d{1,3}){3}$/.test(text) ? text.split('.').map(Number) : []
+  if (parts.length === 0 || parts.some((part) => part > 255)) {
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `"${text}" is no IPv4 address`)
+  }
+  return parts.reduce((sum, part) => sum * 256 + part, 0)
+}

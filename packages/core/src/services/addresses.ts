@@ -1,6 +1,5 @@
-import { MayflyError } from '../errors.js'
-import { openForward, type Forward } from './forward.js'
-import { exportsOf, factsOf, portsOf } from './start.js'
+import { isMayflyError, MayflyError } from '../errors.js'
+import { exportsOf, factsOf, portsOf, type Engine } from './start.js'
 import type { Facts } from './presets.js'
 import type { Self, Service } from './types.js'
 
@@ -9,16 +8,16 @@ export interface StableAddress {
   readonly self: Self
   readonly address: Address
   /** Connections go to this instance from now on, held ones included. */
-  aim(instance: Reachable): void
-  /** Holds new connections again, unless another instance has taken over. */
-  drop(instance: Reachable): void
-  close(): void
+  aim(instance: Reachable): Promise<void>
+  /** Takes an instance away: new connections go to the one before it if that still lives, else they are held again. */
+  drop(instance: Reachable): Promise<void>
+  close(): Promise<void>
 }
 
 /** The part of a container that an address points at. */
 export interface Reachable {
-  readonly host: string
-  port(container: number): number
+  readonly id: string
+  readonly ip: string
 }
 
 /** How an instance is reached, as plain values. */
@@ -29,29 +28,33 @@ export interface Address {
   readonly exports: Readonly<Record<string, string>>
 }
 
-/** Opens the address of a service in a slot: one held port for every port known before the start. */
-export async function openAddress(service: Service): Promise<StableAddress> {
-  let current: Reachable | undefined
-  const forwards = new Map<number, Forward>()
-  for (const port of portsOf(service)) forwards.set(port, await openForward())
-  const ports = Object.fromEntries([...forwards].map(([port, forward]) => [String(port), forward.port]))
-  const self: Self = { host: '127.0.0.1', port: container => numberOf(ports, container) }
-  const address = { host: self.host, ports, facts: factsOf(service, self), exports: exportsOf(service, self) }
+/** Opens the address of a service in a slot: for the ports its options and preset name, and those its image EXPOSEs. */
+export async function openAddress(engine: Engine, service: Service, exposed: readonly number[]): Promise<StableAddress> {
+  const held = await engine.openHeldAddress([...new Set([...portsOf(service), ...exposed])])
+  const self: Self = { host: held.host, port: container => numberOf(held.ports, container) }
+  // Latest last: a file's own instance may stand before the worker's, which comes back after it.
+  let instances: readonly Reachable[] = []
+  const retarget = async (): Promise<void> => {
+    try {
+      await held.aim(instances.at(-1))
+    } catch (error) {
+      // It ended meanwhile, and the supervisor holds connections again by itself.
+      if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_CONTAINER_NOT_FOUND') throw error
+    }
+  }
   return {
     self,
-    address,
-    aim: instance => {
-      current = instance
-      for (const [port, forward] of forwards) forward.aim({ host: instance.host, port: instance.port(port) })
+    address: { host: self.host, ports: held.ports, facts: factsOf(service, self), exports: exportsOf(service, self) },
+    aim: async instance => {
+      instances = [...instances, instance]
+      await retarget()
     },
-    drop: instance => {
-      if (current !== instance) return
-      current = undefined
-      for (const forward of forwards.values()) forward.aim(undefined)
+    drop: async instance => {
+      const current = instances.at(-1) === instance
+      instances = instances.filter(one => one !== instance)
+      if (current) await retarget()
     },
-    close: () => {
-      for (const forward of forwards.values()) forward.close()
-    },
+    close: () => held.close(),
   }
 }
 

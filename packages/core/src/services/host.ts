@@ -5,6 +5,7 @@ import { MayflyError } from '../errors.js'
 import { openAddress, type Address, type StableAddress } from './addresses.js'
 import { callContainer } from './calls.js'
 import { findConfig, loadConfig } from './config.js'
+import { createImages } from './images.js'
 import { createLeases, type Grant } from './leases.js'
 import { resolveService, scopeOf } from './resolve.js'
 import type { Engine } from './start.js'
@@ -40,17 +41,22 @@ export interface Host {
 export async function openHost(engine: Engine, { directories, slots, socketDirectory }: HostOptions & Place): Promise<Host> {
   const configs = new Map<string, Promise<Config>>()
   const stables = new Map<string, Promise<StableAddress>>()
-  const leases = createLeases(engine)
+  const images = createImages(engine)
+  const leases = createLeases(engine, images)
   const token = randomBytes(16).toString('hex')
 
   const configOf = (path: string): Promise<Config> => remember(configs, path, () => loadConfig(path))
   const stable = async (path: string, name: string, slot: number): Promise<StableAddress | undefined> => {
     const service = (await configOf(path)).services[name]
     const owner = service?.options.scope === 'run' ? 0 : slot
-    return service && (await remember(stables, JSON.stringify([path, name, owner]), () => openAddress(service)))
+    return service && (await remember(stables, JSON.stringify([path, name, owner]), async () => {
+      const { ports } = await images.of(service)
+      return await openAddress(engine, service, ports)
+    }))
   }
   const fixed = async (path: string): Promise<Record<string, Record<string, Address>>> => {
     const { services } = await configOf(path)
+    await images.ofAll(services, path)
     const all: Record<string, Record<string, Address>> = {}
     for (let slot = 1; slot <= slots; slot++) {
       const own: Record<string, Address> = {}
@@ -118,7 +124,7 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     address: { socket, token, addresses },
     close: async () => {
       server.close()
-      for (const opened of stables.values()) (await opened).close()
+      await Promise.all([...stables.values()].map(async opened => (await opened).close()))
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { Container } from '../container/types.js'
 import type { Address, StableAddress } from './addresses.js'
-import { factsOf, portsOf, startService, type Engine } from './start.js'
+import type { Images } from './images.js'
+import { addressOf, startService, type Engine } from './start.js'
 import type { Scope, Service } from './types.js'
 
 /** What a worker asks for. Equal in all but `attempt`: the newest evicts the older. */
@@ -41,7 +42,7 @@ interface Instance {
 }
 
 /** A table of leases over an engine. Starting is single-flight per key: (slot, service, file, name of the use). */
-export function createLeases(engine: Engine): Leases {
+export function createLeases(engine: Engine, images: Images): Leases {
   const instances = new Map<string, Instance>()
 
   const forget = (instance: Instance): void => {
@@ -52,23 +53,28 @@ export function createLeases(engine: Engine): Leases {
     instance.abort.abort()
     const container = await instance.started.catch(() => undefined)
     if (container === undefined) return
-    instance.stable?.drop(container)
+    await instance.stable?.drop(container)
     await container.stop({ timeout: 0 })
+  }
+  const begin = async (wish: Wish, service: Service, stable: StableAddress | undefined, signal: AbortSignal): Promise<Container> => {
+    const image = await images.of(service)
+    const container = await startService(engine, service, image, { name: wish.as, slot: wish.slot, stable, signal })
+    if (!signal.aborted) await stable?.aim(container)
+    return container
   }
   const start = (key: string, wish: Wish, service: Service, stable: StableAddress | undefined): Instance => {
     const abort = new AbortController()
-    const started = startService(engine, service, { self: stable?.self, signal: abort.signal })
+    const started = begin(wish, service, stable, abort.signal)
     const instance: Instance = { key, wish, stable, started, abort }
     instances.set(key, instance)
-    const follow = (container: Container): void => {
-      if (!abort.signal.aborted) stable?.aim(container)
+    const follow = async (container: Container): Promise<void> => {
+      await container.exit
       // One that ended by itself is not handed out again.
-      void container.exit.then(() => {
-        stable?.drop(container)
-        forget(instance)
-      })
+      forget(instance)
+      await stable?.drop(container)
     }
-    started.then(follow, () => forget(instance))
+    // Without a run there is neither an instance nor an address left to look after.
+    started.then(follow).catch(() => forget(instance))
     return instance
   }
   const take = async (wish: Wish, service: Service, stable: StableAddress | undefined): Promise<Grant> => {
@@ -78,7 +84,7 @@ export function createLeases(engine: Engine): Leases {
     if (evicted) void end(there)
     const instance = there === undefined || evicted ? start(key, wish, service, stable) : there
     const container = await instance.started
-    const address = addressOf(service, instance, container)
+    const address = instance.stable?.address ?? addressOf(service, container)
     return { lease: instanceOf(instance), id: container.id, name: container.name, ip: container.ip, address }
   }
   const find = (lease: string): Instance | undefined =>
@@ -102,10 +108,4 @@ function instanceOf({ key, wish }: Instance): string {
 function keyOf({ slot, config, name, as, file, scope }: Wish): string {
   const owner = { run: [], worker: [slot], file: [slot, file, as] }[scope]
   return JSON.stringify([config ?? null, name, ...owner])
-}
-
-function addressOf(service: Service, { stable }: Instance, container: Container): Address {
-  if (stable !== undefined) return stable.address
-  const ports = Object.fromEntries([...new Set([...portsOf(service), ...container.ports])].map(port => [String(port), container.port(port)]))
-  return { host: container.host, ports, facts: factsOf(service, container), exports: {} }
 }

@@ -1,12 +1,17 @@
-import { appendFile } from 'node:fs/promises'
+import type { FoundImage, HeldAddress } from '../container/index.js'
 import type { Container, RunOptions, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
+import type { Address, StableAddress } from './addresses.js'
 import { PRESETS, type Facts } from './presets.js'
+import { traceStart } from './trace.js'
 import type { Self, Service } from './types.js'
 
 /** The part of the library beneath that the run host uses. */
 export interface Engine {
   run(image: string, options: RunOptions): Promise<Container>
+  /** Pulls the image if need be. */
+  findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<FoundImage>
+  openHeldAddress(containerPorts: readonly number[]): Promise<HeldAddress>
   readonly wait: {
     port(port: number): WaitStrategy
     http(path: string, options: { port: number }): WaitStrategy
@@ -16,30 +21,35 @@ export interface Engine {
 }
 
 export interface StartOptions {
+  /** What the tests call it. */
+  readonly name: string
+  readonly slot: number
   /** The address tests will use, where it is known before the start. */
-  readonly self: Self | undefined
+  readonly stable: StableAddress | undefined
   readonly signal: AbortSignal
 }
 
 /** Starts one instance of a service and waits until it is ready. */
-export async function startService(engine: Engine, service: Service, { self, signal }: StartOptions): Promise<Container> {
-  const { scope: _scope, exports: _exports, env: _env, ...options } = service.options
+export async function startService(
+  engine: Engine, service: Service, image: FoundImage, { name, slot, stable, signal }: StartOptions,
+): Promise<Container> {
+  const { scope: _scope, exports: _exports, env: _env, pull: _pull, ...options } = service.options
   const began = performance.now()
   const container = await engine.run(service.image, {
     ...options,
     signal,
-    env: environmentOf(service, self ?? unknownAddress),
+    env: environmentOf(service, stable?.self ?? unknownAddress),
     ports: options.ports ?? portsOf(service),
     ready: options.ready ?? presetReadiness(engine, service),
   })
-  await trace({ name: container.name, image: service.image, ms: performance.now() - began })
+  await traceStart({ name, slot, image, began, container, address: stable?.address ?? addressOf(service, container) })
   return container
 }
 
-/** One line per start in the file that MAYFLY_TRACE_FILE names, for whoever wants to know what ran. */
-async function trace(start: { readonly name: string; readonly image: string; readonly ms: number }): Promise<void> {
-  const path = process.env['MAYFLY_TRACE_FILE']
-  if (path !== undefined && path !== '') await appendFile(path, `${JSON.stringify(start)}\n`)
+/** Where an instance without a fixed address is reached. */
+export function addressOf(service: Service, container: Container): Address {
+  const ports = [...new Set([...portsOf(service), ...container.ports])].map(port => [String(port), container.port(port)])
+  return { host: container.host, ports: Object.fromEntries(ports) as Address['ports'], facts: factsOf(service, container), exports: {} }
 }
 
 /** The container ports known before the start: the preset's, and those listed in `ports`. */
