@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   ERR_MAYFLY_SERVICE_UNKNOWN: 'The configuration has no service of this name',
   ERR_MAYFLY_STORE_BUSY: 'Another process holds the image store',
   ERR_MAYFLY_STORE_FAILED: 'The image store cannot be read or written',
+  ERR_MAYFLY_STORE_FOREIGN: 'The image store was made by root and is used by an ordinary user, or the reverse',
   ERR_MAYFLY_TIMEOUT: 'The operation took longer than allowed',
   ERR_MAYFLY_UNPRIVILEGED: 'This needs privileges the process does not have',
   ERR_MAYFLY_UNSUPPORTED: 'Mayfly does not support this',

@@ -7,6 +7,8 @@ int cmd_tar(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
+int cmd_remove(int argc, char **argv);
+int cmd_settle(int argc, char **argv);
 
 /* Finishes what dead runs left: their cgroups and directories. `except_id` may be NULL. */
 int gc_runs(const char *runs_dir, const char *except_id);

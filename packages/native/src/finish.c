@@ -66,6 +66,7 @@ void layer_finish(void) {
     if (fd >= 0) close(fd);
     else say("below", layer.below[i].path, layer.below[i].target);
   }
+  if (layer.devices > 0) printf("devices %llu\n", (unsigned long long)layer.devices);
   printf("done %llu %llu\n", (unsigned long long)layer.entries, (unsigned long long)layer.bytes);
   layer.current = "-";
   if (fflush(stdout) != 0) refuse_errno("write to standard output");

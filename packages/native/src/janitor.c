@@ -21,6 +21,7 @@
 
 #include "run.h"
 #include "sys.h"
+#include "userns.h"
 
 enum { SUBNETS = 128, PREFIX = 22, GRACE_MS = 2000, TIDY_MS = 3000 };
 
@@ -45,11 +46,19 @@ static uint32_t make_network(struct janitor_message *m, int peer_ns, pid_t self)
     m->subnet = subnet;
     m->gateway = subnet + 1;
     m->prefix = PREFIX;
+    m->linked = 1;
     made = index;
     break;
   }
   close(route);
   return made;
+}
+
+/* Without privilege nothing leads from the host into the hub, so every run may have the same addresses. */
+static void private_network(struct janitor_message *m) {
+  m->subnet = 0xC6120000u;
+  m->gateway = m->subnet + 1;
+  m->prefix = PREFIX;
 }
 
 static int bind_one(int family, uint16_t *number) {
@@ -142,22 +151,26 @@ static void pause_ms(long ms) {
   (void)nanosleep(&t, NULL);
 }
 
+static int remove_path(const char *path) { return remove_tree(AT_FDCWD, path); }
+
 static void tidy(const struct janitor *j) {
   for (int waited = 0; !remove_cgroups(&j->cgroups) && waited < TIDY_MS; waited += 5) pause_ms(5);
   if (j->socket_path[0]) (void)unlink(j->socket_path);
-  (void)remove_tree(AT_FDCWD, j->dir);
+  (void)userns_do(j->userns, remove_path, j->dir);
+}
+
+static int finish_runs(const char *dir) {
+  char runs[512];
+  snprintf(runs, sizeof runs, "%s", dir);
+  char *slash = strrchr(runs, '/');
+  if (!slash || slash == runs) return 0;
+  *slash = 0;
+  return gc_runs(runs, slash + 1);
 }
 
 /* What a killed janitor could not do, its successors do; aside, so that nobody waits for it. */
 static void finish_dead_runs(const struct janitor *j) {
-  pid_t pid = fork();
-  if (pid) return;
-  char runs[512];
-  snprintf(runs, sizeof runs, "%s", j->dir);
-  char *slash = strrchr(runs, '/');
-  if (!slash || slash == runs) _exit(0);
-  *slash = 0;
-  _exit(gc_runs(runs, slash + 1) ? 1 : 0);
+  if (fork() == 0) _exit(userns_do(j->userns, finish_runs, j->dir) ? 1 : 0);
 }
 
 void janitor_main(struct janitor *j) {
@@ -166,10 +179,9 @@ void janitor_main(struct janitor *j) {
   snprintf(path, sizeof path, "/proc/%d/ns/net", j->supervisor);
   int ns = open(path, O_RDONLY | O_CLOEXEC);
   uint32_t link = 0;
-  if (ns >= 0) {
-    link = make_network(&hello, ns, getpid());
-    close(ns);
-  }
+  if (j->userns >= 0) private_network(&hello);
+  else if (ns >= 0) link = make_network(&hello, ns, getpid());
+  if (ns >= 0) close(ns);
   (void)send(j->socket, &hello, sizeof hello, MSG_NOSIGNAL);
   finish_dead_runs(j);
   struct pollfd fds[] = {{j->supervisor_pidfd, POLLIN, 0}, {j->socket, POLLIN, 0}, {j->owner_pidfd, POLLIN, 0}};
@@ -184,7 +196,7 @@ void janitor_main(struct janitor *j) {
       if (n == sizeof m && m.word == JANITOR_DELETE) {
         m.path[sizeof m.path - 1] = 0;
         pid_t pid = fork();
-        if (pid == 0) _exit(remove_tree(AT_FDCWD, m.path) ? 1 : 0);
+        if (pid == 0) _exit(userns_do(j->userns, remove_path, m.path) ? 1 : 0);
       }
     } else if (fds[1].revents) {
       fds[1].fd = -1;

@@ -31,7 +31,7 @@ struct layer {
   bool userxattr, keep_owner;
   uid_t uid;
   gid_t gid;
-  uint64_t max_bytes, bytes, entries;
+  uint64_t max_bytes, bytes, entries, devices; /* devices: left out */
   const char *current; /* the name that an error is about */
   struct directory **all; /* the root first, children after their parents */
   size_t count, capacity;

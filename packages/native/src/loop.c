@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "run.h"
@@ -98,6 +99,23 @@ static void await_network(int janitor) {
   run.subnet = m.subnet;
   run.gateway = m.gateway;
   run.prefix = m.prefix;
+  run.linked = m.linked;
+}
+
+/* The hub's own end: beside the host's where a veth leads there, else the gateway itself. */
+static void join_hub(void) {
+  if (!run.prefix) return;
+  uint32_t own = run.linked ? run.gateway + 1 : run.gateway;
+  if ((run.linked && link_enslave(run.route, "host", run.bridge)) || link_address(run.route, run.bridge, own, run.prefix))
+    fatal("hub");
+}
+
+/* Before Linux 6.6 a tmpfs keeps no user attributes, and an ordinary user's overlay needs them in its upper directory. */
+static bool memory_keeps_xattrs(void) {
+  if (mount("tmpfs", run.stage, "tmpfs", 0, "size=64k")) return false;
+  bool kept = !setxattr(run.stage, "user.overlay.probe", "y", 1, 0);
+  (void)umount2(run.stage, MNT_DETACH);
+  return kept;
 }
 
 int supervisor_turn(int timeout) {
@@ -133,9 +151,8 @@ void supervisor_main(int owner, int janitor) {
   if (bridge < 0) fatal("bridge");
   run.bridge = (uint32_t)bridge;
   await_network(janitor);
-  if (run.prefix && (link_enslave(run.route, "host", run.bridge) ||
-                     link_address(run.route, run.bridge, run.gateway + 1, run.prefix)))
-    fatal("hub");
+  join_hub();
+  run.memory_xattrs = !run.rootless || memory_keeps_xattrs();
   listen_for_clients();
   if (source_add(&run.timer, timer, EPOLLIN, waiters_tick, NULL)) fatal("epoll");
   if (source_add(&run.janitor, janitor, EPOLLIN, ports_answer, NULL)) fatal("epoll");

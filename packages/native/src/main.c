@@ -15,6 +15,7 @@
 #include "janitor.h"
 #include "run.h"
 #include "sys.h"
+#include "userns.h"
 
 enum { OWNER = 3 };
 
@@ -29,14 +30,38 @@ static const char *option(int argc, char **argv, const char *name) {
   return "";
 }
 
+/* The supervisor waits until it is root of its namespace: whatever it made before would belong to nobody. */
+static void await_map(int go) {
+  char byte;
+  ssize_t n;
+  do n = read(go, &byte, 1);
+  while (n < 0 && errno == EINTR);
+  if (n != 1) _exit(1);
+  close(go);
+  if (userns_become_root()) refuse("setresuid", "user namespace");
+}
+
+/* Opened while it still can be: a process that changed its ids is not to be looked at (PR_SET_DUMPABLE). */
+static int give_map(pid_t supervisor, const struct id_map *map, int go, struct janitor *j) {
+  char path[48];
+  const char *step = "namespace";
+  snprintf(path, sizeof path, "/proc/%d/ns/user", (int)supervisor);
+  j->userns = open(path, O_RDONLY | O_CLOEXEC);
+  if (j->userns >= 0 && !userns_map(supervisor, map, &step) && !write_all(go, "g", 1)) return 0;
+  fprintf(stderr, "mayfly-native: userns %s: %s\n", step, errno_name(errno));
+  return -1;
+}
+
 static int cmd_supervise(int argc, char **argv) {
   const char *id = option(argc, argv, "--run"), *dir = option(argc, argv, "--dir");
   const char *path = option(argc, argv, "--socket");
+  const struct id_map map = {.uids = option(argc, argv, "--uid-map"), .gids = option(argc, argv, "--gid-map")};
+  const bool rootless = run.rootless = id_map_given(&map);
   if (!*id || *dir != '/' || strlen(dir) + 8 > sizeof run.stage || strlen(path) >= sizeof run.socket_path) {
     errno = EINVAL;
     refuse("supervise", dir);
   }
-  struct janitor j = {.dir = dir, .socket_path = path};
+  struct janitor j = {.dir = dir, .socket_path = path, .userns = -1};
   pid_t parent = getppid();
   j.owner_pidfd = sys_pidfd_open(parent);
   if (j.owner_pidfd < 0 || getppid() != parent) refuse("supervise", "owner");
@@ -57,10 +82,10 @@ static int cmd_supervise(int argc, char **argv) {
     refuse("cgroup", run.cgroups.run_name);
   }
   j.cgroups = run.cgroups;
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) refuse("socketpair", "");
+  int pair[2], go[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) || pipe2(go, O_CLOEXEC)) refuse("socketpair", "");
   if (fcntl(OWNER, F_SETFD, FD_CLOEXEC)) refuse("supervise", "descriptor 3");
-  struct clone3_args args = {.flags = CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET,
+  struct clone3_args args = {.flags = CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | (rootless ? CLONE_NEWUSER : 0),
                              .pidfd = (uint64_t)(uintptr_t)&j.supervisor_pidfd, .exit_signal = SIGCHLD};
   pid_t pid = sys_clone3(&args);
   if (pid < 0) {
@@ -72,9 +97,19 @@ static int cmd_supervise(int argc, char **argv) {
   if (pid == 0) {
     close(pair[0]);
     close(j.owner_pidfd);
+    close(go[1]);
+    if (rootless) await_map(go[0]);
+    else close(go[0]);
     supervisor_main(OWNER, pair[1]);
   }
   close(pair[1]);
+  close(go[0]);
+  if (rootless && give_map(pid, &map, go[1], &j)) {
+    (void)sys_pidfd_send_signal(j.supervisor_pidfd, SIGKILL);
+    cgroups_remove_run(&run.cgroups);
+    _exit(1);
+  }
+  close(go[1]);
   close(OWNER);
   for (int sig = 1; sig < 32; sig++)
     if (sig == SIGPIPE || sig == SIGHUP || sig == SIGINT || sig == SIGTERM) signal(sig, SIG_IGN);
@@ -83,14 +118,40 @@ static int cmd_supervise(int argc, char **argv) {
   janitor_main(&j);
 }
 
+static int dispatch(int argc, char **argv);
+
+/* One of our commands, or a program, as root of a user's namespace: what an ordinary user's store needs. */
+static int cmd_enter(int argc, char **argv) {
+  if (argc < 6 || strcmp(argv[1], "--uid-map") || strcmp(argv[3], "--gid-map")) {
+    fprintf(stderr, "usage: enter --uid-map MAP --gid-map MAP COMMAND...\n");
+    return 64;
+  }
+  const struct id_map map = {.uids = argv[2], .gids = argv[4]};
+  const char *step = "";
+  if (userns_enter(&map, &step)) refuse("userns", step);
+  int result = dispatch(argc - 5, argv + 5);
+  if (result >= 0) return result;
+  execvp(argv[5], argv + 5);
+  refuse("exec", argv[5]);
+}
+
+static const struct {
+  const char *name;
+  int (*run)(int, char **);
+} commands[] = {{"supervise", cmd_supervise}, {"untar", cmd_untar}, {"tar", cmd_tar},     {"lock", cmd_lock}, {"gc", cmd_gc},
+                {"probe", cmd_probe},         {"enter", cmd_enter}, {"remove", cmd_remove}, {"settle", cmd_settle}};
+
+static int dispatch(int argc, char **argv) {
+  for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++)
+    if (!strcmp(argv[0], commands[i].name)) return commands[i].run(argc, argv);
+  return -1;
+}
+
 int main(int argc, char **argv) {
-  static const struct {
-    const char *name;
-    int (*run)(int, char **);
-  } commands[] = {{"supervise", cmd_supervise}, {"untar", cmd_untar}, {"tar", cmd_tar}, {"lock", cmd_lock},
-                  {"gc", cmd_gc},               {"probe", cmd_probe}};
-  for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
-    if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
-  fprintf(stderr, "mayfly-native %s: supervise, untar, tar, lock, gc, probe\n", PACKAGE_VERSION);
+  int result = dispatch(argc - 1, argv + 1);
+  if (result >= 0) return result;
+  fprintf(stderr, "mayfly-native %s:", PACKAGE_VERSION);
+  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) fprintf(stderr, " %s", commands[i].name);
+  fprintf(stderr, "\n");
   return 64;
 }

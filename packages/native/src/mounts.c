@@ -162,6 +162,15 @@ static unsigned attributes(uint32_t flags) {
          (flags & 4 ? MOUNT_ATTR_NODEV : 0u) | (flags & 8 ? MOUNT_ATTR_NOEXEC : 0u);
 }
 
+static int clone_tree(const char *path, unsigned attr) {
+  int tree = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  if (tree < 0 || !sys_mount_setattr(tree, AT_RECURSIVE, attr, 0)) return tree;
+  int saved = errno;
+  close(tree);
+  errno = saved;
+  return -1;
+}
+
 int op_mount_plain(struct child *c, struct reader *r, uint16_t op) {
   const char *operation = op_name(op);
   char *target = get_str_dup(r);
@@ -170,6 +179,8 @@ int op_mount_plain(struct child *c, struct reader *r, uint16_t op) {
   const char *tmpfs[][2] = {{"mode", mode}, {"size", size}, {NULL, NULL}};
   static const char *const devpts[][2] = {
     {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}, {NULL, NULL}};
+  static const char *const devpts_ungrouped[][2] = {
+    {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {NULL, NULL}};
   const char *const(*options)[2] = NULL;
   const char *type = op == OP_MOUNT_PROC ? "proc" : op == OP_MOUNT_MQUEUE ? "mqueue" : "sysfs";
   if (op == OP_MOUNT_SYSFS && get_u8(r)) attr |= MOUNT_ATTR_RDONLY;
@@ -190,6 +201,10 @@ int op_mount_plain(struct child *c, struct reader *r, uint16_t op) {
   if (r->bad) return 0;
   if (mkdir_inside(c, target, 0755)) return fail(&c->failure, operation, target, "mkdir");
   int mount = make_fs(type, options, attr);
+  /* Group 5 does not exist where a user has a single id. */
+  if (mount < 0 && errno == EINVAL && op == OP_MOUNT_DEVPTS) mount = make_fs(type, devpts_ungrouped, attr);
+  /* Refused to a user where the surrounding container hides parts of its own: what may be seen there may be seen here. */
+  if (mount < 0 && errno == EPERM && op == OP_MOUNT_SYSFS) mount = clone_tree("/sys", MOUNT_ATTR_RDONLY);
   if (mount < 0) return fail(&c->failure, operation, target, "fsmount");
   /* A tmpfs may go where an image's link points inside the root; proc, sys and dev never (CVE-2026-41579). */
   uint64_t follow = op == OP_MOUNT_TMPFS && strcmp(target, "/dev") ? 0 : O_NOFOLLOW;

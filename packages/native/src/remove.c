@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base.h"
 #include "commands.h"
 
 enum { DEPTH = 64 };
@@ -73,4 +74,14 @@ int remove_tree(int parent, const char *name) {
     if (result < 0) return -1;
   } while (moved > before);
   return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+int cmd_remove(int argc, char **argv) {
+  int result = 0;
+  for (int i = 1; i < argc; i++) {
+    if (remove_tree(AT_FDCWD, argv[i]) == 0) continue;
+    fprintf(stderr, "remove %s: %s\n", argv[i], errno_name(errno));
+    result = 1;
+  }
+  return result;
 }

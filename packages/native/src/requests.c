@@ -24,8 +24,8 @@ static int hello(struct connection *c, uint32_t id, struct reader *r, struct fai
   else if (!run.token[0] || strcmp(token, run.token)) return fail_with(f, EACCES, "hello", "", "token");
   c->greeted = true;
   char features[512];
-  snprintf(features, sizeof features, "cgroup=%s\ncontrollers=%s\nnetwork=%s\n", run.cgroups.version,
-           run.cgroups.available, run.prefix ? "veth" : "none");
+  snprintf(features, sizeof features, "cgroup=%s\ncontrollers=%s\nnetwork=%s\nmemory-xattrs=%s\n", run.cgroups.version,
+           run.cgroups.available, run.linked ? "veth" : run.prefix ? "hub" : "none", run.memory_xattrs ? "yes" : "no");
   struct buffer b = {0};
   put_u32(&b, PROTOCOL_VERSION);
   put_str(&b, PACKAGE_VERSION);

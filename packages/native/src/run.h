@@ -101,6 +101,7 @@ struct run {
   pid_t supervisor_pid;
   uint32_t subnet, gateway;
   uint8_t prefix;
+  bool rootless, linked, memory_xattrs;
   char token[129];
   struct source janitor, listener, timer;
   struct connection *connections;
@@ -174,7 +175,7 @@ enum janitor_word { JANITOR_NETWORK = 1, JANITOR_BIND, JANITOR_BOUND, JANITOR_DE
 struct janitor_message {
   uint32_t word, port, errnum, subnet, gateway;
   uint16_t number;
-  uint8_t prefix, fds;
+  uint8_t prefix, linked; /* linked: a veth leads from the host into the hub */
   uint32_t supervisor;
   char path[512];
 };

@@ -48,7 +48,7 @@ export class RunningContainer implements Container {
     this.name = input.name
     this.image = input.image.reference.familiar
     this.ip = input.address === undefined ? '127.0.0.1' : formatAddress(input.address)
-    this.host = input.options.loopback === true || input.address === undefined ? '127.0.0.1' : this.ip
+    this.host = input.options.loopback === true || !input.run.reachable || input.address === undefined ? '127.0.0.1' : this.ip
     this.#exit = input.exit.then(({ code, signal, oomKilled }) => {
       this.#ended = true
       return { code, signal: signalName(signal), oomKilled }
@@ -99,7 +99,7 @@ export class RunningContainer implements Container {
     const env = environment(image.config, { ...this.#input.options.env, ...options.env }, hostname, identity.home)
     const { capAdd, capDrop, privileged } = this.#input.options
     const operations = compileExec({
-      argv: command, env, cwd: options.cwd ?? workdir, identity,
+      argv: command, env, cwd: options.cwd ?? workdir, identity, map: run.map,
       options: { capAdd, capDrop, privileged: options.privileged ?? privileged },
     })
     return execute(run.connection, this.id, operations, options)

@@ -22,7 +22,7 @@ export interface Published {
  * program starts, which shall not run when its port is taken. Throws ERR_MAYFLY_ADDRESS_IN_USE.
  */
 export async function publish(run: Run, image: Image, options: RunOptions, address: number | undefined): Promise<Published> {
-  const everything = options.loopback === true || address === undefined
+  const everything = options.loopback === true || !run.reachable || address === undefined
   const mappings = (options.ports ?? []).map((port) => typeof port === 'number' ? { container: port } : port)
   const fixed = new Map(mappings.flatMap(({ container, host }) => host === undefined ? [] : [[container, host] as const]))
   const wanted = everything ? new Set([...optionPorts(options), ...exposedPorts(image)]) : new Set(fixed.keys())

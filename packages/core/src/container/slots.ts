@@ -118,7 +118,7 @@ function fresh(run: Run, options: Foundation['options']): Slot {
 
 function prepare(run: Run): Waiting {
   const slot = place(run)
-  const list = compileFoundation({ network: networkOf(run, slot.address), options: {} })
+  const list = compileFoundation({ network: networkOf(run, slot.address), map: run.map, options: {} })
   const prepared: Prepared = {
     ...slot,
     foundation: Buffer.from(list.part()),
@@ -140,7 +140,7 @@ function prepare(run: Run): Waiting {
 }
 
 function foundation(run: Run, address: number | undefined, options: Foundation['options']): Buffer {
-  return compileFoundation({ network: networkOf(run, address), options }).part()
+  return compileFoundation({ network: networkOf(run, address), map: run.map, options }).part()
 }
 
 /** The network of a container with this address, as the sandbox wants it. */

@@ -69,9 +69,10 @@ async function create(run: Run, image: Image, options: RunOptions): Promise<Runn
       options,
       identity,
       hostname,
-      rootfs: { lowers: image.layers, tmpfsSize: 0, upper, work },
+      rootfs: { lowers: image.layers, tmpfsSize: 0, upper, work, userxattr: run.map !== undefined },
       network: networkOf(run, slot.address),
       resolvConf: resolvConf(options),
+      map: run.map,
     })
     published = await publish(run, image, options, slot.address)
     await slot.start({
@@ -99,10 +100,11 @@ function reserve(run: Run, name: string): string {
   return name
 }
 
-/** On disk when memory is limited, since pages of a tmpfs count against the limit. */
+/** On disk when memory is limited, since pages of a tmpfs count against the limit, or when a tmpfs will not do. */
 async function scratchDirectory(run: Run, id: string, options: RunOptions): Promise<string> {
+  const fit = run.hello.features.get('memory-xattrs') !== 'no'
   const where = options.scratch ?? (options.memory === undefined ? 'memory' : 'disk')
-  if (where === 'memory') return ''
+  if (where === 'memory' && fit) return ''
   const scratch = join(run.dir, 'scratch', id)
   await mkdir(scratch, { mode: 0o700 })
   return scratch

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
-import { launchSupervisor, METHOD, decodeEvent, type Connection, type Hello, type RawExit } from '../native/index.js'
+import type { IdMap } from '../idmap.js'
+import { launchSupervisor, METHOD, decodeEvent, privilege, type Connection, type Hello, type RawExit } from '../native/index.js'
 import { Addresses } from '../network/addresses.js'
-import { defaultHome } from '../images/store.js'
+import { claimHome } from '../images/store.js'
 import { requireLinux } from '../platform.js'
 import { Slots } from './slots.js'
 
@@ -17,6 +18,10 @@ export interface Run {
   readonly connection: Connection
   readonly hello: Hello
   readonly addresses: Addresses | undefined
+  /** Whether the host reaches containers at those addresses; an ordinary user reaches them through ports of the loopback. */
+  readonly reachable: boolean
+  /** The ids of containers; absent for root, whose containers have the machine's. */
+  readonly map: IdMap | undefined
   /** Told once when a process ends, or the supervisor does: by container id, for an exec `id/number`. */
   readonly exits: Map<string, (exit: RawExit) => void>
   readonly names: Set<string>
@@ -55,7 +60,7 @@ async function start(): Promise<Run> {
   checkMachine()
   const id = randomBytes(6).toString('hex')
   const token = randomBytes(32).toString('hex')
-  const dir = join(defaultHome(), 'runs', id)
+  const dir = join(claimHome(), 'runs', id)
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   mkdirSync(join(dir, 'scratch'), { mode: 0o700 })
   const socketPath = join(socketDirectory(), `${id}.sock`)
@@ -76,7 +81,11 @@ async function start(): Promise<Run> {
     exits.clear()
   }
   const addresses = hello.prefix === 0 ? undefined : new Addresses(hello.subnet, hello.prefix)
-  const run = { id, dir, connection, hello, addresses, exits, names: new Set<string>(), nextPort: 1 }
+  const own = privilege()
+  const run = {
+    id, dir, connection, hello, addresses, exits, names: new Set<string>(), nextPort: 1,
+    reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined,
+  }
   // Before anybody asks: the first slot is being prepared while the first image is looked up.
   return Object.assign(run, { slots: new Slots(run, slotsOf(process.env['MAYFLY_SLOTS'])) })
 }
@@ -89,9 +98,10 @@ function slotsOf(text: string | undefined): number | undefined {
 
 function checkMachine(): void {
   requireLinux()
-  if (process.geteuid?.() !== 0) {
-    throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', 'Running containers needs root for now', {
-      hint: 'Run as root, for example with sudo -E or inside a privileged container.',
+  const own = privilege()
+  if (own.mode === 'user' && own.map.lacking !== undefined) {
+    process.emitWarning('Containers have a single user and group here, so images that use others will fail', {
+      type: 'MayflyWarning', code: 'MAYFLY_SINGLE_ID', detail: own.map.lacking,
     })
   }
 }

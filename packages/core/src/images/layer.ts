@@ -38,6 +38,7 @@ export async function obtainLayer(
     try {
       const report = await fill(store, reference, layer, ingest, onBytes, signal)
       const self = isSelfContained(report)
+      if (report.devices > 0) warnOfDevices(reference, report.devices)
       if (!self) await settle(join(ingest, 'layer', 'tree'), report, await lowers())
       return await place(store, layer, ingest, self)
     } finally {
@@ -48,6 +49,12 @@ export async function obtainLayer(
   } finally {
     await lock.release()
   }
+}
+
+function warnOfDevices(reference: Reference, count: number): void {
+  process.emitWarning(`${count} device nodes in a layer of ${reference} were left out: only root can make them`, {
+    type: 'MayflyWarning', code: 'MAYFLY_DEVICES_LEFT_OUT',
+  })
 }
 
 async function fill(
@@ -113,5 +120,5 @@ async function complete(store: Store, key: Digest, kind: 'diffId' | 'chainId'): 
 }
 
 function layerPath(store: Store, key: Digest): string {
-  return join(store.home, 'layers', hexOf(key))
+  return join(store.layers, hexOf(key))
 }

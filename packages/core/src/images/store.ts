@@ -1,37 +1,79 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 
 import { digestOf, hexOf, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
+import { removeTree } from '../layers/native.js'
+import { privilege } from '../native/privilege.js'
 import { requireLinux } from '../platform.js'
 
 /** The content-addressed image store of one user. */
 export interface Store {
   /** Absolute path of its directory, mode 0700. */
   readonly home: string
+  /** Absolute path of the unpacked layers: with other ids than they were unpacked for, their owners would be wrong. */
+  readonly layers: string
   /** Identifies the running boot; a layer unpacked in an earlier one may not have reached the disk. */
   readonly bootId: string
 }
 
 /**
  * Opens the store, making its directories. Default: MAYFLY_HOME, else $XDG_CACHE_HOME/mayfly, else ~/.cache/mayfly.
- * Throws ERR_MAYFLY_NOT_LINUX, ERR_MAYFLY_STORE_FAILED.
+ * Throws ERR_MAYFLY_NOT_LINUX, ERR_MAYFLY_STORE_FAILED, ERR_MAYFLY_STORE_FOREIGN.
  */
 export async function openStore(home: string = defaultHome()): Promise<Store> {
   requireLinux()
-  const root = resolve(home)
+  const root = claimHome(home)
+  const layers = layersName()
   try {
-    await mkdir(root, { recursive: true, mode: 0o700 })
-    for (const name of ['blobs/sha256', 'refs', 'layers', 'ingest', 'locks', 'trash']) {
+    for (const name of ['blobs/sha256', 'refs', layers, 'ingest', 'locks', 'trash']) {
       await mkdir(join(root, name), { recursive: true, mode: 0o700 })
     }
   } catch (cause) {
     throw storeFailed(`Cannot make the image store in ${root}`, cause)
   }
   const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown')
-  return { home: root, bootId: bootId.trim() }
+  return { home: root, layers: join(root, layers), bootId: bootId.trim() }
+}
+
+/**
+ * Makes the directory of store and runs, or refuses one of the other mode: root's overlays and a user's do not read each
+ * other's marks, and neither could delete what the other made. Throws ERR_MAYFLY_STORE_FAILED, ERR_MAYFLY_STORE_FOREIGN.
+ */
+export function claimHome(home: string = defaultHome()): string {
+  const root = resolve(home)
+  const { mode } = privilege()
+  const file = join(root, 'mode')
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 })
+    const found = readMode(file)
+    if (found === undefined) writeFileSync(file, `${mode}\n`, { mode: 0o600 })
+    if (found === undefined || found === mode) return root
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EACCES') throw storeFailed(`Cannot make the image store in ${root}`, cause)
+  }
+  const whose = mode === 'root' ? 'an ordinary user' : 'root, or by somebody else'
+  throw new MayflyError('ERR_MAYFLY_STORE_FOREIGN', `The image store in ${root} was made by ${whose}`, {
+    hint: 'Set MAYFLY_HOME to a directory of your own: the two kinds of store cannot be shared.',
+  })
+}
+
+function readMode(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function layersName(): string {
+  const own = privilege()
+  if (own.mode === 'root') return 'layers'
+  return `layers-${createHash('sha256').update(`${own.map.uids} ${own.map.gids}`).digest('hex').slice(0, 12)}`
 }
 
 export function defaultHome(env: Readonly<Record<string, string | undefined>> = process.env): string {
@@ -73,7 +115,8 @@ export async function discardTree(store: Store, path: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw storeFailed(`Cannot move ${path} away`, error)
   }
-  await rm(trash, { recursive: true, force: true })
+  if (privilege().mode === 'user') await removeTree(trash)
+  else await rm(trash, { recursive: true, force: true })
 }
 
 export function storeFailed(what: string, cause: unknown): MayflyError {

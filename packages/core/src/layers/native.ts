@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream'
 
 import { MayflyError } from '../errors.js'
 import { nativeBinary } from '../native/binary.js'
+import { enterWords, privilege } from '../native/privilege.js'
 
 /** What `untar` says about a layer that its lower layers must settle. Paths are relative to the layer's root. */
 export interface UntarReport {
@@ -11,6 +12,8 @@ export interface UntarReport {
   readonly implicit: readonly string[]
   /** Hard links whose target is not in this layer. */
   readonly linksBelow: readonly { readonly path: string, readonly target: string }[]
+  /** How many device nodes were left out, which only root can make. */
+  readonly devices: number
   /** What the archive says about the layer's root directory; absent when it has no entry for it. */
   readonly root?: { readonly mode: number, readonly uid: number, readonly gid: number } | undefined
 }
@@ -24,12 +27,51 @@ export interface Untar {
 
 /** Unpacks a plain tar, written to `input`, into an empty directory. */
 export function startUntar(directory: string): Untar {
-  const child = spawn(nativeBinary(), ['untar', directory], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(nativeBinary(), [...enterWords(), 'untar', ...untarOptions(), directory], { stdio: ['pipe', 'pipe', 'pipe'] })
   // A broken pipe shows in the exit status, which says why.
   child.stdin.on('error', () => undefined)
   const done = finish(child)
   done.catch(() => undefined)
   return { input: child.stdin, done, kill: () => { child.kill('SIGKILL') } }
+}
+
+/** An ordinary user's overlay reads other attributes than root's, and one with a single id owns every file. */
+function untarOptions(): string[] {
+  const own = privilege()
+  if (own.mode === 'root') return []
+  return own.map.lacking === undefined ? ['--userxattr'] : ['--userxattr', '--no-owners']
+}
+
+/** Whether a layer means the same whatever lies below it. */
+export function isSelfContained({ implicit, linksBelow }: UntarReport): boolean {
+  return implicit.length === 0 && linksBelow.length === 0
+}
+
+/**
+ * Completes a freshly unpacked layer with what its lower layers (top first) decide: implicit directories take mode,
+ * owner and times from below, hard links into lower layers are made. Throws ERR_MAYFLY_LAYER_INVALID.
+ */
+export async function settle(directory: string, report: UntarReport, lowers: readonly string[]): Promise<void> {
+  const lines = [
+    ...report.linksBelow.map(({ path, target }) => `below ${path}\t${target}\n`),
+    ...report.implicit.map((path) => `implicit ${path}\n`),
+  ]
+  await carryOut(['settle', directory, ...lowers], lines.join(''), (why) =>
+    new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be completed: ${why}`, { details: { why } }))
+}
+
+/** Deletes a tree, whoever owns its parts. Throws ERR_MAYFLY_STORE_FAILED. */
+export async function removeTree(path: string): Promise<void> {
+  await carryOut(['remove', path], '', (why) => new MayflyError('ERR_MAYFLY_STORE_FAILED', `Cannot delete ${path}: ${why}`))
+}
+
+async function carryOut(words: readonly string[], input: string, failure: (why: string) => MayflyError): Promise<void> {
+  const child = spawn(nativeBinary(), [...enterWords(), ...words], { stdio: ['pipe', 'ignore', 'pipe'] })
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(input)
+  const trouble = collect(child.stderr)
+  const status = await exit(child)
+  if (status !== '') throw failure(trouble().trim() || status)
 }
 
 /** A lock that other processes honour, held until released; the kernel releases it with the process. */
@@ -83,19 +125,21 @@ async function finish(child: ChildProcess): Promise<UntarReport> {
   throw new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be unpacked: ${why}`, { details: { why } })
 }
 
-/** Lines `root MODE UID GID`, `implicit PATH`, `below PATH<tab>TARGET` and at last `done …`; names hold no control characters. */
+/** Lines `root MODE UID GID`, `implicit PATH`, `below PATH<tab>TARGET`, `devices COUNT` and at last `done …`; names hold no control characters. */
 export function parseReport(text: string): UntarReport {
   const implicit: string[] = []
   const linksBelow: { path: string, target: string }[] = []
+  let devices = 0
   let root: UntarReport['root']
   for (const line of text.split('\n')) {
     const [, word, path = '', target = ''] = /^(\w+) ([^\t]*)\t?(.*)$/.exec(line) ?? []
     if (word === 'implicit') implicit.push(path)
     if (word === 'below') linksBelow.push({ path, target })
+    if (word === 'devices') devices = Number(path)
     const [, mode, uid, gid] = (word === 'root' && /^([0-7]+) (\d+) (\d+)$/.exec(path)) || []
     if (mode !== undefined) root = { mode: Number.parseInt(mode, 8), uid: Number(uid), gid: Number(gid) }
   }
-  return { implicit, linksBelow, root }
+  return { implicit, linksBelow, devices, root }
 }
 
 async function exit(child: ChildProcess): Promise<string> {

@@ -1,5 +1,6 @@
 export { nativeBinary } from './binary.js'
 export { Reader, Writer } from './bytes.js'
 export { Connection, type StreamHandler } from './connection.js'
+export { enterWords, privilege, type Privilege } from './privilege.js'
 export { launchSupervisor, type LaunchOptions, type Supervisor } from './launch.js'
 export * from './requests.js'

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { MayflyError } from '../errors.js'
 import { nativeBinary } from './binary.js'
 import { Connection } from './connection.js'
+import { mapWords } from './privilege.js'
 import { decodeHello, encodeHello, METHOD, type Hello } from './requests.js'
 
 export interface LaunchOptions {
@@ -27,7 +28,7 @@ export interface Supervisor {
  * ERR_MAYFLY_NATIVE_FAILED, ERR_MAYFLY_NATIVE_MISSING, ERR_MAYFLY_UNPRIVILEGED.
  */
 export async function launchSupervisor({ runId, dir, socketPath, token }: LaunchOptions): Promise<Supervisor> {
-  const child = spawn(nativeBinary(), ['supervise', '--run', runId, '--dir', dir, '--socket', socketPath], {
+  const child = spawn(nativeBinary(), ['supervise', '--run', runId, '--dir', dir, '--socket', socketPath, ...mapWords()], {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'], detached: true,
   })
   const spawned = new Promise<never>((_resolve, reject) => child.once('error', reject))

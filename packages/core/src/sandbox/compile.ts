@@ -1,5 +1,6 @@
 import type { SandboxOptions } from './options.js'
 import { MayflyError } from '../errors.js'
+import type { IdMap } from '../idmap.js'
 import type { ImageConfig } from '../images/index.js'
 import { parseSize } from '../units.js'
 import { capabilitySets } from './capabilities.js'
@@ -19,6 +20,8 @@ export interface SandboxInput {
   /** Absent: no network but the loopback. */
   readonly network?: { readonly address: number; readonly prefix: number; readonly gateway: number; readonly ip: string } | undefined
   readonly resolvConf: string
+  /** The ids of an ordinary user's containers; absent for root. */
+  readonly map?: IdMap | undefined
 }
 
 export const CONTAINER_NAMESPACES =
@@ -38,24 +41,24 @@ const DEFAULT_SHM = 64 * 2 ** 20
 const NO_ESCAPE = MOUNT.nosuid | MOUNT.nodev | MOUNT.noexec
 
 /** What of a container can be built before its image and most of its options are known. */
-export type Foundation = Pick<SandboxInput, 'network'> & { readonly options: Pick<SandboxOptions, 'privileged' | 'shmSize'> }
+export type Foundation = Pick<SandboxInput, 'network' | 'map'> & { readonly options: Pick<SandboxOptions, 'privileged' | 'shmSize'> }
 
 /**
  * The first part of a container's operation list: groups, network, and the kernel's file systems on a stage of their own.
  * A slot has carried it out already; it fits every container whose first part is byte for byte the same.
  * Throws ERR_MAYFLY_OPTION_INVALID.
  */
-export function compileFoundation({ network, options }: Foundation): Operations {
+export function compileFoundation({ network, map, options }: Foundation): Operations {
   const privileged = options.privileged === true
   const list = new Operations().cgroup(true).loopback()
   if (network !== undefined) list.veth(network.address, network.prefix, network.gateway)
   list.stage().mountProc('/proc').mountSysfs('/sys', !privileged).mountCgroup('/sys/fs/cgroup')
-  devices(list, options)
+  devices(list, options, map !== undefined)
   if (!privileged) {
     for (const path of MASKED) list.mask(path)
     for (const path of READ_ONLY) list.readonly(path)
   }
-  return list.sysctl('net/ipv4/ip_unprivileged_port_start', '0').sysctl('net/ipv4/ping_group_range', '0 2147483647')
+  return list.sysctl('net/ipv4/ip_unprivileged_port_start', '0').sysctl('net/ipv4/ping_group_range', pingGroups(map))
 }
 
 /** The rest of the list, which completes the container and becomes its command. Throws ERR_MAYFLY_OPTION_INVALID. */
@@ -67,11 +70,12 @@ export function compileSandbox(input: SandboxInput): Buffer {
   mounts(list, options)
   const workdir = absolute('workdir', options.workdir ?? (config.WorkingDir === '' ? '/' : config.WorkingDir))
   if (workdir !== '/') list.mkdir(workdir, 0o755)
-  list.pivot(options.readonly === true)
+  // Written to a procfs mounted for the purpose, which a user may no longer mount once only the masked one is in sight.
   for (const [name, value] of Object.entries(options.sysctls ?? {})) list.sysctl(sysctlPath(name), value)
+  list.pivot(options.readonly === true)
   for (const { resource, soft, hard } of rlimits(options.ulimits ?? {})) list.rlimit(resource, soft, hard)
   list.umask(0o022).chdir(workdir)
-  becomeUser(list, identity, options)
+  becomeUser(list, identity, options, input.map)
   return list.env(environment(config, options.env ?? {}, hostname, identity.home)).argv(commandLine(config, options)).exec()
 }
 
@@ -81,28 +85,49 @@ export function compileExec(input: {
   readonly env: readonly string[]
   readonly cwd: string
   readonly identity: Identity
-  readonly options: Pick<SandboxOptions, 'capAdd' | 'capDrop' | 'privileged'>
+  readonly options: Rights
+  readonly map?: IdMap | undefined
 }): Buffer {
   const list = new Operations().join().umask(0o022).chdir(absolute('cwd', input.cwd))
-  becomeUser(list, input.identity, input.options)
+  becomeUser(list, input.identity, input.options, input.map)
   return list.env(input.env).argv(input.argv).exec()
 }
 
-function becomeUser(list: Operations, identity: Identity, options: Pick<SandboxOptions, 'capAdd' | 'capDrop' | 'privileged'>): void {
+type Rights = Pick<SandboxOptions, 'capAdd' | 'capDrop' | 'privileged'>
+
+function becomeUser(list: Operations, identity: Identity, options: Rights, map: IdMap | undefined): void {
+  const single = map?.lacking !== undefined
+  if (single && (identity.uid !== 0 || identity.gid !== 0)) {
+    throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', `There is no user ${identity.uid}:${identity.gid}: this user's containers have root alone`, {
+      hint: map.lacking,
+    })
+  }
   const sets = capabilitySets(options)
   // Installing a filter needs CAP_SYS_ADMIN or no_new_privs, and the latter would disarm the image's set-uid programs.
   if (options.privileged !== true) list.seccomp(seccompProgram(process.arch, sets.bounding))
-  list.capabilities(sets).groups(identity.groups).user(identity.uid, identity.gid)
+  list.capabilities(sets)
+  if (!single) list.groups(identity.groups)
+  list.user(identity.uid, identity.gid)
 }
 
-function devices(list: Operations, options: Pick<SandboxOptions, 'shmSize'>): void {
+function devices(list: Operations, options: Pick<SandboxOptions, 'shmSize'>, borrowed: boolean): void {
   list.mountTmpfs('/dev', 0o755, 65_536 * 1024, MOUNT.nosuid)
-  for (const [name, major, minor] of DEVICES) list.device(`/dev/${name}`, 0o666, major, minor)
+  for (const [name, major, minor] of DEVICES) {
+    if (borrowed) list.mountBind(`/dev/${name}`, `/dev/${name}`, MOUNT.nosuid | MOUNT.noexec)
+    else list.device(`/dev/${name}`, 0o666, major, minor)
+  }
   list.mountDevpts('/dev/pts').symlink('/dev/ptmx', 'pts/ptmx')
   list.symlink('/dev/fd', '/proc/self/fd').symlink('/dev/stdin', '/proc/self/fd/0')
   list.symlink('/dev/stdout', '/proc/self/fd/1').symlink('/dev/stderr', '/proc/self/fd/2').symlink('/dev/core', '/proc/kcore')
   const shm = options.shmSize === undefined ? DEFAULT_SHM : parseSize(options.shmSize)
   list.mountMqueue('/dev/mqueue').mountTmpfs('/dev/shm', 0o1777, shm, NO_ESCAPE)
+}
+
+/** Every group there is: the kernel refuses those that have no meaning in the namespace. */
+function pingGroups(map: IdMap | undefined): string {
+  if (map === undefined) return '0 2147483647'
+  const count = map.gids.split(',').reduce((sum, extent) => sum + Number(extent.split(':')[2]), 0)
+  return `0 ${Math.min(count - 1, 2147483647)}`
 }
 
 function identityFiles(list: Operations, { hostname, network, options, resolvConf }: SandboxInput): void {

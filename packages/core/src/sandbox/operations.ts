@@ -22,6 +22,8 @@ export interface Rootfs {
   readonly upper: string
   readonly work: string
   readonly tmpfsSize: number
+  /** Its marks are attributes that an ordinary user may set. */
+  readonly userxattr: boolean
 }
 
 export interface CapabilitySets {
@@ -60,8 +62,9 @@ export class Operations {
     return this.#add(OP.mountMove, (w) => w.str(target))
   }
 
-  rootfs({ lowers, upper, work, tmpfsSize }: Rootfs): this {
-    return this.#add(OP.rootfs, (w) => w.list(lowers, (lower) => w.str(lower)).str(upper).str(work).u64(tmpfsSize).u32(0))
+  rootfs({ lowers, upper, work, tmpfsSize, userxattr }: Rootfs): this {
+    return this.#add(OP.rootfs, (w) =>
+      w.list(lowers, (lower) => w.str(lower)).str(upper).str(work).u64(tmpfsSize).u32(Number(userxattr)))
   }
 
   mkdir(target: string, mode: number, parents = true): this {

@@ -6,7 +6,8 @@ test('the report of untar names implicit directories, links into lower layers an
   expect(parseReport('root 1755 0 70000\nimplicit usr/a b\nbelow x y\tusr/z w\ndone 3 100\n')).toEqual({
     implicit: ['usr/a b'],
     linksBelow: [{ path: 'x y', target: 'usr/z w' }],
+    devices: 0,
     root: { mode: 0o1755, uid: 0, gid: 70000 },
   })
-  expect(parseReport('done 0 0\n')).toEqual({ implicit: [], linksBelow: [] })
+  expect(parseReport('done 0 0\n')).toEqual({ implicit: [], linksBelow: [], devices: 0 })
 })
