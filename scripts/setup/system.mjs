@@ -13,6 +13,8 @@ export async function installPackages({ images, registry, say }) {
   const wanted = ['gcc', 'libc6-dev']
   if (registry) wanted.push('docker-registry')
   if (images) wanted.push('mmdebstrap', 'debian-archive-keyring')
+  // Root's tests also play an ordinary user, who borrows ids with newuidmap.
+  if (process.getuid?.() === 0 && debianHost()) wanted.push('uidmap')
   const missing = await missingPackages(wanted)
   if (images && debianHost() && debianSources('trixie') === undefined) {
     throw new Error('apt here knows no Debian mirror to build the test images from: set MAYFLY_DEBIAN_MIRROR, or use --hub')
