@@ -1,4 +1,5 @@
-// What continuous integration runs: the README's test command, then the checks. The last line sums up what really ran.
+// What continuous integration runs: the README's test command, the runtime on another kernel, then the checks. The last
+// line sums up what really ran.
 import { spawn } from 'node:child_process'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 let passed = 0
 let failed = 0
-for (const words of [['test'], ['run', 'check']]) {
+for (const words of [['test'], ['run', 'test:vm', '--', '--short'], ['run', 'check']]) {
   const { code, summary } = await npm(words)
   passed += summary?.passed ?? 0
   failed += summary?.failed ?? 0

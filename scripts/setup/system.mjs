@@ -6,13 +6,14 @@ import { run } from './run.mjs'
 
 /**
  * Installs what is missing when this is root on Debian or Ubuntu; else one message names it all.
- * @param {{ images: boolean, registry: boolean, say: (text: string) => void }} needs
- *   images: they are yet to be built; registry: they are to be served
+ * @param {{ images: boolean, registry: boolean, machine?: boolean, say: (text: string) => void }} needs
+ *   images: they are yet to be built; registry: they are to be served; machine: one is to be made and booted
  */
-export async function installPackages({ images, registry, say }) {
+export async function installPackages({ images, registry, machine = false, say }) {
   const wanted = ['gcc', 'libc6-dev']
   if (registry) wanted.push('docker-registry')
-  if (images) wanted.push('mmdebstrap', 'debian-archive-keyring')
+  if (images || machine) wanted.push('mmdebstrap', 'debian-archive-keyring')
+  if (machine) wanted.push('qemu-system-x86', 'e2fsprogs')
   // Root's tests also play an ordinary user, who borrows ids with newuidmap.
   if (process.getuid?.() === 0 && debianHost()) wanted.push('uidmap')
   const missing = await missingPackages(wanted)
@@ -37,7 +38,9 @@ export async function installPackages({ images, registry, say }) {
 /** dpkg answers for all at once; elsewhere the programs themselves are looked for. */
 async function missingPackages(wanted) {
   if (!debianHost()) {
-    const programs = { gcc: 'gcc', mmdebstrap: 'mmdebstrap', 'docker-registry': 'docker-registry' }
+    const programs = {
+      gcc: 'gcc', mmdebstrap: 'mmdebstrap', 'docker-registry': 'docker-registry', 'qemu-system-x86': 'qemu-system-x86_64', e2fsprogs: 'mke2fs',
+    }
     return wanted.filter((name) => name in programs && !onPath(programs[name]))
   }
   const answer = spawnSync('dpkg-query', ['-W', '-f=${Package} ${db:Status-Status}\n', ...wanted], { encoding: 'utf8' })

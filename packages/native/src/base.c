@@ -211,3 +211,11 @@ const char *errno_name(int errnum) {
   const char *name = strerrorname_np(errnum);
   return name ? name : "EUNKNOWN";
 }
+
+bool switched_off(const char *feature) {
+  const char *list = getenv("MAYFLY_NATIVE_OFF");
+  size_t n = strlen(feature);
+  for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p ? 1 : 0)
+    if (strcspn(p, ",") == n && !strncmp(p, feature, n)) return true;
+  return false;
+}

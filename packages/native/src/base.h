@@ -71,5 +71,7 @@ int write_file_at(int dirfd, const char *name, const char *text);
 /* Reads a small file; answers its length, NUL-terminated, or -1. */
 ssize_t read_file_at(int dirfd, const char *name, char *out, size_t size);
 const char *errno_name(int errnum);
+/* Whether MAYFLY_NATIVE_OFF, words with commas between, names this feature: tests take older kernels' paths with it. */
+bool switched_off(const char *feature);
 
 #endif

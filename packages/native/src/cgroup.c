@@ -1,8 +1,10 @@
 #include "cgroup.h"
+#include "delegation.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +37,9 @@ static void own_path(const char *table, const char *controllers, char *out, size
 }
 
 static void place(struct hierarchy *h, const char *mount, const char *own) {
-  snprintf(h->parent, sizeof h->parent, "%s%s", mount, strcmp(own, "/") ? own : "");
+  int n = snprintf(h->parent, sizeof h->parent, "%s%s", mount, strcmp(own, "/") ? own : "");
   /* In a container the path of /proc/self/cgroup may lie above what is mounted. */
-  if (access(h->parent, W_OK)) snprintf(h->parent, sizeof h->parent, "%s", mount);
+  if (n >= (int)sizeof h->parent || access(h->parent, W_OK)) snprintf(h->parent, sizeof h->parent, "%s", mount);
 }
 
 static bool is_controller(const char *options, char *out, size_t size) {
@@ -48,29 +50,8 @@ static bool is_controller(const char *options, char *out, size_t size) {
   return out[0] != 0;
 }
 
-static void discover_v2(struct cgroups *g, const char *mount, const char *table) {
-  struct hierarchy *h = &g->list[g->count];
-  char own[512], controllers[256];
-  own_path(table, "", own, sizeof own);
-  place(h, mount, "/");
-  if (access(h->parent, W_OK)) place(h, mount, own);
-  int dir = open(h->parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (dir < 0) return;
-  if (read_file_at(dir, "cgroup.controllers", controllers, sizeof controllers) > 0) {
-    static const char *const wanted[] = {"memory", "cpu", "pids", "cpuset", "io"};
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-      char enable[16];
-      snprintf(enable, sizeof enable, "+%s", wanted[i]);
-      if (has_word(controllers, wanted[i]) && !write_file_at(dir, "cgroup.subtree_control", enable))
-        append_word(g->available, sizeof g->available, wanted[i]);
-    }
-  }
-  close(dir);
-  g->count++;
-}
-
 void cgroups_discover(struct cgroups *g, const char *run_id) {
-  *g = (struct cgroups){.version = "none"};
+  *g = (struct cgroups){.version = "none", .lock_fd = -1};
   snprintf(g->run_name, sizeof g->run_name, "mayfly-%s", run_id);
   FILE *mounts = fopen("/proc/self/mounts", "re");
   char *table = xalloc(16384);
@@ -94,9 +75,10 @@ void cgroups_discover(struct cgroups *g, const char *run_id) {
   }
   if (mounts) fclose(mounts);
   if (g->count) g->version = *unified ? "hybrid" : "v1";
-  else if (*unified && !access(unified, W_OK)) {
-    discover_v2(g, unified, table);
-    g->version = "v2";
+  else if (*unified) {
+    g->lock_fd = delegation_find(unified, g->run_name, g->list[0].parent, sizeof g->list[0].parent);
+    g->into = g->lock_fd >= 0 && !switched_off("clone_into_cgroup");
+    if (g->lock_fd >= 0) g->version = "v2", g->count = 1;
   }
   for (size_t i = 0; i < g->count; i++) g->list[i].run_fd = -1;
   free(table);
@@ -123,6 +105,17 @@ static void prepare_cpuset(int parent, int fd) {
   (void)write_file_at(fd, "cgroup.clone_children", "1");
 }
 
+/* Only what the containers' directories will really have counts as available. */
+static void prepare_v2(struct cgroups *g, int fd) {
+  char list[256];
+  if (read_file_at(fd, "cgroup.controllers", list, sizeof list) < 0) return;
+  for (char *word = strtok(list, " \n"); word; word = strtok(NULL, " \n")) {
+    char enable[64];
+    snprintf(enable, sizeof enable, "+%s", word);
+    if (!write_file_at(fd, "cgroup.subtree_control", enable)) append_word(g->available, sizeof g->available, word);
+  }
+}
+
 int cgroups_create_run(struct cgroups *g) {
   for (size_t i = 0; i < g->count; i++) {
     struct hierarchy *h = &g->list[i];
@@ -133,24 +126,23 @@ int cgroups_create_run(struct cgroups *g) {
     if (h->run_fd < 0) return -1;
     if (has_word(h->controllers, "cpuset")) prepare_cpuset(parent, h->run_fd);
     if (has_word(h->controllers, "memory")) (void)write_file_at(h->run_fd, "memory.use_hierarchy", "1");
-    if (!h->controllers[0])
-      for (const char *p = g->available; *p; p += strcspn(p, ","), p += *p ? 1 : 0) {
-        char enable[24] = "+";
-        size_t n = strcspn(p, ",");
-        if (n + 1 < sizeof enable) memcpy(enable + 1, p, n);
-        (void)write_file_at(h->run_fd, "cgroup.subtree_control", enable);
-      }
+    if (!h->controllers[0]) prepare_v2(g, h->run_fd);
     close(parent);
   }
+  if (g->lock_fd >= 0) close(g->lock_fd);
+  g->lock_fd = -1;
   return 0;
 }
 
-void cgroups_remove_run(const struct cgroups *g) {
+bool cgroups_remove_run(const struct cgroups *g) {
+  bool gone = true;
   for (size_t i = 0; i < g->count; i++) {
     char path[700];
     snprintf(path, sizeof path, "%s/%s", g->list[i].parent, g->run_name);
-    (void)rmdir(path);
+    if (rmdir(path) && errno != ENOENT) gone = false;
+    else if (!g->list[i].controllers[0]) delegation_leave(g->list[i].parent);
   }
+  return gone;
 }
 
 int cgroups_create(const struct cgroups *g, const char *name, int *fds, struct failure *f) {
@@ -174,8 +166,35 @@ int cgroups_remove(const struct cgroups *g, const char *name, int *fds) {
   return result;
 }
 
+pid_t cgroups_clone(struct cgroups *g, const int *fds, struct clone3_args *args) {
+  if (!g->into || fds[0] < 0) return sys_clone3(args);
+  args->flags |= CLONE_INTO_CGROUP;
+  args->cgroup = (uint64_t)fds[0];
+  pid_t pid = sys_clone3(args);
+  /* Since 5.7. Who may not (EACCES), could not migrate either, and is told by the child's join. */
+  if (pid >= 0 || (errno != EINVAL && errno != E2BIG && errno != EACCES)) return pid;
+  g->into = false;
+  args->flags &= ~CLONE_INTO_CGROUP;
+  args->cgroup = 0;
+  return sys_clone3(args);
+}
+
+static void kill_each(int fd) {
+  char *pids = xalloc(65536);
+  if (read_file_at(fd, "cgroup.procs", pids, 65536) > 0)
+    for (char *pid = strtok(pids, "\n"); pid; pid = strtok(NULL, "\n"))
+      if (strtol(pid, NULL, 10) > 1) (void)kill((pid_t)strtol(pid, NULL, 10), SIGKILL);
+  free(pids);
+}
+
+void cgroups_kill(const struct cgroups *g, const int *fds) {
+  if (!g->count || fds[0] < 0) return;
+  /* Since 5.14; before, and on v1, one by one, which a forking process may outrun: whoever waits calls again. */
+  if (g->list[0].controllers[0] || switched_off("cgroup_kill") || write_file_at(fds[0], "cgroup.kill", "1")) kill_each(fds[0]);
+}
+
 int cgroups_join(const struct cgroups *g, const int *fds, struct failure *f) {
-  for (size_t i = 0; i < g->count; i++)
+  for (size_t i = 0; i < g->count && !g->into; i++)
     if (fds[i] >= 0 && write_file_at(fds[i], "cgroup.procs", "0"))
       return fail(f, "cgroup", g->list[i].controllers, "join");
   return 0;

@@ -128,7 +128,6 @@ static void bind_ports(int to, struct janitor_message *m) {
 
 /* Containers' directories first, then the run's; what is still busy is tried again until its processes are gone. */
 static bool remove_cgroups(const struct cgroups *g) {
-  bool gone = true;
   for (size_t i = 0; i < g->count; i++) {
     DIR *d = fdopendir(dup(g->list[i].run_fd));
     if (!d) continue;
@@ -137,13 +136,7 @@ static bool remove_cgroups(const struct cgroups *g) {
       if (e->d_type == DT_DIR && e->d_name[0] != '.') (void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
     closedir(d);
   }
-  cgroups_remove_run(g);
-  for (size_t i = 0; i < g->count; i++) {
-    char path[700];
-    snprintf(path, sizeof path, "%s/%s", g->list[i].parent, g->run_name);
-    if (!access(path, F_OK)) gone = false;
-  }
-  return gone;
+  return cgroups_remove_run(g);
 }
 
 static void pause_ms(long ms) {

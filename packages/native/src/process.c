@@ -211,7 +211,7 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
                              .exit_signal = SIGCHLD};
   bool enter = exec && t->namespaces & CLONE_NEWPID;
   pid_t pid = -1;
-  if (!enter || !setns(t->main->exit.fd, CLONE_NEWPID)) pid = sys_clone3(&args);
+  if (!enter || !setns(t->main->exit.fd, CLONE_NEWPID)) pid = cgroups_clone(&run.cgroups, t->cgroup_fds, &args);
   if (pid == 0) child_main(&child, &pipes, ops, n);
   int saved = errno;
   if (enter && setns(run.pid_ns, CLONE_NEWPID)) _exit(71);

@@ -183,6 +183,12 @@ export class RunningContainer implements Container {
       : ['freezer', 'freezer.state', frozen ? 'FROZEN' : 'THAWED']
     const fields = new Writer().str(this.id).str(controller).str(file).str(value).take()
     await this.#input.run.connection.request(METHOD.cgroupWrite, fields)
+    // The kernel has only begun: a process on its way through a system call freezes at its end.
+    const [state, done] = v2 ? ['cgroup.events', `frozen ${frozen ? 1 : 0}\n`] : ['freezer.state', `${value}\n`]
+    for (let seen; seen !== '\n' && !seen?.includes(done);) {
+      if (seen !== undefined) await new Promise((resolve) => setTimeout(resolve, 1))
+      seen = `${await this.#read(controller, state)}\n`
+    }
   }
 
   async #read(controller: string, file: string): Promise<string> {

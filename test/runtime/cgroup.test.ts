@@ -1,0 +1,90 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { run } from '@mayfly/core'
+import { endRun } from '@mayfly/core/engine'
+import { describe, expect, test } from 'vitest'
+import { cgroupsNamed, until, useBench } from './bench.js'
+
+/** Where cgroups come from on this machine: told by who starts the tests, root's otherwise. */
+const world = process.env['MAYFLY_TEST_CGROUPS'] ?? 'root'
+const v2 = existsSync('/sys/fs/cgroup/cgroup.controllers')
+const bench = useBench()
+const sleep = { command: ['sleep', '1000'] }
+
+/** The value of a limit as the container sees it. */
+function limitFile(name: 'memory' | 'pids' | 'cpu'): string {
+  const v1 = { memory: 'memory/memory.limit_in_bytes', pids: 'pids/pids.max', cpu: 'cpu/cpu.cfs_quota_us' }
+  return v2 ? `/sys/fs/cgroup/${name}.max` : `/sys/fs/cgroup/${v1[name]}`
+}
+
+const runId = (): string => readdirSync(join(bench.home, 'home/runs')).find((name) => name.length === 12) ?? ''
+
+if (world === 'none') describe('without a cgroup to write to', withoutCgroups)
+else describe(`with cgroups (${world}, ${v2 ? 'v2' : 'v1'})`, withCgroups)
+
+function withoutCgroups(): void {
+  test('containers run', async () => {
+    await using container = await run('busybox', sleep)
+    expect((await container.exec(['true'])).exitCode).toBe(0)
+  })
+
+  test.each([{ memory: '64m' }, { cpus: 1 }, { pids: 10 }])('a limit that was asked for is refused: %o', async (limit) => {
+    await expect(run('busybox', { ...sleep, ...limit })).rejects.toMatchObject({ code: 'ERR_MAYFLY_LIMIT_UNSUPPORTED' })
+  })
+}
+
+function withCgroups(): void {
+  test('limits stand in the files the kernel reads, and the container sees its own', async () => {
+    await using container = await run('busybox', { ...sleep, memory: '64m', cpus: 0.5, pids: 100 })
+    const { stdout } = await container.exec(['cat', limitFile('memory'), limitFile('pids'), limitFile('cpu')])
+    expect(stdout.trim().split(/\s+/)).toEqual([String(64 << 20), '100', '50000', ...(v2 ? ['100000'] : [])])
+  })
+
+  test('a process that wants more memory than the limit is ended, and the container says so', async () => {
+    await using container = await run('busybox', { command: ['tail', '/dev/zero'], memory: '32m' })
+    expect(await container.exit).toMatchObject({ signal: 'SIGKILL', oomKilled: true })
+  })
+
+  test('a process inside that is ended for memory is told of, too', async () => {
+    await using container = await run('busybox', { command: 'tail /dev/zero; exit 7', memory: '32m' })
+    expect(await container.exit).toMatchObject({ code: 7, oomKilled: true })
+  })
+
+  test('no more processes than allowed', async () => {
+    await using container = await run('busybox', { ...sleep, pids: 5 })
+    const { stderr } = await container.exec(['sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do sleep 100 >/dev/null 2>&1 & done'])
+    expect(stderr).toMatch(/can't fork|Resource temporarily unavailable/)
+  })
+
+  test('a paused container does nothing until it may', async () => {
+    await using container = await run('busybox', { command: 'while :; do :; done' })
+    const cpu = async () => (await container.stats()).cpu
+    const before = await cpu()
+    await until(async () => await cpu() > before)
+    await container.pause()
+    const paused = await cpu()
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(await cpu()).toBe(paused)
+    await container.unpause()
+    await until(async () => await cpu() > paused)
+  })
+
+  test('statistics count the container, and only it', async () => {
+    await using container = await run('busybox', { command: 'dd if=/dev/zero of=/dev/shm/a bs=1M count=20; rm /dev/shm/a; exec sleep 1000', memory: '200m' })
+    await until(async () => (await container.stats()).memoryPeak > 20 << 20)
+    await until(async () => {
+      const { memory, pids } = await container.stats()
+      return memory < 15 << 20 && pids === 1
+    })
+    expect((await container.stats()).cpu).toBeGreaterThan(0)
+  })
+
+  test('nothing stays of a run', async () => {
+    const container = await run('busybox', { ...sleep, memory: '64m' })
+    const id = runId()
+    expect(cgroupsNamed(id)).not.toEqual([])
+    await container.stop({ timeout: 0 })
+    await endRun()
+    await until(() => cgroupsNamed(id).length === 0)
+  })
+}
