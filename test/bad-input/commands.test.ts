@@ -1,6 +1,6 @@
 import { run, wait } from '@mayfly/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { failure, nothingLeft, openPlace, type Place } from './place.js'
+import { failure, nothingLeft, openPlace, type Place } from '../place.js'
 
 let place: Place
 
@@ -124,6 +124,16 @@ describe('a memory limit smaller than the process needs', () => {
     expect(error).toMatchObject({ code: 'ERR_MAYFLY_OUT_OF_MEMORY' })
     await nothingLeft()
   })
+})
+
+test.each([
+  [{ memory: 'much' }, 'Invalid size "much"'],
+  [{ memory: '64m', stopSignal: 'SIGNONE' }, 'Unknown signal "SIGNONE"'],
+  [{ memory: '64m', env: { 'A=B': 'c' } }, 'Invalid environment variable "A=B"'],
+])('an option of another form: %j', async (options, message) => {
+  expect(await failure(run('busybox', { command: ['true'], name: 'bad', ...options }))).toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID', message })
+  await nothingLeft()
+  await nameIsFree('bad')
 })
 
 async function nameIsFree(name: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo } from 'node:net'
 import { run } from '@mayfly/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { failure, nothingLeft, openPlace, type Place } from './place.js'
+import { failure, nothingLeft, openPlace, type Place } from '../place.js'
 
 let place: Place
 

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, writeFileSync } from 'node
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { execute, openPlace, type Outcome, type Place } from './place.js'
+import { execute, openPlace, type Outcome, type Place } from '../place.js'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const NOBODY = 65_534

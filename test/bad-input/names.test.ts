@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { launchRun, openSession, type LaunchedRun, type Session } from '@mayfly/core/plugin'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { failure, nothingLeft, openPlace, type Place } from './place.js'
+import { failure, nothingLeft, openPlace, type Place } from '../place.js'
 
 let place: Place
 let run: LaunchedRun

@@ -1,6 +1,6 @@
-export { containerLogs, listContainers, stopContainer, type RunningListing } from './container/runs.js'
+export { containerLogs, findContainer, listContainers, stopContainer, type RunningListing } from './container/runs.js'
 export { run } from './container/run.js'
-export { endRun } from './container/supervision.js'
+export { endRun, keeperSocket } from './container/supervision.js'
 export type * from './container/types.js'
 export { isMayflyError, MayflyError, type ErrorCode } from './errors.js'
 export { imageFile, listImages, openStore, pullImage, type Image, type ListedImage, type PullProgress, type Store } from './images/index.js'

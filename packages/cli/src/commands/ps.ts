@@ -1,28 +1,69 @@
-import { ask, type KeptContainer } from '../keeper.js'
+import { readFileSync } from 'node:fs'
+
+import type { RunningListing } from '@mayfly/core/engine'
+
 import { elapsed, table } from '../table.js'
 
-/** Lists detached containers, with Docker's columns. */
+interface Row {
+  readonly ID: string
+  readonly Image: string
+  readonly Command: string
+  readonly CreatedAt: string
+  readonly RunningFor: string
+  readonly Status: string
+  readonly State: string
+  readonly Ports: string
+  readonly Names: string
+  readonly Run: string
+  readonly Owner: string
+}
+
+/** Lists the containers of all live runs, with Docker's columns and the process each belongs to. */
 export async function ps(
   options: { readonly all?: boolean, readonly quiet?: boolean, readonly format?: string, readonly trunc: boolean },
 ): Promise<void> {
-  const containers = (await ask({ do: 'list' }) ?? []) as KeptContainer[]
+  const { listContainers } = await import('@mayfly/core/engine')
   const now = Date.now()
-  const rows = containers.filter((one) => options.all === true || one.exit === undefined).map((one) => ({
-    ID: options.trunc ? one.id.slice(0, 12) : one.id,
-    Image: one.image,
-    Command: JSON.stringify(options.trunc && one.command.length > 20 ? `${one.command.slice(0, 19)}…` : one.command),
-    RunningFor: `${elapsed(one.createdAt, now)} ago`,
-    Status: one.exit === undefined ? `Up ${elapsed(one.createdAt, now)}` : `Exited (${one.exit.code}) ${elapsed(one.exit.at, now)} ago`,
-    State: one.exit === undefined ? 'running' : 'exited',
-    Ports: one.ports.map((port) => `${port.host}:${port.number}->${port.container}/tcp`).join(', '),
-    Names: one.name,
-  }))
+  const shown = (await listContainers()).filter(({ state }) => options.all === true || state === 'running')
+  const rows = shown.map((one) => rowOf(one, options.trunc, now))
   if (options.format === 'json') for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`)
   else if (options.quiet === true) for (const row of rows) process.stdout.write(`${row.ID}\n`)
   else {
     process.stdout.write(table(
-      ['CONTAINER ID', 'IMAGE', 'COMMAND', 'CREATED', 'STATUS', 'PORTS', 'NAMES'],
-      rows.map((row) => [row.ID, row.Image, row.Command, row.RunningFor, row.Status, row.Ports, row.Names]),
+      ['CONTAINER ID', 'IMAGE', 'COMMAND', 'CREATED', 'STATUS', 'PORTS', 'NAMES', 'OWNER'],
+      rows.map((row) => [row.ID, row.Image, row.Command, row.RunningFor, row.Status, row.Ports, row.Names, row.Owner]),
     ))
+  }
+}
+
+function rowOf(one: RunningListing, truncated: boolean, now: number): Row {
+  const command = one.command.join(' ')
+  const created = one.createdAt ?? new Date(now)
+  return {
+    ID: truncated ? one.id.slice(0, 12) : one.id,
+    Image: one.image,
+    Command: JSON.stringify(truncated && command.length > 20 ? `${command.slice(0, 19)}…` : command),
+    CreatedAt: created.toISOString(),
+    RunningFor: `${elapsed(created.getTime(), now)} ago`,
+    Status: statusOf(one, now),
+    State: one.state,
+    Ports: one.ports.map(({ host, number, container }) => `${host}:${number}->${container}/tcp`).join(', '),
+    Names: one.name,
+    Run: one.runId,
+    Owner: `${one.ownerPid} ${nameOf(one.ownerPid)}`.trim(),
+  }
+}
+
+function statusOf(one: RunningListing, now: number): string {
+  if (one.state === 'created') return 'Created'
+  if (one.state === 'running') return `Up ${elapsed(one.startedAt?.getTime() ?? now, now)}`
+  return `Exited (${one.exitCode}) ${elapsed(one.exitedAt?.getTime() ?? now, now)} ago`
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return ''
   }
 }

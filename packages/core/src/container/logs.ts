@@ -9,14 +9,30 @@ const ALL = 0xffffffff
 
 /** A container's log, line by line. Ends early without harm; a container that is gone has none. */
 export async function* readLogs(connection: Connection, id: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
-  const lines = rawLines(connection, id, options)
-  if (options.tail === undefined || options.follow === true) return yield* lines
+  const { tail, follow } = options
+  if (tail === undefined) return yield* rawLines(connection, id, options)
+  if (follow === true) return yield* skip(await earlier(connection, id, options) - tail, rawLines(connection, id, options))
   const last: LogLine[] = []
-  for await (const line of lines) {
+  for await (const line of rawLines(connection, id, options)) {
     last.push(line)
-    if (last.length > options.tail) last.shift()
+    if (last.length > tail) last.shift()
   }
   yield* last
+}
+
+/** How many lines there are so far. */
+async function earlier(connection: Connection, id: string, options: LogOptions): Promise<number> {
+  let count = 0
+  for await (const _ of rawLines(connection, id, { ...options, follow: false })) count += 1
+  return count
+}
+
+async function* skip(count: number, lines: AsyncIterable<LogLine>): AsyncGenerator<LogLine> {
+  let left = count
+  for await (const line of lines) {
+    if (left > 0) left -= 1
+    else yield line
+  }
 }
 
 async function* rawLines(connection: Connection, id: string, options: LogOptions): AsyncGenerator<LogLine> {

@@ -6,6 +6,7 @@ import { MayflyError } from '../errors.js'
 import { defaultHome } from '../images/store.js'
 import { Connection, decodeList, encodeHello, METHOD, type ListedContainer } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
+import { decodeLabel, type ListedPort } from './label.js'
 import { readLogs } from './logs.js'
 import { signalName, signalNumber } from './signals.js'
 import type { RunFile } from './supervision.js'
@@ -16,13 +17,18 @@ export interface RunningListing {
   readonly id: string
   readonly name: string
   readonly image: string
+  readonly command: readonly string[]
+  readonly ports: readonly ListedPort[]
   readonly labels: Readonly<Record<string, string>>
   readonly state: 'created' | 'running' | 'exited'
+  readonly createdAt: Date | undefined
   readonly startedAt: Date | undefined
   readonly exitedAt: Date | undefined
   readonly exitCode: number
   readonly signal: string | undefined
   readonly oomKilled: boolean
+  /** Number of the signal that asks it to stop. */
+  readonly stopSignal: number
   /** The process that owns the run. */
   readonly ownerPid: number
   readonly runId: string
@@ -71,7 +77,7 @@ export async function listContainers(home?: string): Promise<RunningListing[]> {
       connection.close()
     }
   }))
-  return found.flat().sort((a, b) => Number(b.startedAt ?? 0) - Number(a.startedAt ?? 0))
+  return found.flat().sort((a, b) => Number(b.createdAt ?? 0) - Number(a.createdAt ?? 0))
 }
 
 /** The log of a container, named by id, the start of an id, or name. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
@@ -84,13 +90,13 @@ export async function* containerLogs(which: string, options: LogOptions = {}): A
   }
 }
 
-/** Stops and removes a container as `Container.stop` does. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
+/** Stops and removes a container as `Container.stop` does; named as for its log. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
 export async function stopContainer(which: string, { timeout = 10_000, signal }: StopOptions = {}): Promise<void> {
   const { connection, container } = await reach(which)
   try {
     const name = new Writer().str(container.id).take()
     if (container.state === 'running' && timeout > 0) {
-      const number = signalNumber(signal ?? 'SIGTERM')
+      const number = signalNumber(signal ?? container.stopSignal)
       await connection.request(METHOD.signal, new Writer().str(container.id).u32(0).u32(number).take())
       let timer: NodeJS.Timeout | undefined
       const patience = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout)))
@@ -103,27 +109,36 @@ export async function stopContainer(which: string, { timeout = 10_000, signal }:
   }
 }
 
-async function reach(which: string): Promise<{ connection: Connection; container: RunningListing }> {
+/** The container of this whole id, of this name, or whose id begins so. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
+export async function findContainer(which: string): Promise<RunningListing> {
   const all = await listContainers()
-  const exact = all.find(({ id, name }) => id === which || name === which)
-  const starting = all.filter(({ id }) => which.length > 0 && id.startsWith(which))
-  const container = exact ?? (starting.length === 1 ? starting[0] : undefined)
-  if (container === undefined) {
-    const why = starting.length > 1 ? `${JSON.stringify(which)} fits several containers` : `No container is called ${JSON.stringify(which)}`
-    throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', why)
-  }
+  const named = all.filter(({ id, name }) => id === which || name === which)
+  const [only, ...others] = named.length > 0 ? named : all.filter(({ id }) => which !== '' && id.startsWith(which))
+  if (only !== undefined && others.length === 0) return only
+  const several = [only, ...others].map((one) => one?.id.slice(0, 12)).join(', ')
+  throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND',
+    only === undefined ? `No such container: ${which}` : `${which} is the name of several containers: ${several}`,
+    { hint: only === undefined ? 'mayfly ps -a lists them.' : 'Give more of the id.' })
+}
+
+async function reach(which: string): Promise<{ connection: Connection; container: RunningListing }> {
+  const container = await findContainer(which)
   const run = (await listRuns()).find(({ id }) => id === container.runId)
   if (run === undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${container.name} is gone`)
   return { connection: await connectRun(run.file), container }
 }
 
 function listing(one: ListedContainer, runId: string, file: RunFile): RunningListing {
-  const label = parseLabel(one.label)
+  const label = decodeLabel(one.label)
   return {
     id: one.id,
     name: label.name ?? one.id.slice(0, 12),
     image: label.image ?? '',
+    command: label.command ?? [],
+    ports: label.ports ?? [],
     labels: label.labels ?? {},
+    createdAt: label.createdAt === undefined ? dateOf(one.startedAt) : new Date(label.createdAt),
+    stopSignal: label.stopSignal ?? signalNumber('SIGTERM'),
     state: one.state === 'waiting' ? 'created' : one.state,
     startedAt: dateOf(one.startedAt),
     exitedAt: dateOf(one.exitedAt),
@@ -138,14 +153,6 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
 /** A slot has no label yet. */
 function isContainer({ state, label }: ListedContainer): boolean {
   return state !== 'waiting' || label.length > 0
-}
-
-function parseLabel(label: Buffer): { name?: string; image?: string; labels?: Record<string, string> } {
-  try {
-    return JSON.parse(label.toString('utf8')) as ReturnType<typeof parseLabel>
-  } catch {
-    return {}
-  }
 }
 
 function dateOf(nanoseconds: bigint): Date | undefined {

@@ -11,6 +11,7 @@ import { cgroupWrites } from '../sandbox/limits.js'
 import { resolveUser } from '../sandbox/user.js'
 import { RunningContainer } from './handle.js'
 import { accountsOf, obtainImage } from './image.js'
+import { encodeLabel } from './label.js'
 import { publish, type Published } from './publish.js'
 import { waitReady } from './readiness.js'
 import { networkOf } from './slots.js'
@@ -62,7 +63,7 @@ async function create(run: Run, image: Image, options: RunOptions): Promise<Runn
   try {
     name = reserve(run, options.name ?? `mayfly-${slot.id.slice(0, 12)}`)
     const hostname = options.hostname ?? slot.id.slice(0, 12)
-    const scratch = await scratchDirectory(run, slot.id, options)
+    const scratch = scratchDirectory(run, slot.id, options)
     const [upper, work] = scratch === '' ? ['', ''] : [join(scratch, 'upper'), join(scratch, 'work')]
     const operations = compileSandbox({
       config: image.config,
@@ -74,12 +75,12 @@ async function create(run: Run, image: Image, options: RunOptions): Promise<Runn
       resolvConf: resolvConf(options),
       map: run.map,
     })
+    const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, slot.address)
-    await slot.start({
-      flags, scratch, logCap: 0, operations,
-      cgroup: cgroupWrites(run.hello.features, options),
-      label: Buffer.from(JSON.stringify({ name, image: image.reference.familiar, labels: options.labels ?? {} })),
-    })
+    const label = encodeLabel({ name, image, options, address: slot.address, published: published.ports })
+    // From here on the supervisor knows of it, and deletes it.
+    if (scratch !== '') await mkdir(scratch, { mode: 0o700 })
+    await slot.start({ flags, scratch, logCap: 0, operations, cgroup, label })
     await published.aim(slot.id)
     return new RunningContainer({
       run, id: slot.id, name, image, options, address: slot.address, identity, hostname, exit: slot.exit, published: published.ports, accounts, closed,
@@ -94,6 +95,7 @@ async function create(run: Run, image: Image, options: RunOptions): Promise<Runn
     run.slots.done()
   }
 }
+
 function reserve(run: Run, name: string): string {
   if (run.names.has(name)) throw new MayflyError('ERR_MAYFLY_NAME_IN_USE', `There is a container named ${name} already`)
   run.names.add(name)
@@ -101,13 +103,10 @@ function reserve(run: Run, name: string): string {
 }
 
 /** On disk when memory is limited, since pages of a tmpfs count against the limit, or when a tmpfs will not do. */
-async function scratchDirectory(run: Run, id: string, options: RunOptions): Promise<string> {
+function scratchDirectory(run: Run, id: string, options: RunOptions): string {
   const fit = run.hello.features.get('memory-xattrs') !== 'no'
   const where = options.scratch ?? (options.memory === undefined ? 'memory' : 'disk')
-  if (where === 'memory' && fit) return ''
-  const scratch = join(run.dir, 'scratch', id)
-  await mkdir(scratch, { mode: 0o700 })
-  return scratch
+  return where === 'memory' && fit ? '' : join(run.dir, 'scratch', id)
 }
 
 let hostResolvConf: string | undefined

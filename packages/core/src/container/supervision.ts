@@ -1,13 +1,13 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { chmodSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 import { MayflyError } from '../errors.js'
 import type { IdMap } from '../idmap.js'
 import { launchSupervisor, METHOD, decodeEvent, privilege, type Connection, type Hello, type RawExit } from '../native/index.js'
 import { Addresses } from '../network/addresses.js'
-import { claimHome } from '../images/store.js'
+import { claimHome, defaultHome } from '../images/store.js'
 import { requireLinux } from '../platform.js'
 import { Slots } from './slots.js'
 
@@ -118,4 +118,10 @@ export function socketDirectory(): string {
   }
   if ((stat.mode & 0o077) !== 0) chmodSync(directory, 0o700)
   return directory
+}
+
+/** Where the keeper of this user's detached containers listens: one for each store, whose runs `ps` lists. */
+export function keeperSocket(): string {
+  const store = createHash('sha256').update(resolve(defaultHome())).digest('hex').slice(0, 12)
+  return join(socketDirectory(), `keeper-${store}.sock`)
 }

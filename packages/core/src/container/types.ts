@@ -65,7 +65,7 @@ export interface ExitStatus {
 export interface LogOptions {
   /** Go on until the container ends. Default false. */
   readonly follow?: boolean | undefined
-  /** Only the last so many lines. */
+  /** Only the last so many lines; those that come later with `follow` as well. */
   readonly tail?: number | undefined
   readonly since?: Date | number | undefined
   /** Default both. */

@@ -1,15 +1,16 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { endRun } from '@mayfly/core/engine'
 import { expect } from 'vitest'
-import { connectRun, listRuns } from '../../packages/core/src/container/runs.js'
-import { decodeList, METHOD, type ListedContainer } from '../../packages/core/src/native/index.js'
-import { startRegistry } from '../images/registry.mjs'
+import { connectRun, listRuns } from '../packages/core/src/container/runs.js'
+import { decodeList, METHOD, type ListedContainer } from '../packages/core/src/native/index.js'
+import { startRegistry } from './images/registry.mjs'
 
-const program = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
+const program = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url))
 
 /** What a command of the command line did. */
 export interface Outcome {
@@ -24,6 +25,8 @@ export interface Place {
   readonly registry: { readonly host: string; readonly mirror: string }
   /** Runs `mayfly WORDS…` to its end. */
   mayfly(words: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome>
+  /** Starts `mayfly WORDS…`. */
+  spawn(words: readonly string[]): ChildProcessByStdio<null, Readable, null>
   close(): Promise<void>
 }
 
@@ -37,6 +40,7 @@ export async function openPlace(): Promise<Place> {
   return {
     directory,
     registry,
+    spawn: (words) => spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'pipe', 'inherit'] }),
     mayfly: (words, env = {}) => execute(process.execPath, [program, ...words], { ...process.env, ...env }),
     close: async () => {
       await endRun()
