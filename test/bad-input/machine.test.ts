@@ -53,12 +53,13 @@ describe('no privileges', () => {
     const outcome = await asNobody(['test/bad-input/attempt.mjs'])
     expect(outcome.stderr).toBe('')
     expect(JSON.parse(outcome.stdout)).toMatchObject({
-      code: 'ERR_MAYFLY_UNPRIVILEGED', hint: expect.stringMatching(/root|user namespaces/) as string,
+      code: 'ERR_MAYFLY_UNPRIVILEGED',
+      hint: 'This machine does not give user namespaces to this user: as root, "sysctl user.max_user_namespaces=15000"; or run as root.',
     })
   })
 
-  test('on the command line', async () => {
-    const outcome = await asNobody(['packages/cli/dist/main.js', 'run', 'busybox', 'true'])
+  test.each([[['run', 'busybox', 'true']], [['pull', 'busybox']]])('mayfly %j', async (words) => {
+    const outcome = await asNobody(['packages/cli/dist/main.js', ...words])
     expect(outcome).toMatchObject({ code: 125, stdout: '', stderr: expect.stringContaining('(ERR_MAYFLY_UNPRIVILEGED)\n') as string })
   })
 })

@@ -39,11 +39,14 @@ async function prepare(image: string, options: RunOptions): Promise<[Run, Image]
   const stop = new AbortController()
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
   const found = obtainImage(image, { ...options, signal })
+  const run = currentRun()
   try {
-    return await Promise.all([currentRun(), found])
+    return await Promise.all([run, found])
   } catch (error) {
     stop.abort(error)
     await found.catch(() => undefined)
+    // A machine that allows no containers is the reason for whatever else failed.
+    await run
     throw error
   }
 }

@@ -57,7 +57,7 @@ export async function endRun(): Promise<void> {
 }
 
 async function start(): Promise<Run> {
-  checkMachine()
+  requireLinux()
   const id = randomBytes(6).toString('hex')
   const token = randomBytes(32).toString('hex')
   const dir = join(claimHome(), 'runs', id)
@@ -82,6 +82,7 @@ async function start(): Promise<Run> {
   }
   const addresses = hello.prefix === 0 ? undefined : new Addresses(hello.subnet, hello.prefix)
   const own = privilege()
+  warn(own)
   const run = {
     id, dir, connection, hello, addresses, exits, names: new Set<string>(), nextPort: 1,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined,
@@ -96,14 +97,11 @@ function slotsOf(text: string | undefined): number | undefined {
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid MAYFLY_SLOTS=${JSON.stringify(text)}: it is a number of slots, 0 for none`)
 }
 
-function checkMachine(): void {
-  requireLinux()
-  const own = privilege()
-  if (own.mode === 'user' && own.map.lacking !== undefined) {
-    process.emitWarning('Containers have a single user and group here, so images that use others will fail', {
-      type: 'MayflyWarning', code: 'MAYFLY_SINGLE_ID', detail: own.map.lacking,
-    })
-  }
+function warn(own: ReturnType<typeof privilege>): void {
+  if (own.mode === 'root' || own.map.lacking === undefined) return
+  process.emitWarning('Containers have a single user and group here, so images that use others will fail', {
+    type: 'MayflyWarning', code: 'MAYFLY_SINGLE_ID', detail: own.map.lacking,
+  })
 }
 
 /** Short, private and ours: a socket's path has 107 bytes. */

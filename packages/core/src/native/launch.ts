@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { MayflyError } from '../errors.js'
 import { nativeBinary } from './binary.js'
 import { Connection } from './connection.js'
+import { denied } from './denied.js'
 import { mapWords } from './privilege.js'
 import { decodeHello, encodeHello, METHOD, type Hello } from './requests.js'
 
@@ -55,9 +56,7 @@ export async function launchSupervisor({ runId, dir, socketPath, token }: Launch
 }
 
 function startFailed(trouble: string, cause: unknown): MayflyError {
-  const denied = /EPERM|EACCES/.test(trouble)
-  const what = trouble === '' ? (cause as Error).message : trouble
-  return new MayflyError(denied ? 'ERR_MAYFLY_UNPRIVILEGED' : 'ERR_MAYFLY_NATIVE_FAILED', `The supervisor did not start: ${what}`, {
-    cause, hint: denied ? 'Run as root; inside a container, start that with --privileged, or allow it CAP_SYS_ADMIN and the clone3 and mount system calls.' : undefined,
-  })
+  const what = 'The supervisor did not start'
+  return denied(what, trouble, cause)
+    ?? new MayflyError('ERR_MAYFLY_NATIVE_FAILED', `${what}: ${trouble === '' ? (cause as Error).message : trouble}`, { cause })
 }
