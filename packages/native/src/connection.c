@@ -16,6 +16,7 @@ static void lose(struct connection *c) {
   source_close(&c->source);
   waiters_forget(c);
   processes_forget(c);
+  helpers_forget(c);
   ports_forget(c);
 }
 

@@ -86,7 +86,7 @@ static int mount_overlay(struct child *c, char **lowers, uint16_t n, const char 
   return result;
 }
 
-static int mount_stage(struct child *c, const char *operation, uint64_t size) {
+int mount_stage(struct child *c, const char *operation, uint64_t size) {
   char options[48] = "mode=0755";
   if (size) snprintf(options, sizeof options, "mode=0755,size=%llu", (unsigned long long)size);
   unsigned long flags = MS_NODEV | (c->staged_fd >= 0 ? (unsigned long)MS_REMOUNT : 0);
@@ -138,6 +138,19 @@ int op_rootfs(struct child *c, struct reader *r) {
   if (mount_overlay(c, lowers, n, upper, work, flags & 1)) return -1;
   c->root_fd = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
   return c->root_fd < 0 ? fail(&c->failure, "rootfs", c->stage, "open") : 0;
+}
+
+int mount_directory(struct child *c, const char *directory) {
+  if (mount_stage(c, "rootfs.copy", 0)) return -1;
+  int tree = sys_open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (tree < 0) return fail(&c->failure, "rootfs.copy", directory, "open_tree");
+  if (mkdir("root", 0755)) return fail(&c->failure, "rootfs.copy", c->stage, "mkdir");
+  int at = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0 || sys_move_mount(tree, at)) return fail(&c->failure, "rootfs.copy", directory, "move_mount");
+  close(at);
+  close(tree);
+  c->root_fd = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return c->root_fd < 0 ? fail(&c->failure, "rootfs.copy", c->stage, "open") : 0;
 }
 
 int op_bindroot(struct child *c, struct reader *r) {

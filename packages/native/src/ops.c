@@ -24,7 +24,8 @@ static const char *const names[OP_LAST] = {
   [OP_UMASK] = "umask", [OP_RLIMIT] = "rlimit", [OP_CHDIR] = "chdir", [OP_GROUPS] = "groups", [OP_USER] = "user",
   [OP_CAPABILITIES] = "capabilities", [OP_NONEWPRIVS] = "nonewprivs", [OP_SECCOMP] = "seccomp",
   [OP_JOIN] = "join", [OP_ENV] = "env", [OP_ARGV] = "argv", [OP_EXEC] = "exec", [OP_AWAIT] = "await",
-  [OP_OOMSCORE] = "oomscore", [OP_TERMINAL] = "terminal", [OP_STAGE] = "stage", [OP_MOUNT_MOVE] = "mount.move",
+  [OP_OOMSCORE] = "oomscore", [OP_TERMINAL] = "terminal", [OP_STAGE] = "stage", [OP_MOUNT_MOVE] = "mount.move", [OP_ROOTFS_COPY] = "rootfs.copy",
+  [OP_ROOTFS_FUSE] = "rootfs.fuse",
 };
 
 const char *op_name(uint16_t op) { return op > 0 && op < OP_LAST ? names[op] : "unknown"; }
@@ -132,6 +133,8 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
     case OP_TERMINAL: return op_terminal(c);
     case OP_STAGE: return op_stage(c);
     case OP_MOUNT_MOVE: return op_mount_move(c, r);
+    case OP_ROOTFS_COPY: return op_rootfs_copy(c, r);
+    case OP_ROOTFS_FUSE: return op_rootfs_fuse(c);
     default: return fail_with(&c->failure, EBADMSG, op_name(op), "", "decode");
   }
 }

@@ -9,7 +9,7 @@ enum op {
   OP_CGROUP = 1, OP_LOOPBACK, OP_VETH, OP_HOSTNAME, OP_ROOTFS, OP_BINDROOT, OP_MKDIR, OP_FILE, OP_SYMLINK, OP_DEVICE,
   OP_MOUNT_PROC, OP_MOUNT_SYSFS, OP_MOUNT_TMPFS, OP_MOUNT_DEVPTS, OP_MOUNT_MQUEUE, OP_MOUNT_BIND, OP_MOUNT_CGROUP,
   OP_MASK, OP_READONLY, OP_PIVOT, OP_SYSCTL, OP_UMASK, OP_RLIMIT, OP_CHDIR, OP_GROUPS, OP_USER, OP_CAPABILITIES,
-  OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE, OP_LAST
+  OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE, OP_ROOTFS_COPY, OP_ROOTFS_FUSE, OP_LAST
 };
 
 /* Everything a child knows; it is a copy of the supervisor's memory at the moment of the clone. */
@@ -26,6 +26,7 @@ struct child {
   int hub_route_fd;          /* a route socket in the hub's network namespace */
   uint32_t bridge;           /* the hub's bridge */
   uint32_t veth_index;       /* names the hub's end */
+  int fuse_fd;               /* of the helper that serves the root, or -1 */
   int join_pidfd;            /* exec: the container's pid 1 */
   uint32_t uid;
   uint64_t caps_effective, caps_inheritable, caps_ambient;
@@ -43,6 +44,12 @@ _Noreturn void ops_run(struct child *c, const uint8_t *data, size_t length);
 int op_stage(struct child *c);
 int op_mount_move(struct child *c, struct reader *r);
 int op_rootfs(struct child *c, struct reader *r);
+int op_rootfs_copy(struct child *c, struct reader *r);
+int op_rootfs_fuse(struct child *c);
+/* Begins or resizes the tmpfs at the stage, and goes there. */
+int mount_stage(struct child *c, const char *operation, uint64_t size);
+/* A directory on disk becomes the root being built. */
+int mount_directory(struct child *c, const char *directory);
 int op_bindroot(struct child *c, struct reader *r);
 int op_mkdir(struct child *c, struct reader *r);
 int op_file(struct child *c, struct reader *r);

@@ -202,7 +202,7 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
     return NULL;
   }
   struct child child = {
-    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .root_fd = -1, .staged_fd = -1,
+    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .root_fd = -1, .staged_fd = -1, .fuse_fd = exec ? -1 : helper_fuse(t->id),
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
     .veth_index = ++run.next_veth, .join_pidfd = exec ? t->main->exit.fd : -1};
   if (!exec) child.hub_route_fd = route_socket(); /* its own: answers on a shared one would mix */
@@ -302,7 +302,10 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   if (!result && r->bad) result = fail_with(f, EBADMSG, "container.create", t->id, "decode");
   if (!result) result = ops_check(ops, n, f);
   if (!result) t->main = spawn(t, c, id, flags, ops, n, 0, f);
-  if (t->main) return 0;
+  if (t->main) {
+    helper_serves(t->id);
+    return 0;
+  }
   t->removing = true;
   container_settle(t);
   return -1;
@@ -406,6 +409,7 @@ void container_settle(struct container *t) {
   (void)cgroups_remove(&run.cgroups, t->id, t->cgroup_fds); /* what stays busy is the janitor's */
   if (t->main) process_free(t->main);
   if (t->diag >= 0) close(t->diag);
+  helper_end(t->id);
   if (t->scratch && t->scratch[0]) janitor_delete(t->scratch);
   for (struct container **at = &run.containers; *at; at = &(*at)->next)
     if (*at == t) {

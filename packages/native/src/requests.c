@@ -10,7 +10,7 @@
 
 enum method {
   HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
-  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL
+  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER
 };
 
 static int hello(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -72,6 +72,7 @@ static int send_signal(struct connection *c, uint32_t id, struct reader *r, stru
 
 static int wait_for(struct connection *c, uint32_t id, struct reader *r, struct failure *f, enum wait_kind kind) {
   struct container *t = named(r, kind == WAIT_EXIT ? "wait" : "remove", f);
+  if (!t && kind == WAIT_REMOVE) helper_end(f->path); /* it may wait for a container that never came */
   if (!t) return -1;
   waiter_add(kind, c, id, t);
   if (kind == WAIT_REMOVE) container_remove(t);
@@ -217,6 +218,7 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case CGROUP_WRITE: return cgroup_file(c, id, r, f, true);
     case LIST: return list(c, id);
     case LABEL: return label(c, id, r, f);
+    case HELPER: return helper_start(c, id, r, f);
     case SHUTDOWN: send_reply(c, id); _exit(0);
     default: return fail_with(f, ENOSYS, "request", "", "unknown");
   }

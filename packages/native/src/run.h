@@ -92,6 +92,15 @@ struct waiter {
   bool done;
 };
 
+/* A program outside a container that serves it. */
+struct helper {
+  struct helper *next;
+  char id[80]; /* the container's */
+  struct source exit;
+  int fuse; /* until the container has mounted it */
+  struct connection *conn;
+};
+
 struct run {
   int epoll, null_fd, hub_ns, pid_ns, route;
   int run_dir;
@@ -108,6 +117,7 @@ struct run {
   struct container *containers;
   struct waiter *waiters;
   struct port *ports;
+  struct helper *helpers;
 };
 extern struct run run;
 
@@ -144,6 +154,13 @@ void process_output(struct process *p);
 void input_data(struct input *i, const uint8_t *data, size_t n);
 void input_end(struct input *i);
 void input_open(struct input *i, struct connection *c, uint32_t stream);
+
+/* helpers */
+int helper_start(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
+int helper_fuse(const char *container);
+void helper_serves(const char *container);
+void helper_end(const char *container);
+void helpers_forget(struct connection *c);
 
 /* logs */
 void log_append(struct log *l, uint8_t stream, const uint8_t *data, size_t n);

@@ -47,6 +47,7 @@ export class Slots {
   readonly #waiting: Waiting[] = []
   #starting = 0
   #most = 1
+  #filling = false
 
   /** `size`: how many slots wait; 0 turns them off. Default: as many as were asked for at once so far, at least 1. */
   constructor(run: Run, size?: number) {
@@ -55,11 +56,11 @@ export class Slots {
     this.#fill()
   }
 
-  /** A place that fits the options: a prepared one, if there is one. To be followed by `done`. */
-  async take(options: Foundation['options'], flags: number): Promise<Slot> {
+  /** A place that fits the options: a prepared one, if there is one and it need not be fresh. To be followed by `done`. */
+  async take(options: Foundation['options'], flags: number, afresh = false): Promise<Slot> {
     this.#starting += 1
     this.#most = Math.min(MOST, Math.max(this.#most, this.#starting))
-    if (flags !== 0) return fresh(this.#run, options)
+    if (flags !== 0 || afresh) return fresh(this.#run, options)
     for (;;) {
       // Claimed before it is awaited: one that is still being prepared is further than a new one could be.
       const claimed = this.#waiting.shift()
@@ -80,7 +81,13 @@ export class Slots {
   /** To be called when what was begun by `take` has started or failed: slots are made when nobody waits for a start. */
   done(): void {
     this.#starting -= 1
-    if (this.#starting === 0) this.#fill()
+    if (this.#starting > 0 || this.#filling) return
+    this.#filling = true
+    // After whoever waited for the start has gone on: making a slot costs this process and the supervisor a millisecond.
+    setImmediate(() => {
+      this.#filling = false
+      if (this.#starting === 0) this.#fill()
+    })
   }
 
   #fill(): void {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
@@ -9,6 +9,7 @@ import { Writer } from '../native/bytes.js'
 import { compileSandbox } from '../sandbox/compile.js'
 import { cgroupWrites } from '../sandbox/limits.js'
 import { resolveUser } from '../sandbox/user.js'
+import { driverAfter, forcedDriver, type Driver } from './drivers.js'
 import { RunningContainer } from './handle.js'
 import { accountsOf, obtainImage } from './image.js'
 import { encodeLabel } from './label.js'
@@ -24,7 +25,7 @@ export async function start(image: string, options: RunOptions = {}): Promise<Co
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image} was aborted`, { cause: options.signal.reason })
   }
   const [supervision, found] = await prepare(image, options)
-  const container = await create(supervision, found, options)
+  const container = await createWithDriver(supervision, found, options)
   try {
     await waitReady(supervision.connection, container, found, options)
     return container
@@ -51,11 +52,27 @@ async function prepare(image: string, options: RunOptions): Promise<[Run, Image]
   }
 }
 
-async function create(run: Run, image: Image, options: RunOptions): Promise<RunningContainer> {
+/** A driver that does not work here is not tried again in this run, unless it is the one that was asked for. */
+async function createWithDriver(run: Run, image: Image, options: RunOptions): Promise<RunningContainer> {
+  const forced = forcedDriver(options.driver)
+  for (;;) {
+    const driver = forced ?? run.driver
+    try {
+      return await create(run, image, options, driver)
+    } catch (error) {
+      const next = forced === undefined ? driverAfter(driver, error) : undefined
+      if (next === undefined) throw error
+      run.driver = next
+    }
+  }
+}
+
+async function create(run: Run, image: Image, options: RunOptions, driver: Driver): Promise<RunningContainer> {
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
   const identity = resolveUser(options.user ?? image.config.User, ...await accounts())
   const flags = options.stdin === true ? 1 : 0
-  const slot = await run.slots.take(options, flags)
+  // Only a fresh child inherits what a helper shares with it.
+  const slot = await run.slots.take(options, flags, driver.name === 'fuse-overlayfs')
   let name: string | undefined
   let published: Published | undefined
   const closed = (): void => {
@@ -66,14 +83,13 @@ async function create(run: Run, image: Image, options: RunOptions): Promise<Runn
   try {
     name = reserve(run, options.name ?? `mayfly-${slot.id.slice(0, 12)}`)
     const hostname = options.hostname ?? slot.id.slice(0, 12)
-    const scratch = scratchDirectory(run, slot.id, options)
-    const [upper, work] = scratch === '' ? ['', ''] : [join(scratch, 'upper'), join(scratch, 'work')]
+    const scratch = scratchDirectory(run, slot.id, options, driver)
     const operations = compileSandbox({
       config: image.config,
       options,
       identity,
       hostname,
-      rootfs: { lowers: image.layers, tmpfsSize: 0, upper, work, userxattr: run.map !== undefined },
+      rootfs: await driver.rootfs(run, slot.id, image.layers, scratch),
       network: networkOf(run, slot.address),
       resolvConf: resolvConf(options),
       map: run.map,
@@ -82,7 +98,7 @@ async function create(run: Run, image: Image, options: RunOptions): Promise<Runn
     published = await publish(run, image, options, slot.address)
     const label = encodeLabel({ name, image, options, address: slot.address, published: published.ports })
     // From here on the supervisor knows of it, and deletes it.
-    if (scratch !== '') await mkdir(scratch, { mode: 0o700 })
+    if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
     await slot.start({ flags, scratch, logCap: 0, operations, cgroup, label })
     await published.aim(slot.id)
     return new RunningContainer({
@@ -93,6 +109,7 @@ async function create(run: Run, image: Image, options: RunOptions): Promise<Runn
     // What is left of a start that failed is gone before its error is told; most often there is nothing.
     if (!run.connection.lost) await run.connection.request(METHOD.remove, new Writer().str(slot.id).take()).catch(() => undefined)
     closed()
+    await rm(join(run.dir, 'scratch', slot.id), { recursive: true, force: true }).catch(() => undefined)
     throw error
   } finally {
     run.slots.done()
@@ -106,10 +123,10 @@ function reserve(run: Run, name: string): string {
 }
 
 /** On disk when memory is limited, since pages of a tmpfs count against the limit, or when a tmpfs will not do. */
-function scratchDirectory(run: Run, id: string, options: RunOptions): string {
+function scratchDirectory(run: Run, id: string, options: RunOptions, driver: Driver): string {
   const fit = run.hello.features.get('memory-xattrs') !== 'no'
   const where = options.scratch ?? (options.memory === undefined ? 'memory' : 'disk')
-  return where === 'memory' && fit ? '' : join(run.dir, 'scratch', id)
+  return where === 'memory' && fit && driver.inMemory ? '' : join(run.dir, 'scratch', id)
 }
 
 let hostResolvConf: string | undefined

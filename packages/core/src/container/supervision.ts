@@ -9,6 +9,7 @@ import { launchSupervisor, METHOD, decodeEvent, privilege, type Connection, type
 import { Addresses } from '../network/addresses.js'
 import { claimHome, defaultHome } from '../images/store.js'
 import { requireLinux } from '../platform.js'
+import { fastestDriver, type Driver } from './drivers.js'
 import { Slots } from './slots.js'
 
 /** A started run: one supervisor and what belongs to it. */
@@ -26,6 +27,8 @@ export interface Run {
   readonly exits: Map<string, (exit: RawExit) => void>
   readonly names: Set<string>
   readonly slots: Slots
+  /** What root file systems are made with, until it fails. */
+  driver: Driver
   nextPort: number
 }
 
@@ -85,7 +88,7 @@ async function start(): Promise<Run> {
   warn(own)
   const run = {
     id, dir, connection, hello, addresses, exits, names: new Set<string>(), nextPort: 1,
-    reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined,
+    reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }
   // Before anybody asks: the first slot is being prepared while the first image is looked up.
   return Object.assign(run, { slots: new Slots(run, slotsOf(process.env['MAYFLY_SLOTS'])) })

@@ -26,6 +26,11 @@ export interface RunOptions extends SandboxOptions {
   readonly signal?: AbortSignal | undefined
   /** Where the container's changes live. Default `memory`, or `disk` when a memory limit is set. */
   readonly scratch?: 'memory' | 'disk' | undefined
+  /**
+   * How the root file system comes from the image's layers. Default: MAYFLY_DRIVER, else the first that works of the
+   * kernel's overlay, fuse-overlayfs and a copy (by reflink where the file system has it).
+   */
+  readonly driver?: 'overlay' | 'fuse-overlayfs' | 'copy' | undefined
 }
 
 export interface PortMapping {

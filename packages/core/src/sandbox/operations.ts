@@ -6,7 +6,7 @@ export const OP = {
   mountProc: 11, mountSysfs: 12, mountTmpfs: 13, mountDevpts: 14, mountMqueue: 15, mountBind: 16, mountCgroup: 17,
   mask: 18, readonly: 19, pivot: 20, sysctl: 21, umask: 22, rlimit: 23, chdir: 24, groups: 25, user: 26,
   capabilities: 27, nonewprivs: 28, seccomp: 29, join: 30, env: 31, argv: 32, exec: 33, await: 34, oomscore: 35,
-  terminal: 36, stage: 37, mountMove: 38,
+  terminal: 36, stage: 37, mountMove: 38, rootfsCopy: 39, rootfsFuse: 40,
 } as const
 
 /** Bits of `mountTmpfs` and `mountBind`. */
@@ -15,7 +15,15 @@ export const MOUNT = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8 } as const
 /** The namespaces of container.create: CLONE_NEW* bits. */
 export const NAMESPACES = { mount: 0x20000, uts: 0x4000000, ipc: 0x8000000, pid: 0x20000000, net: 0x40000000 } as const
 
-export interface Rootfs {
+export type Rootfs =
+  | OverlayRootfs
+  /** The layers, top first, are copied into a new directory. */
+  | { readonly driver: 'copy'; readonly lowers: readonly string[]; readonly directory: string }
+  /** A helper serves it. */
+  | { readonly driver: 'fuse-overlayfs' }
+
+export interface OverlayRootfs {
+  readonly driver: 'overlay'
   /** Absolute directories, top first. */
   readonly lowers: readonly string[]
   /** Absolute directories on disk; empty for a tmpfs of `tmpfsSize` bytes (0: half of memory). */
@@ -62,7 +70,13 @@ export class Operations {
     return this.#add(OP.mountMove, (w) => w.str(target))
   }
 
-  rootfs({ lowers, upper, work, tmpfsSize, userxattr }: Rootfs): this {
+  rootfs(rootfs: Rootfs): this {
+    if (rootfs.driver === 'fuse-overlayfs') return this.#add(OP.rootfsFuse)
+    if (rootfs.driver === 'copy') {
+      const { lowers, directory } = rootfs
+      return this.#add(OP.rootfsCopy, (w) => w.list(lowers, (lower) => w.str(lower)).str(directory))
+    }
+    const { lowers, upper, work, tmpfsSize, userxattr } = rootfs
     return this.#add(OP.rootfs, (w) =>
       w.list(lowers, (lower) => w.str(lower)).str(upper).str(work).u64(tmpfsSize).u32(Number(userxattr)))
   }
