@@ -225,6 +225,18 @@ ssize_t cgroups_read(const struct cgroups *g, const int *fds, const char *contro
   return n < 0 ? fail(f, "cgroup", file, "read") : n;
 }
 
+void cgroups_files(const struct cgroups *g, char *out, size_t size) {
+  static const char *const candidates[] = {"memory.memsw.limit_in_bytes", "memory.swap.max", "memory.peak", "blkio.weight",
+                                           "blkio.bfq.weight", "io.weight", "io.bfq.weight"};
+  *out = 0;
+  for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
+    for (size_t h = 0; h < g->count; h++)
+      if (g->list[h].run_fd >= 0 && !faccessat(g->list[h].run_fd, candidates[i], F_OK, 0)) {
+        append_word(out, size, candidates[i]);
+        break;
+      }
+}
+
 bool cgroups_oom_killed(const struct cgroups *g, const int *fds) {
   struct failure f;
   char text[1024];

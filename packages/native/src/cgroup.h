@@ -46,6 +46,13 @@ int cgroups_write(const struct cgroups *g, const int *fds, const char *controlle
                   struct failure *f);
 ssize_t cgroups_read(const struct cgroups *g, const int *fds, const char *controller, const char *file, char *out,
                      size_t size, struct failure *f);
+/* Kills whatever is in there, where it may fork meanwhile, or be frozen. */
+void cgroups_end(const struct cgroups *g, const int *fds);
+void cgroups_thaw(const struct cgroups *g, const int *fds);
+/* Every container of the run: their pid namespace's end waits for frozen processes for ever. */
+void cgroups_thaw_all(const struct cgroups *g);
+/* Those of the files that not every kernel has, comma separated. */
+void cgroups_files(const struct cgroups *g, char *out, size_t size);
 bool cgroups_oom_killed(const struct cgroups *g, const int *fds);
 
 #endif

@@ -9,6 +9,12 @@ int cmd_gc(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_remove(int argc, char **argv);
 int cmd_settle(int argc, char **argv);
+/* Pid 1 of a container that asked for one: forwards signals to the process named, reaps, ends as it does. */
+int cmd_init(int argc, char **argv);
+
+/* Executes this program again from a sealed copy in memory; once that is so, answers a descriptor of it. -1 where the
+ * kernel does not let us. */
+int seal_self(char **argv, char **env);
 
 /* Finishes what dead runs left: their cgroups and directories. `except_id` may be NULL. */
 int gc_runs(const char *runs_dir, const char *except_id);

@@ -62,7 +62,7 @@ int op_capabilities(struct child *c, struct reader *r) {
   return 0;
 }
 
-static int apply_capabilities(struct child *c) {
+int apply_capabilities(struct child *c) {
   if (!c->caps_set) return 0;
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct have[2], want[2];

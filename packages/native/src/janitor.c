@@ -193,6 +193,7 @@ void janitor_main(struct janitor *j) {
       }
     } else if (fds[1].revents) {
       fds[1].fd = -1;
+      cgroups_thaw_all(&j->cgroups); /* the supervisor is ending, and a frozen process would keep it */
     }
     while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) continue;
     if (fds[2].revents && !deadline) {

@@ -126,6 +126,7 @@ int supervisor_turn(int timeout) {
     struct source *s = events[i].data.ptr;
     if (s->fd >= 0) s->ready(s, events[i].events);
   }
+  if (run.strays) strays_reap();
   waiters_sweep();
   connection_reap();
   for (size_t i = 0; i < dead.count; i++) free(dead.list[i]);
@@ -137,7 +138,7 @@ void supervisor_main(int owner, int janitor) {
   for (int sig = 1; sig < 32; sig++)
     if (sig == SIGPIPE || sig == SIGHUP || sig == SIGINT || sig == SIGTERM) signal(sig, SIG_IGN);
   umask(0);
-  if (mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL)) fatal("private mounts");
+  if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL)) fatal("private mounts");
   if (prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L)) fatal("dumpable");
   run.epoll = epoll_create1(EPOLL_CLOEXEC);
   run.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

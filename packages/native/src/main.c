@@ -61,6 +61,8 @@ static int cmd_supervise(int argc, char **argv) {
     errno = EINVAL;
     refuse("supervise", dir);
   }
+  run.self_fd = seal_self(argv - 1, environ);
+  run.host_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   struct janitor j = {.dir = dir, .socket_path = path, .userns = -1};
   pid_t parent = getppid();
   j.owner_pidfd = sys_pidfd_open(parent);
@@ -139,7 +141,8 @@ static const struct {
   const char *name;
   int (*run)(int, char **);
 } commands[] = {{"supervise", cmd_supervise}, {"untar", cmd_untar}, {"tar", cmd_tar},     {"lock", cmd_lock}, {"gc", cmd_gc},
-                {"probe", cmd_probe},         {"enter", cmd_enter}, {"remove", cmd_remove}, {"settle", cmd_settle}};
+                {"probe", cmd_probe},         {"enter", cmd_enter}, {"remove", cmd_remove}, {"settle", cmd_settle},
+                {"init", cmd_init}};
 
 static int dispatch(int argc, char **argv) {
   for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++)

@@ -189,7 +189,8 @@ int op_mount_plain(struct child *c, struct reader *r, uint16_t op) {
   char *target = get_str_dup(r);
   unsigned attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   char mode[16], size[24];
-  const char *tmpfs[][2] = {{"mode", mode}, {"size", size}, {NULL, NULL}};
+  char uid[16], gid[16];
+  const char *tmpfs[][2] = {{"mode", mode}, {"uid", uid}, {"gid", gid}, {"size", size}, {NULL, NULL}};
   static const char *const devpts[][2] = {
     {"newinstance", NULL}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}, {NULL, NULL}};
   static const char *const devpts_ungrouped[][2] = {
@@ -207,8 +208,10 @@ int op_mount_plain(struct child *c, struct reader *r, uint16_t op) {
     snprintf(mode, sizeof mode, "%o", get_u32(r));
     uint64_t bytes = get_u64(r);
     snprintf(size, sizeof size, "%llu", (unsigned long long)bytes);
-    if (!bytes) tmpfs[1][0] = NULL;
+    if (!bytes) tmpfs[3][0] = NULL;
     attr = attributes(get_u32(r));
+    snprintf(uid, sizeof uid, "%u", get_u32(r));
+    snprintf(gid, sizeof gid, "%u", get_u32(r));
     options = (const char *const(*)[2])tmpfs;
   }
   if (r->bad) return 0;
@@ -229,13 +232,15 @@ int op_mount_plain(struct child *c, struct reader *r, uint16_t op) {
 int op_mount_bind(struct child *c, struct reader *r) {
   char *source = get_str_dup(r), *target = get_str_dup(r);
   uint32_t flags = get_u32(r);
-  uint8_t recursive = get_u8(r);
+  uint8_t recursive = get_u8(r), slave = get_u8(r);
   if (r->bad) return 0;
   unsigned deep = recursive ? (unsigned)AT_RECURSIVE : 0;
   int tree = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep);
   if (tree < 0) return fail(&c->failure, "mount.bind", source, "open_tree");
   if (attributes(flags) && sys_mount_setattr(tree, deep, attributes(flags), 0))
     return fail(&c->failure, "mount.bind", source, "mount_setattr");
+  if (sys_mount_propagation(tree, slave ? MS_SLAVE : MS_PRIVATE))
+    return fail(&c->failure, "mount.bind", source, "propagation");
   struct stat st;
   if (fstatat(tree, "", &st, AT_EMPTY_PATH)) return fail(&c->failure, "mount.bind", source, "stat");
   if (S_ISDIR(st.st_mode)) {
@@ -262,6 +267,7 @@ int op_mount_bind(struct child *c, struct reader *r) {
 
 int op_mount_cgroup(struct child *c, struct reader *r) {
   char *target = get_str_dup(r);
+  uint8_t readonly = get_u8(r);
   if (r->bad) return 0;
   if (mkdir_inside(c, target, 0755)) return fail(&c->failure, "mount.cgroup", target, "mkdir");
   bool unified = c->cgroups->count == 1 && !c->cgroups->list[0].controllers[0];
@@ -281,7 +287,7 @@ int op_mount_cgroup(struct child *c, struct reader *r) {
     snprintf(own, sizeof own, "%s/%s/%s", h->parent, c->cgroups->run_name, c->name);
     int tree = sys_open_tree(AT_FDCWD, own, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0) return fail(&c->failure, "mount.cgroup", own, "open_tree");
-    const unsigned attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    const unsigned attr = (readonly ? MOUNT_ATTR_RDONLY : 0u) | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     if (sys_mount_setattr(tree, 0, attr, 0)) return fail(&c->failure, "mount.cgroup", path, "mount_setattr");
     if (attach(c, tree, "mount.cgroup", path, O_DIRECTORY | O_NOFOLLOW)) return -1;
   }
@@ -339,7 +345,7 @@ int op_readonly(struct child *c, struct reader *r) {
 }
 
 int op_pivot(struct child *c, struct reader *r) {
-  uint8_t readonly = get_u8(r);
+  uint8_t flags = get_u8(r);
   if (r->bad) return 0;
   if (c->root_fd < 0) return fail_with(&c->failure, EINVAL, "pivot", "", "no root");
   if (fchdir(c->root_fd)) return fail(&c->failure, "pivot", "", "fchdir");
@@ -350,7 +356,8 @@ int op_pivot(struct child *c, struct reader *r) {
   close(c->root_fd);
   c->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (c->root_fd < 0) return fail(&c->failure, "pivot", "/", "open");
-  if (readonly && sys_mount_setattr(c->root_fd, 0, MOUNT_ATTR_RDONLY, 0))
+  unsigned attr = (flags & 1 ? MOUNT_ATTR_RDONLY : 0u) | (flags & 2 ? MOUNT_ATTR_NODEV : 0u);
+  if (attr && sys_mount_setattr(c->root_fd, 0, attr, 0))
     return fail(&c->failure, "pivot", "/", "mount_setattr");
   return 0;
 }

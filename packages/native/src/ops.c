@@ -24,8 +24,10 @@ static const char *const names[OP_LAST] = {
   [OP_UMASK] = "umask", [OP_RLIMIT] = "rlimit", [OP_CHDIR] = "chdir", [OP_GROUPS] = "groups", [OP_USER] = "user",
   [OP_CAPABILITIES] = "capabilities", [OP_NONEWPRIVS] = "nonewprivs", [OP_SECCOMP] = "seccomp",
   [OP_JOIN] = "join", [OP_ENV] = "env", [OP_ARGV] = "argv", [OP_EXEC] = "exec", [OP_AWAIT] = "await",
-  [OP_OOMSCORE] = "oomscore", [OP_TERMINAL] = "terminal", [OP_STAGE] = "stage", [OP_MOUNT_MOVE] = "mount.move", [OP_ROOTFS_COPY] = "rootfs.copy",
-  [OP_ROOTFS_FUSE] = "rootfs.fuse",
+  [OP_OOMSCORE] = "oomscore", [OP_TERMINAL] = "terminal", [OP_STAGE] = "stage", [OP_MOUNT_MOVE] = "mount.move",
+  [OP_ROOTFS_COPY] = "rootfs.copy", [OP_ROOTFS_FUSE] = "rootfs.fuse",
+  [OP_ENTER] = "enter", [OP_TIME] = "time", [OP_DOMAINNAME] = "domainname", [OP_INIT] = "init",
+  [OP_MOUNT_PEER] = "mount.peer", [OP_DEVICES] = "devices",
 };
 
 const char *op_name(uint16_t op) { return op > 0 && op < OP_LAST ? names[op] : "unknown"; }
@@ -73,6 +75,13 @@ static int op_hostname(struct child *c, struct reader *r) {
   get_str(r, name, sizeof name);
   if (r->bad) return 0;
   return sethostname(name, strlen(name)) ? fail(&c->failure, "hostname", name, "sethostname") : 0;
+}
+
+static int op_domainname(struct child *c, struct reader *r) {
+  char name[65];
+  get_str(r, name, sizeof name);
+  if (r->bad) return 0;
+  return setdomainname(name, strlen(name)) ? fail(&c->failure, "domainname", name, "setdomainname") : 0;
 }
 
 static int op_oomscore(struct child *c, struct reader *r) {
@@ -135,6 +144,12 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
     case OP_MOUNT_MOVE: return op_mount_move(c, r);
     case OP_ROOTFS_COPY: return op_rootfs_copy(c, r);
     case OP_ROOTFS_FUSE: return op_rootfs_fuse(c);
+    case OP_ENTER: return op_enter(c, r);
+    case OP_TIME: return op_time(c, r);
+    case OP_DOMAINNAME: return op_domainname(c, r);
+    case OP_INIT: return op_init(c);
+    case OP_MOUNT_PEER: return op_mount_peer(c, r);
+    case OP_DEVICES: return op_devices(c, r);
     default: return fail_with(&c->failure, EBADMSG, op_name(op), "", "decode");
   }
 }

@@ -9,7 +9,8 @@ enum op {
   OP_CGROUP = 1, OP_LOOPBACK, OP_VETH, OP_HOSTNAME, OP_ROOTFS, OP_BINDROOT, OP_MKDIR, OP_FILE, OP_SYMLINK, OP_DEVICE,
   OP_MOUNT_PROC, OP_MOUNT_SYSFS, OP_MOUNT_TMPFS, OP_MOUNT_DEVPTS, OP_MOUNT_MQUEUE, OP_MOUNT_BIND, OP_MOUNT_CGROUP,
   OP_MASK, OP_READONLY, OP_PIVOT, OP_SYSCTL, OP_UMASK, OP_RLIMIT, OP_CHDIR, OP_GROUPS, OP_USER, OP_CAPABILITIES,
-  OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE, OP_ROOTFS_COPY, OP_ROOTFS_FUSE, OP_LAST
+  OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE,
+  OP_ROOTFS_COPY, OP_ROOTFS_FUSE, OP_ENTER, OP_TIME, OP_DOMAINNAME, OP_INIT, OP_MOUNT_PEER, OP_DEVICES, OP_LAST
 };
 
 /* Everything a child knows; it is a copy of the supervisor's memory at the moment of the clone. */
@@ -27,6 +28,9 @@ struct child {
   uint32_t bridge;           /* the hub's bridge */
   uint32_t veth_index;       /* names the hub's end */
   int fuse_fd;               /* of the helper that serves the root, or -1 */
+  int host_net;              /* the network namespace outside the run, or -1 */
+  int self_fd;               /* this program, sealed, or -1 */
+  int (*pidfd_of)(const char *container); /* pid 1 of a running container, or -1 */
   int join_pidfd;            /* exec: the container's pid 1 */
   uint32_t uid;
   uint64_t caps_effective, caps_inheritable, caps_ambient;
@@ -72,6 +76,16 @@ int op_capabilities(struct child *c, struct reader *r);
 int op_seccomp(struct child *c, struct reader *r);
 int op_rlimit(struct child *c, struct reader *r);
 int op_exec(struct child *c);
+int op_enter(struct child *c, struct reader *r);
+int op_time(struct child *c, struct reader *r);
+int op_init(struct child *c);
+int op_mount_peer(struct child *c, struct reader *r);
+int op_devices(struct child *c, struct reader *r);
+
+/* What `capabilities` asked for, now that the user is who it is to be; 0 or -1. */
+int apply_capabilities(struct child *c);
+/* How opening devices can be limited here: "v1", "bpf" or "none". */
+const char *devices_control(const struct cgroups *g);
 
 /* Opens `target` inside the root being built; symbolic links stay inside it. */
 int open_inside(struct child *c, const char *target, uint64_t flags);

@@ -154,6 +154,8 @@ static void exit_ready(struct source *s, uint32_t events) {
   struct container *t = p->container;
   if (!p->exec) {
     while (drain(p, &p->out, 1) || drain(p, &p->err, 2)) continue;
+    /* The kernel ends a pid namespace with its first process; where it is shared, we do. */
+    if (!(t->namespaces & CLONE_NEWPID)) cgroups_end(&run.cgroups, t->cgroup_fds);
     t->state = STATE_EXITED;
     t->exited_at = now_ns(CLOCK_REALTIME);
     t->oom_killed = cgroups_oom_killed(&run.cgroups, t->cgroup_fds);
@@ -194,6 +196,11 @@ static void process_settle(struct process *p) {
   container_settle(t);
 }
 
+static int container_pidfd(const char *id) {
+  struct container *t = container_find(id);
+  return t && t->main ? t->main->exit.fd : -1;
+}
+
 static struct process *spawn(struct container *t, struct connection *c, uint32_t request, uint32_t flags,
                              const uint8_t *ops, size_t n, uint32_t exec, struct failure *f) {
   struct pipes pipes;
@@ -204,16 +211,19 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
   struct child child = {
     .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .root_fd = -1, .staged_fd = -1, .fuse_fd = exec ? -1 : helper_fuse(t->id),
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
-    .veth_index = ++run.next_veth, .join_pidfd = exec ? t->main->exit.fd : -1};
+    .veth_index = ++run.next_veth, .host_net = run.host_net, .self_fd = run.self_fd, .pidfd_of = container_pidfd,
+    .join_pidfd = exec ? t->main->exit.fd : -1};
   if (!exec) child.hub_route_fd = route_socket(); /* its own: answers on a shared one would mix */
   int pidfd = -1;
   struct clone3_args args = {.flags = CLONE_PIDFD | (exec ? 0 : t->namespaces), .pidfd = (uint64_t)(uintptr_t)&pidfd,
                              .exit_signal = SIGCHLD};
-  bool enter = exec && t->namespaces & CLONE_NEWPID;
+  struct container *other = exec ? t : t->pid_of[0] ? container_find(t->pid_of) : NULL;
+  bool enter = exec || t->pid_of[0];
+  int whose = other && other->main ? other->main->exit.fd : -1;
   pid_t pid = -1;
-  if (!enter || !setns(t->main->exit.fd, CLONE_NEWPID)) pid = cgroups_clone(&run.cgroups, t->cgroup_fds, &args);
+  if (!enter || !setns(whose, CLONE_NEWPID)) pid = cgroups_clone(&run.cgroups, t->cgroup_fds, &args);
   if (pid == 0) child_main(&child, &pipes, ops, n);
-  int saved = errno;
+  int saved = enter && whose < 0 ? ESRCH : errno;
   if (enter && setns(run.pid_ns, CLONE_NEWPID)) _exit(71);
   if (!exec && child.hub_route_fd >= 0) close(child.hub_route_fd);
   if (pid < 0) {
@@ -272,6 +282,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   get_str(r, t->id, sizeof t->id);
   uint32_t flags = get_u32(r);
   t->namespaces = get_u32(r);
+  get_str(r, t->pid_of, sizeof t->pid_of);
   uint32_t n;
   const uint8_t *bytes = get_bytes(r, &n);
   if (bytes) buffer_append(&t->label, bytes, n);
@@ -280,7 +291,8 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   t->diag = -1;
   const uint64_t allowed = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
   struct container *other = container_find(t->id);
-  if (r->bad || !t->id[0] || strchr(t->id, '/') || t->id[0] == '.' || t->namespaces & ~allowed) {
+  if (r->bad || !t->id[0] || strchr(t->id, '/') || t->id[0] == '.' || t->namespaces & ~allowed ||
+      (t->pid_of[0] && t->namespaces & CLONE_NEWPID)) {
     free(t->scratch);
     buffer_free(&t->label);
     free(t);
@@ -293,6 +305,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
     free(t);
     return -1;
   }
+  run.strays = run.strays || !(t->namespaces & CLONE_NEWPID);
   t->next = run.containers;
   run.containers = t;
   int result = cgroups_create(&run.cgroups, t->id, t->cgroup_fds, f);
@@ -381,10 +394,31 @@ void container_remove(struct container *t) {
   t->removing = true;
   if (t->main) {
     (void)process_signal(t->main, SIGKILL);
-    if (!(t->namespaces & CLONE_NEWPID))
+    if (!(t->namespaces & CLONE_NEWPID)) {
       for (struct process *p = t->execs; p; p = p->next) (void)process_signal(p, SIGKILL);
+      cgroups_end(&run.cgroups, t->cgroup_fds);
+    }
+    if (t->frozen) cgroups_thaw(&run.cgroups, t->cgroup_fds);
   }
   container_settle(t);
+}
+
+static bool known(pid_t pid) {
+  for (struct container *t = run.containers; t; t = t->next) {
+    if (t->main && t->main->pid == pid) return true;
+    for (struct process *p = t->execs; p; p = p->next)
+      if (p->pid == pid) return true;
+  }
+  return false;
+}
+
+/* Orphans of containers without a pid namespace of their own come to us when their own init was killed. */
+void strays_reap(void) {
+  for (;;) {
+    siginfo_t info = {0};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid || known(info.si_pid)) return;
+    (void)waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+  }
 }
 
 /* Frees what has ended; forgets a container that is being removed once nothing of it runs. */

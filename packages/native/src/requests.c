@@ -1,16 +1,19 @@
 /* What clients may ask, request by request (docs/protocol.md, Requests). */
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "ops.h"
 #include "run.h"
 
 enum method {
   HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
-  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER
+  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV
 };
 
 static int hello(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -23,9 +26,12 @@ static int hello(struct connection *c, uint32_t id, struct reader *r, struct fai
   if (c->owner) memcpy(run.token, token, sizeof token);
   else if (!run.token[0] || strcmp(token, run.token)) return fail_with(f, EACCES, "hello", "", "token");
   c->greeted = true;
-  char features[512];
-  snprintf(features, sizeof features, "cgroup=%s\ncontrollers=%s\nnetwork=%s\nmemory-xattrs=%s\n", run.cgroups.version,
-           run.cgroups.available, run.linked ? "veth" : run.prefix ? "hub" : "none", run.memory_xattrs ? "yes" : "no");
+  char features[1024], files[256];
+  cgroups_files(&run.cgroups, files, sizeof files);
+  snprintf(features, sizeof features,
+           "cgroup=%s\ncontrollers=%s\nnetwork=%s\nmemory-xattrs=%s\nfiles=%s\ndevices=%s\nsealed=%s\n",
+           run.cgroups.version, run.cgroups.available, run.linked ? "veth" : run.prefix ? "hub" : "none",
+           run.memory_xattrs ? "yes" : "no", files, devices_control(&run.cgroups), run.self_fd >= 0 ? "yes" : "no");
   struct buffer b = {0};
   put_u32(&b, PROTOCOL_VERSION);
   put_str(&b, PACKAGE_VERSION);
@@ -148,6 +154,7 @@ static int cgroup_file(struct connection *c, uint32_t id, struct reader *r, stru
   if (writes) get_str(r, value, sizeof value);
   if (r->bad) return fail_with(f, EBADMSG, "cgroup", t->id, "decode");
   if (writes) {
+    if (!strcmp(file, "freezer.state")) t->frozen = true;
     if (cgroups_write(&run.cgroups, t->cgroup_fds, controller, file, value, f)) return -1;
     send_reply(c, id);
     return 0;
@@ -193,6 +200,24 @@ static int label(struct connection *c, uint32_t id, struct reader *r, struct fai
   return 0;
 }
 
+/* The interfaces' counters: those of the namespace that the reader is in. */
+static int netdev(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "netdev", f);
+  if (!t) return -1;
+  if (!t->main || t->main->exit.fd < 0 || setns(t->main->exit.fd, CLONE_NEWNET))
+    return fail_with(f, ESRCH, "netdev", t->id, "setns");
+  char text[16384];
+  ssize_t n = read_file_at(AT_FDCWD, "/proc/self/net/dev", text, sizeof text);
+  int saved = errno;
+  if (setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
+  if (n < 0) return fail_with(f, saved, "netdev", t->id, "read");
+  struct buffer b = {0};
+  put_str(&b, text);
+  send_frame(c, FRAME_REPLY, id, &b);
+  buffer_free(&b);
+  return 0;
+}
+
 static int done(struct connection *c, uint32_t id, int result) {
   if (!result) send_reply(c, id);
   return result;
@@ -219,6 +244,7 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case LIST: return list(c, id);
     case LABEL: return label(c, id, r, f);
     case HELPER: return helper_start(c, id, r, f);
+    case NETDEV: return netdev(c, id, r, f);
     case SHUTDOWN: send_reply(c, id); _exit(0);
     default: return fail_with(f, ENOSYS, "request", "", "unknown");
   }

@@ -73,7 +73,8 @@ struct container {
   struct process *main;
   struct process *execs;
   struct log log;
-  bool oom_killed, removing, removed;
+  char pid_of[80]; /* whose pid namespace it shares, when it has none of its own: "" for the run's */
+  bool oom_killed, removing, removed, frozen;
 };
 
 /* A request that is answered later. */
@@ -103,6 +104,8 @@ struct helper {
 
 struct run {
   int epoll, null_fd, hub_ns, pid_ns, route;
+  int host_net, self_fd; /* the network outside, and this program, sealed */
+  bool strays;           /* some containers share a pid namespace: their orphans are ours */
   int run_dir;
   char stage[512], socket_path[108];
   struct cgroups cgroups;
@@ -147,6 +150,7 @@ int container_start(struct connection *c, uint32_t id, struct container *t, stru
 int exec_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
 struct container *container_find(const char *id);
 void container_remove(struct container *t);
+void strays_reap(void);
 void container_settle(struct container *t);
 int process_signal(struct process *p, int number);
 void processes_forget(struct connection *c);

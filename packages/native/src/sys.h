@@ -19,6 +19,9 @@
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
@@ -53,6 +56,11 @@ static inline int sys_move_mount(int from, int to) {
 static inline int sys_mount_setattr(int fd, unsigned flags, uint64_t set, uint64_t clear) {
   struct mount_attr attr = {.attr_set = set, .attr_clr = clear};
   return (int)syscall(SYS_mount_setattr, fd, "", flags | 0x1000u /* AT_EMPTY_PATH */, &attr, sizeof attr);
+}
+/* `propagation` is MS_PRIVATE or MS_SLAVE. */
+static inline int sys_mount_propagation(int fd, uint64_t propagation) {
+  struct mount_attr attr = {.propagation = propagation};
+  return (int)syscall(SYS_mount_setattr, fd, "", AT_RECURSIVE | 0x1000u /* AT_EMPTY_PATH */, &attr, sizeof attr);
 }
 static inline int sys_pivot_root(const char *new_root, const char *old) {
   return (int)syscall(SYS_pivot_root, new_root, old);

@@ -73,11 +73,10 @@ int container_listeners(struct container *t, struct listener *out, int max) {
       errno = ESRCH;
       return -1;
     }
-    bool own = t->namespaces & CLONE_NEWNET;
-    if (own && setns(t->main->exit.fd, CLONE_NEWNET)) return -1;
+    if (setns(t->main->exit.fd, CLONE_NEWNET)) return -1;
     t->diag = diag_socket();
     int saved = errno;
-    if (own && setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
+    if (setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
     errno = saved;
     if (t->diag < 0) return -1;
   }

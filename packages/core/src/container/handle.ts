@@ -1,14 +1,15 @@
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD, type RawExit } from '../native/index.js'
-import { Reader, Writer } from '../native/bytes.js'
+import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
 import { environment } from '../sandbox/command.js'
-import { compileExec } from '../sandbox/compile.js'
-import { resolveUser, type Identity } from '../sandbox/user.js'
+import { addGroups, compileExec, resolveUser, type Identity, type Rights } from '../sandbox/index.js'
 import { execute } from './exec.js'
+import { freeze } from './freezer.js'
 import { readLogs } from './logs.js'
 import { signalName, signalNumber } from './signals.js'
+import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
 import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, LogLine, LogOptions, RunOptions, StopOptions } from './types.js'
 
@@ -17,7 +18,7 @@ export interface HandleInput {
   readonly id: string
   readonly name: string
   readonly image: Image
-  readonly options: RunOptions
+  readonly options: Omit<RunOptions, 'seccomp' | 'devices'> & Rights
   readonly address: number | undefined
   readonly identity: Identity
   readonly hostname: string
@@ -28,6 +29,8 @@ export interface HandleInput {
   readonly published: ReadonlyMap<number, number>
   readonly closed: () => void
 }
+
+const ENDING = new Set([signalNumber('SIGTERM'), signalNumber('SIGKILL'), signalNumber('SIGINT'), signalNumber('SIGQUIT')])
 
 /** The handle of a container that was created. */
 export class RunningContainer implements Container {
@@ -40,6 +43,7 @@ export class RunningContainer implements Container {
   readonly #exit: Promise<ExitStatus>
   #awaited = false
   #ended = false
+  #frozen = false
   #removal: Promise<void> | undefined
 
   constructor(input: HandleInput) {
@@ -95,12 +99,14 @@ export class RunningContainer implements Container {
 
   async exec(command: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
     const { run, image, hostname, workdir, accounts } = this.#input
-    const identity = options.user === undefined ? this.#input.identity : resolveUser(options.user, ...await accounts())
+    const [passwd, group] = await accounts()
+    const identity = options.user === undefined ? this.#input.identity
+      : addGroups(resolveUser(options.user, passwd, group), this.#input.options.groupAdd, group)
     const env = environment(image.config, { ...this.#input.options.env, ...options.env }, hostname, identity.home)
-    const { capAdd, capDrop, privileged } = this.#input.options
+    const { capAdd, capDrop, privileged, seccomp, timeOffsets } = this.#input.options
     const operations = compileExec({
-      argv: command, env, cwd: options.cwd ?? workdir, identity, map: run.map,
-      options: { capAdd, capDrop, privileged: options.privileged ?? privileged },
+      container: this.id, argv: command, env, cwd: options.cwd ?? workdir, identity, map: run.map,
+      options: { capAdd, capDrop, seccomp, timeOffsets, privileged: options.privileged ?? privileged },
     })
     return execute(run.connection, this.id, operations, options)
   }
@@ -114,6 +120,7 @@ export class RunningContainer implements Container {
     const number = signalNumber(signal ?? this.#input.options.stopSignal ?? this.#input.image.config.StopSignal ?? 'SIGTERM')
     if (!this.#ended && timeout > 0) {
       await this.#signal(number)
+      if (this.#frozen) await this.#freeze(false).catch(() => undefined)
       let timer: NodeJS.Timeout | undefined
       const patience = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout)))
       await Promise.race([this.#exit, patience])
@@ -134,16 +141,9 @@ export class RunningContainer implements Container {
     return this.#freeze(false)
   }
 
-  async stats(): Promise<ContainerStats> {
-    const v2 = this.#input.run.hello.features.get('cgroup') === 'v2'
-    const [memory, memoryPeak, cpu, pids] = await Promise.all([
-      this.#count('memory', v2 ? 'memory.current' : 'memory.usage_in_bytes'),
-      this.#count('memory', v2 ? 'memory.peak' : 'memory.max_usage_in_bytes'),
-      v2 ? this.#read('cpu', 'cpu.stat').then((text) => Number(/usage_usec (\d+)/.exec(text)?.[1] ?? 0) * 1000)
-        : this.#count('cpuacct', 'cpuacct.usage'),
-      this.#count('pids', 'pids.current'),
-    ])
-    return { memory, memoryPeak, cpu, pids }
+  stats(): Promise<ContainerStats> {
+    const { run, options } = this.#input
+    return readStats(run.connection, run.hello.features, this.id, options.network !== 'host')
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -175,34 +175,20 @@ export class RunningContainer implements Container {
     await this.#input.run.connection.request(METHOD.signal, fields).catch((error: unknown) => {
       if (!this.#ended && !isGone(error)) throw error
     })
+    // As Docker does: who is told to end shall be able to.
+    if (this.#frozen && ENDING.has(number)) await this.#freeze(false).catch((error: unknown) => {
+      if (!this.#ended && !isGone(error)) throw error
+    })
   }
 
   async #freeze(frozen: boolean): Promise<void> {
-    const v2 = this.#input.run.hello.features.get('cgroup') === 'v2'
-    const [controller, file, value] = v2 ? ['', 'cgroup.freeze', frozen ? '1' : '0']
-      : ['freezer', 'freezer.state', frozen ? 'FROZEN' : 'THAWED']
-    const fields = new Writer().str(this.id).str(controller).str(file).str(value).take()
-    await this.#input.run.connection.request(METHOD.cgroupWrite, fields)
-    // The kernel has only begun: a process on its way through a system call freezes at its end.
-    const [state, done] = v2 ? ['cgroup.events', `frozen ${frozen ? 1 : 0}\n`] : ['freezer.state', `${value}\n`]
-    for (let seen; seen !== '\n' && !seen?.includes(done);) {
-      if (seen !== undefined) await new Promise((resolve) => setTimeout(resolve, 1))
-      seen = `${await this.#read(controller, state)}\n`
-    }
-  }
-
-  async #read(controller: string, file: string): Promise<string> {
-    const fields = new Writer().str(this.id).str(controller).str(file).take()
-    const reply = await this.#input.run.connection.request(METHOD.cgroupRead, fields).catch(() => undefined)
-    return reply === undefined ? '' : new Reader(reply).str()
-  }
-
-  async #count(controller: string, file: string): Promise<number> {
-    return Number((await this.#read(controller, file)).trim() || 0)
+    const { run } = this.#input
+    await freeze(run.connection, run.hello.features, this.id, frozen)
+    this.#frozen = frozen
   }
 }
 
-export function optionPorts({ ports = [] }: RunOptions): number[] {
+export function optionPorts({ ports = [] }: Pick<RunOptions, 'ports'>): number[] {
   return ports.map((port) => typeof port === 'number' ? port : port.container)
 }
 

@@ -28,7 +28,7 @@ export interface Label {
 export interface LabelInput {
   readonly name: string
   readonly image: Image
-  readonly options: RunOptions
+  readonly options: Omit<RunOptions, 'devices' | 'seccomp'>
   readonly address: number | undefined
   /** Container port to port of the host's loopback. */
   readonly published: ReadonlyMap<number, number>

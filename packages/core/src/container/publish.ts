@@ -21,7 +21,10 @@ export interface Published {
  * Binds host ports on the loopback: those with a fixed number, and all when the loopback is asked for. Done before the
  * program starts, which shall not run when its port is taken. Throws ERR_MAYFLY_ADDRESS_IN_USE.
  */
-export async function publish(run: Run, image: Image, options: RunOptions, address: number | undefined): Promise<Published> {
+export async function publish(
+  run: Run, image: Image, options: Pick<RunOptions, 'ports' | 'loopback' | 'network'>, address: number | undefined,
+): Promise<Published> {
+  if (options.network !== undefined) return unpublished(image, options)
   const everything = options.loopback === true || !run.reachable || address === undefined
   const mappings = (options.ports ?? []).map((port) => typeof port === 'number' ? { container: port } : port)
   const fixed = new Map(mappings.flatMap(({ container, host }) => host === undefined ? [] : [[container, host] as const]))
@@ -48,6 +51,12 @@ export async function publish(run: Run, image: Image, options: RunOptions, addre
       run.connection.request(METHOD.portTarget, encodePortTarget(port, id, address ?? LOCALHOST, container))))
   }
   return { ports, aim, close }
+}
+
+/** Without a network of its own: the host's ports are the container's, and elsewhere there are none. */
+function unpublished(image: Image, options: Pick<RunOptions, 'ports' | 'network'>): Published {
+  const ports = options.network === 'host' ? [...optionPorts(options), ...exposedPorts(image)] : []
+  return { ports: new Map(ports.map((port) => [port, port])), aim: () => Promise.resolve(), close: () => undefined }
 }
 
 function closePort(run: Run, port: number): void {

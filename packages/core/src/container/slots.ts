@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { encodeCreate, encodeStart, METHOD, type CreateRequest, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
-import { CONTAINER_NAMESPACES, compileFoundation, type Foundation } from '../sandbox/compile.js'
+import { compileFoundation, deviceWrites, isPrivate, namespacesOf, type Foundation } from '../sandbox/index.js'
 import type { Run as AnyRun } from './supervision.js'
 
 type Run = Omit<AnyRun, 'slots'>
@@ -60,7 +60,7 @@ export class Slots {
   async take(options: Foundation['options'], flags: number, afresh = false): Promise<Slot> {
     this.#starting += 1
     this.#most = Math.min(MOST, Math.max(this.#most, this.#starting))
-    if (flags !== 0 || afresh) return fresh(this.#run, options)
+    if (flags !== 0 || afresh || !isPrivate(options)) return fresh(this.#run, options)
     for (;;) {
       // Claimed before it is awaited: one that is still being prepared is further than a new one could be.
       const claimed = this.#waiting.shift()
@@ -97,9 +97,9 @@ export class Slots {
   }
 }
 
-function place(run: Run): Omit<Slot, 'start'> {
+function place(run: Run, options: Foundation['options']): Omit<Slot, 'start'> {
   const id = randomBytes(32).toString('hex')
-  const address = run.addresses?.take()
+  const address = options.network === undefined ? run.addresses?.take() : undefined
   let tell: (exit: RawExit) => void = () => undefined
   const exit = new Promise<RawExit>((resolve) => void (tell = resolve))
   run.exits.set(id, tell)
@@ -113,19 +113,25 @@ function place(run: Run): Omit<Slot, 'start'> {
 }
 
 function fresh(run: Run, options: Foundation['options']): Slot {
-  const slot = place(run)
+  const slot = place(run, options)
+  const { create: namespaces, pidOf } = namespacesOf(options)
   return {
     ...slot,
     start: async (rest) => {
       const operations = Buffer.concat([foundation(run, slot.address, options), rest.operations])
-      await run.connection.request(METHOD.create, encodeCreate({ ...rest, id: slot.id, namespaces: CONTAINER_NAMESPACES, operations }))
+      await run.connection.request(METHOD.create, encodeCreate({
+        ...rest, id: slot.id, namespaces, pidOf, operations,
+        cgroup: [...deviceWrites(run.hello.features, options), ...rest.cgroup],
+      }))
     },
   }
 }
 
 function prepare(run: Run): Waiting {
-  const slot = place(run)
-  const list = compileFoundation({ network: networkOf(run, slot.address), map: run.map, options: {} })
+  const slot = place(run, {})
+  const { features } = run.hello
+  const list = compileFoundation({ network: networkOf(run, slot.address), map: run.map, options: {}, features })
+  const { create: namespaces, pidOf } = namespacesOf({})
   const prepared: Prepared = {
     ...slot,
     foundation: Buffer.from(list.part()),
@@ -133,7 +139,7 @@ function prepare(run: Run): Waiting {
     start: async (rest) => void await run.connection.request(METHOD.start, encodeStart({ ...rest, id: slot.id })),
   }
   const request = encodeCreate({
-    id: slot.id, flags: 0, namespaces: CONTAINER_NAMESPACES, label: new Uint8Array(), scratch: '', cgroup: [], logCap: 0, operations: list.await(),
+    id: slot.id, flags: 0, namespaces, pidOf, label: new Uint8Array(), scratch: '', cgroup: deviceWrites(features, {}), logCap: 0, operations: list.await(),
   })
   const { id, reply } = run.connection.open(METHOD.create, request, undefined, true)
   void slot.exit.then(() => {
@@ -147,7 +153,7 @@ function prepare(run: Run): Waiting {
 }
 
 function foundation(run: Run, address: number | undefined, options: Foundation['options']): Buffer {
-  return compileFoundation({ network: networkOf(run, address), map: run.map, options }).part()
+  return compileFoundation({ network: networkOf(run, address), map: run.map, options, features: run.hello.features }).part()
 }
 
 /** The network of a container with this address, as the sandbox wants it. */

@@ -1,20 +1,20 @@
 import { readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
+import { hostname as systemName } from 'node:os'
 import { join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
-import { compileSandbox } from '../sandbox/compile.js'
-import { cgroupWrites } from '../sandbox/limits.js'
-import { resolveUser } from '../sandbox/user.js'
+import { addGroups, cgroupWrites, compileSandbox, resolveUser, sharedWith } from '../sandbox/index.js'
 import { driverAfter, forcedDriver, type Driver } from './drivers.js'
 import { RunningContainer } from './handle.js'
 import { accountsOf, obtainImage } from './image.js'
 import { encodeLabel } from './label.js'
 import { publish, type Published } from './publish.js'
 import { waitReady } from './readiness.js'
+import { resolveOptions } from './resolve.js'
 import { networkOf } from './slots.js'
 import { currentRun, type Run } from './supervision.js'
 import type { Container, RunOptions } from './types.js'
@@ -67,9 +67,11 @@ async function createWithDriver(run: Run, image: Image, options: RunOptions): Pr
   }
 }
 
-async function create(run: Run, image: Image, options: RunOptions, driver: Driver): Promise<RunningContainer> {
+async function create(run: Run, image: Image, given: RunOptions, driver: Driver): Promise<RunningContainer> {
+  const { options, networkOf: other } = await resolveOptions(run, given)
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
-  const identity = resolveUser(options.user ?? image.config.User, ...await accounts())
+  const [passwd, group] = await accounts()
+  const identity = addGroups(resolveUser(options.user ?? image.config.User, passwd, group), options.groupAdd, group)
   const flags = options.stdin === true ? 1 : 0
   // Only a fresh child inherits what a helper shares with it.
   const slot = await run.slots.take(options, flags, driver.name === 'fuse-overlayfs')
@@ -77,12 +79,15 @@ async function create(run: Run, image: Image, options: RunOptions, driver: Drive
   let published: Published | undefined
   const closed = (): void => {
     if (name !== undefined) run.names.delete(name)
+    run.members.delete(slot.id)
     published?.close()
     slot.free()
   }
   try {
     name = reserve(run, options.name ?? `mayfly-${slot.id.slice(0, 12)}`)
-    const hostname = options.hostname ?? slot.id.slice(0, 12)
+    // In a shared network the address is the other's, and in a shared UTS namespace the name is.
+    const address = other?.address ?? slot.address
+    const hostname = options.hostname ?? (options.uts === 'host' ? systemName() : sharedName(run, options.uts) ?? slot.id.slice(0, 12))
     const scratch = scratchDirectory(run, slot.id, options, driver)
     const operations = compileSandbox({
       config: image.config,
@@ -90,19 +95,21 @@ async function create(run: Run, image: Image, options: RunOptions, driver: Drive
       identity,
       hostname,
       rootfs: await driver.rootfs(run, slot.id, image.layers, scratch),
-      network: networkOf(run, slot.address),
+      features: run.hello.features,
+      network: networkOf(run, address),
       resolvConf: resolvConf(options),
       map: run.map,
     })
     const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, slot.address)
-    const label = encodeLabel({ name, image, options, address: slot.address, published: published.ports })
+    const label = encodeLabel({ name, image, options, address, published: published.ports })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
     await slot.start({ flags, scratch, logCap: 0, operations, cgroup, label })
     await published.aim(slot.id)
+    run.members.set(slot.id, { id: slot.id, name, hostname, address })
     return new RunningContainer({
-      run, id: slot.id, name, image, options, address: slot.address, identity, hostname, exit: slot.exit, published: published.ports, accounts, closed,
+      run, id: slot.id, name, image, options, address, identity, hostname, exit: slot.exit, published: published.ports, accounts, closed,
       workdir: options.workdir ?? (image.config.WorkingDir === '' ? '/' : image.config.WorkingDir),
     })
   } catch (error) {
@@ -116,6 +123,11 @@ async function create(run: Run, image: Image, options: RunOptions, driver: Drive
   }
 }
 
+function sharedName(run: Run, uts: RunOptions['uts']): string | undefined {
+  const other = sharedWith(uts)
+  return other === undefined ? undefined : run.members.get(other)?.hostname
+}
+
 function reserve(run: Run, name: string): string {
   if (run.names.has(name)) throw new MayflyError('ERR_MAYFLY_NAME_IN_USE', `There is a container named ${name} already`)
   run.names.add(name)
@@ -123,7 +135,7 @@ function reserve(run: Run, name: string): string {
 }
 
 /** On disk when memory is limited, since pages of a tmpfs count against the limit, or when a tmpfs will not do. */
-function scratchDirectory(run: Run, id: string, options: RunOptions, driver: Driver): string {
+function scratchDirectory(run: Run, id: string, options: Pick<RunOptions, 'scratch' | 'memory'>, driver: Driver): string {
   const fit = run.hello.features.get('memory-xattrs') !== 'no'
   const where = options.scratch ?? (options.memory === undefined ? 'memory' : 'disk')
   return where === 'memory' && fit && driver.inMemory ? '' : join(run.dir, 'scratch', id)
@@ -131,7 +143,7 @@ function scratchDirectory(run: Run, id: string, options: RunOptions, driver: Dri
 
 let hostResolvConf: string | undefined
 
-function resolvConf({ dns }: RunOptions): string {
+function resolvConf({ dns }: Pick<RunOptions, 'dns'>): string {
   if (dns !== undefined) return dns.map((server) => `nameserver ${server}\n`).join('')
   if (hostResolvConf === undefined) {
     try {

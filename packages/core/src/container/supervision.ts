@@ -26,10 +26,20 @@ export interface Run {
   /** Told once when a process ends, or the supervisor does: by container id, for an exec `id/number`. */
   readonly exits: Map<string, (exit: RawExit) => void>
   readonly names: Set<string>
+  /** Running containers of this process, by id: others can share their namespaces. */
+  readonly members: Map<string, Member>
   readonly slots: Slots
   /** What root file systems are made with, until it fails. */
   driver: Driver
   nextPort: number
+}
+
+/** What others need to know of a running container. */
+export interface Member {
+  readonly id: string
+  readonly name: string
+  readonly hostname: string
+  readonly address: number | undefined
 }
 
 /** What stands in a run's `run.json`. */
@@ -87,7 +97,7 @@ async function start(): Promise<Run> {
   const own = privilege()
   warn(own)
   const run = {
-    id, dir, connection, hello, addresses, exits, names: new Set<string>(), nextPort: 1,
+    id, dir, connection, hello, addresses, exits, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }
   // Before anybody asks: the first slot is being prepared while the first image is looked up.

@@ -97,6 +97,10 @@ export interface ContainerStats {
   /** Nanoseconds of processor time. */
   readonly cpu: number
   readonly pids: number
+  /** Bytes from and to block devices; what the page cache still holds is not counted. */
+  readonly io: { readonly read: number; readonly written: number }
+  /** Bytes through its network interfaces, the loopback left out. */
+  readonly network: { readonly received: number; readonly sent: number }
 }
 
 /** A running container. It dies with the process that made it, however that ends. */
@@ -167,5 +171,5 @@ export interface HttpWaitOptions {
   readonly auth?: { readonly user: string; readonly password: string } | undefined
 }
 
-export type { Mount, SandboxOptions } from '../sandbox/options.js'
+export type { Mount, NamespaceMode, SandboxOptions } from '../sandbox/options.js'
 export type { MayflyError }

@@ -54,15 +54,36 @@ export function errorOf(failure: NativeFailure): MayflyError {
       details: { ...details, port: Number(path) }, hint: 'Choose another host port, or leave it out for a free one.',
     })
   }
+  const option = optionOf(failure)
+  if (option !== undefined) {
+    return new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${option}: ${errno}`, { details })
+  }
   const [code, hint] = special(failure)
   const where = [operation, path, step].filter((part) => part !== '').join(' ')
   return new MayflyError(code, `The native program failed: ${where}: ${errno}`, { details, hint })
+}
+
+/** What of the caller's the kernel would not take, if it is that. */
+function optionOf({ errno, operation, path, step }: NativeFailure): string | undefined {
+  if (operation === 'mount.bind' && step === 'open_tree' && (errno === 'ENOENT' || errno === 'ENOTDIR')) {
+    return `mounts: this machine has no ${path}, or had it only after the run began`
+  }
+  if (operation === 'sysctl' && step !== 'fsopen' && step !== 'fsmount') return `sysctls: the kernel does not take ${path.replaceAll('/', '.')}`
+  if (operation === 'cgroup' && (errno === 'EINVAL' || errno === 'ERANGE' || errno === 'ENOSPC') && step !== 'join' && step !== 'name') {
+    return `The kernel does not take ${step} for ${path}`
+  }
+  return undefined
 }
 
 function special({ errno, operation, path, step }: NativeFailure): [ErrorCode, string?] {
   if (operation === 'cgroup' && errno === 'EBUSY' && path === 'memory.limit_in_bytes') {
     return ['ERR_MAYFLY_OUT_OF_MEMORY', 'The memory limit is smaller than what starting any program takes: raise `memory`.']
   }
+  if (operation === 'time' || operation === 'init' && step === 'sealed copy') {
+    return ['ERR_MAYFLY_UNSUPPORTED', `This machine has no ${operation === 'time' ? 'time namespaces' : 'sealed memory for init'} for Mayfly; leave the option out.`]
+  }
+  if (operation === 'enter' && errno === 'EPERM') return ['ERR_MAYFLY_UNPRIVILEGED', 'The host\'s namespace can be shared as root only.']
+  if ((operation === 'enter' || operation === 'mount.peer') && errno === 'ESRCH') return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
   if (step === 'no such container' || (operation === 'exec' && errno === 'ESRCH')) return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
   if (operation === 'cgroup' && errno === 'ENODEV') {
     return ['ERR_MAYFLY_LIMIT_UNSUPPORTED', 'This machine does not let Mayfly use the cgroup controller; leave the limit out.']

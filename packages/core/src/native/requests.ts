@@ -4,7 +4,7 @@ import { Reader, Writer } from './bytes.js'
 export const METHOD = {
   hello: 1, create: 2, start: 3, exec: 4, signal: 5, wait: 6, remove: 7, logs: 8, attach: 9, resize: 10,
   portOpen: 11, portTarget: 12, portClose: 13, sockets: 14, portWatch: 15, cgroupRead: 16, cgroupWrite: 17,
-  list: 18, shutdown: 19, label: 20, helper: 21,
+  list: 18, shutdown: 19, label: 20, helper: 21, netdev: 22,
 } as const
 
 export const PROTOCOL_VERSION = 1
@@ -27,7 +27,10 @@ export interface CgroupWrite {
 export interface CreateRequest {
   readonly id: string
   readonly flags: number
+  /** CLONE_NEW* bits of the namespaces it gets for itself. */
   readonly namespaces: number
+  /** The container whose pid namespace it shares; empty for its own, or the run's. */
+  readonly pidOf: string
   readonly label: Uint8Array
   /** A directory on disk that dies with the container, or empty. */
   readonly scratch: string
@@ -86,7 +89,7 @@ export function decodeHello(payload: Buffer): Hello {
 
 export function encodeCreate(request: CreateRequest): Buffer {
   const writer = new Writer()
-  writer.str(request.id).u32(request.flags).u32(request.namespaces).bytes(request.label).str(request.scratch)
+  writer.str(request.id).u32(request.flags).u32(request.namespaces).str(request.pidOf).bytes(request.label).str(request.scratch)
   writer.list(request.cgroup, ({ controller, file, value }) => writer.str(controller).str(file).str(value))
   return writer.u32(request.logCap).bytes(request.operations).take()
 }

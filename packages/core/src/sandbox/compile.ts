@@ -1,31 +1,36 @@
-import type { SandboxOptions } from './options.js'
 import { MayflyError } from '../errors.js'
 import type { IdMap } from '../idmap.js'
 import type { ImageConfig } from '../images/index.js'
 import { parseSize } from '../units.js'
 import { capabilitySets } from './capabilities.js'
 import { commandLine, environment } from './command.js'
+import { deviceProgram, deviceRules } from './devices.js'
+import { hostsFile } from './hosts.js'
+import { absolute } from './invalid.js'
+import type { Features } from './limits.js'
+import { addMounts } from './mounts.js'
+import { namespacesOf, sharedWith } from './namespaces.js'
 import { MOUNT, NAMESPACES, Operations, type Rootfs } from './operations.js'
+import type { ResolvedOptions } from './options.js'
 import { rlimits } from './rlimits.js'
 import { seccompProgram } from './seccomp/index.js'
+import { sysctlPath } from './sysctls.js'
 import type { Identity } from './user.js'
 
 /** Everything a container's operation list depends on. */
 export interface SandboxInput {
   readonly config: ImageConfig
-  readonly options: SandboxOptions
+  readonly options: ResolvedOptions
   readonly rootfs: Rootfs
   readonly identity: Identity
   readonly hostname: string
+  readonly features: Features
   /** Absent: no network but the loopback. */
   readonly network?: { readonly address: number; readonly prefix: number; readonly gateway: number; readonly ip: string } | undefined
   readonly resolvConf: string
   /** The ids of an ordinary user's containers; absent for root. */
   readonly map?: IdMap | undefined
 }
-
-export const CONTAINER_NAMESPACES =
-  NAMESPACES.mount | NAMESPACES.uts | NAMESPACES.ipc | NAMESPACES.pid | NAMESPACES.net
 
 const MASKED = [
   '/proc/acpi', '/proc/asound', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats',
@@ -41,46 +46,64 @@ const DEFAULT_SHM = 64 * 2 ** 20
 const NO_ESCAPE = MOUNT.nosuid | MOUNT.nodev | MOUNT.noexec
 
 /** What of a container can be built before its image and most of its options are known. */
-export type Foundation = Pick<SandboxInput, 'network' | 'map'> & { readonly options: Pick<SandboxOptions, 'privileged' | 'shmSize'> }
+export type Foundation = Pick<SandboxInput, 'network' | 'map' | 'features'> & {
+  readonly options: Pick<ResolvedOptions, 'privileged' | 'shmSize' | 'pid' | 'ipc' | 'uts' | 'network' | 'timeOffsets' | 'devices'>
+}
 
 /**
  * The first part of a container's operation list: groups, network, and the kernel's file systems on a stage of their own.
  * A slot has carried it out already; it fits every container whose first part is byte for byte the same.
  * Throws ERR_MAYFLY_OPTION_INVALID.
  */
-export function compileFoundation({ network, map, options }: Foundation): Operations {
+export function compileFoundation({ network, map, options, features }: Foundation): Operations {
   const privileged = options.privileged === true
-  const list = new Operations().cgroup(true).loopback()
-  if (network !== undefined) list.veth(network.address, network.prefix, network.gateway)
-  list.stage().mountProc('/proc').mountSysfs('/sys', !privileged).mountCgroup('/sys/fs/cgroup')
+  const list = new Operations().cgroup(true)
+  if (features.get('devices') === 'bpf' && !privileged) list.devices(deviceProgram(deviceRules(options.devices ?? [])))
+  for (const { namespace, container } of namespacesOf(options).enter) list.enter(namespace, container)
+  if (options.timeOffsets !== undefined) list.time(options.timeOffsets.monotonic ?? 0, options.timeOffsets.boottime ?? 0)
+  const own = options.network === undefined || options.network === 'none'
+  if (own) list.loopback()
+  if (network !== undefined && options.network === undefined) list.veth(network.address, network.prefix, network.gateway)
+  list.stage().mountProc('/proc').mountSysfs('/sys', !privileged).mountCgroup('/sys/fs/cgroup', !privileged)
   devices(list, options, map !== undefined)
   if (!privileged) {
     for (const path of MASKED) list.mask(path)
     for (const path of READ_ONLY) list.readonly(path)
   }
-  return list.sysctl('net/ipv4/ip_unprivileged_port_start', '0').sysctl('net/ipv4/ping_group_range', pingGroups(map))
+  return own ? list.sysctl('net/ipv4/ip_unprivileged_port_start', '0').sysctl('net/ipv4/ping_group_range', pingGroups(map)) : list
 }
 
 /** The rest of the list, which completes the container and becomes its command. Throws ERR_MAYFLY_OPTION_INVALID. */
 export function compileSandbox(input: SandboxInput): Buffer {
   const { config, options, identity, hostname } = input
-  const list = new Operations().hostname(hostname).rootfs(input.rootfs)
+  const list = new Operations()
+  if (options.uts === undefined || options.uts === 'private') list.hostname(hostname)
+  if (options.domainname !== undefined) list.domainname(options.domainname)
+  list.rootfs(input.rootfs)
   for (const path of STAGED) list.mountMove(path)
   identityFiles(list, input)
-  mounts(list, options)
+  addMounts(list, options)
   const workdir = absolute('workdir', options.workdir ?? (config.WorkingDir === '' ? '/' : config.WorkingDir))
   if (workdir !== '/') list.mkdir(workdir, 0o755)
   // Written to a procfs mounted for the purpose, which a user may no longer mount once only the masked one is in sight.
-  for (const [name, value] of Object.entries(options.sysctls ?? {})) list.sysctl(sysctlPath(name), value)
-  list.pivot(options.readonly === true)
+  for (const [name, value] of Object.entries(options.sysctls ?? {})) list.sysctl(sysctlPath(name, value), value)
+  // Where nothing else limits devices, one that root makes in the image must not open.
+  const nodev = options.privileged !== true && input.features.get('devices') === 'none'
+  list.pivot({ readonly: options.readonly === true, nodev })
   for (const { resource, soft, hard } of rlimits(options.ulimits ?? {})) list.rlimit(resource, soft, hard)
+  if (options.oomScoreAdj !== undefined) list.oomscore(options.oomScoreAdj)
   list.umask(0o022).chdir(workdir)
   becomeUser(list, identity, options, input.map)
+  if (options.init === true) list.init()
   return list.env(environment(config, options.env ?? {}, hostname, identity.home)).argv(commandLine(config, options)).exec()
 }
 
+/** What of a container's options shapes the commands in it. */
+export type Rights = Pick<ResolvedOptions, 'capAdd' | 'capDrop' | 'privileged' | 'seccomp' | 'timeOffsets'>
+
 /** The operation list of a command in a running container. */
 export function compileExec(input: {
+  readonly container: string
   readonly argv: readonly string[]
   readonly env: readonly string[]
   readonly cwd: string
@@ -88,12 +111,12 @@ export function compileExec(input: {
   readonly options: Rights
   readonly map?: IdMap | undefined
 }): Buffer {
-  const list = new Operations().join().umask(0o022).chdir(absolute('cwd', input.cwd))
+  const list = new Operations()
+  if (input.options.timeOffsets !== undefined) list.enter(NAMESPACES.time, input.container)
+  list.join().umask(0o022).chdir(absolute('cwd', input.cwd))
   becomeUser(list, input.identity, input.options, input.map)
   return list.env(input.env).argv(input.argv).exec()
 }
-
-type Rights = Pick<SandboxOptions, 'capAdd' | 'capDrop' | 'privileged'>
 
 function becomeUser(list: Operations, identity: Identity, options: Rights, map: IdMap | undefined): void {
   const single = map?.lacking !== undefined
@@ -104,23 +127,35 @@ function becomeUser(list: Operations, identity: Identity, options: Rights, map: 
   }
   const sets = capabilitySets(options)
   // Installing a filter needs CAP_SYS_ADMIN or no_new_privs, and the latter would disarm the image's set-uid programs.
-  if (options.privileged !== true) list.seccomp(seccompProgram(process.arch, sets.bounding))
+  if (options.privileged !== true && options.seccomp !== 'unconfined') list.seccomp(seccompProgram(process.arch, sets.bounding, options.seccomp))
   list.capabilities(sets)
   if (!single) list.groups(identity.groups)
   list.user(identity.uid, identity.gid)
 }
 
-function devices(list: Operations, options: Pick<SandboxOptions, 'shmSize'>, borrowed: boolean): void {
+/** `borrowed`: an ordinary user makes no device nodes, and binds the host's. */
+function devices(list: Operations, options: Foundation['options'], borrowed: boolean): void {
   list.mountTmpfs('/dev', 0o755, 65_536 * 1024, MOUNT.nosuid)
+  const chosen = new Map((options.devices ?? []).map((device) => [device.path, device]))
   for (const [name, major, minor] of DEVICES) {
+    if (chosen.has(`/dev/${name}`)) continue
     if (borrowed) list.mountBind(`/dev/${name}`, `/dev/${name}`, MOUNT.nosuid | MOUNT.noexec)
     else list.device(`/dev/${name}`, 0o666, major, minor)
+  }
+  for (const { source, path, mode, major, minor, type } of chosen.values()) {
+    const directory = path.slice(0, path.lastIndexOf('/'))
+    if (directory !== '/dev') list.mkdir(directory, 0o755)
+    if (borrowed) list.mountBind(source, path, MOUNT.nosuid | MOUNT.noexec)
+    else list.device(path, mode, major, minor, type)
   }
   list.mountDevpts('/dev/pts').symlink('/dev/ptmx', 'pts/ptmx')
   list.symlink('/dev/fd', '/proc/self/fd').symlink('/dev/stdin', '/proc/self/fd/0')
   list.symlink('/dev/stdout', '/proc/self/fd/1').symlink('/dev/stderr', '/proc/self/fd/2').symlink('/dev/core', '/proc/kcore')
-  const shm = options.shmSize === undefined ? DEFAULT_SHM : parseSize(options.shmSize)
-  list.mountMqueue('/dev/mqueue').mountTmpfs('/dev/shm', 0o1777, shm, NO_ESCAPE)
+  list.mountMqueue('/dev/mqueue')
+  const other = sharedWith(options.ipc)
+  if (other !== undefined) list.mountPeer(other, '/dev/shm', '/dev/shm')
+  else if (options.ipc === 'host') list.mountBind('/dev/shm', '/dev/shm', NO_ESCAPE)
+  else list.mountTmpfs('/dev/shm', 0o1777, options.shmSize === undefined ? DEFAULT_SHM : parseSize(options.shmSize), NO_ESCAPE)
 }
 
 /** Every group there is: the kernel refuses those that have no meaning in the namespace. */
@@ -131,50 +166,6 @@ function pingGroups(map: IdMap | undefined): string {
 }
 
 function identityFiles(list: Operations, { hostname, network, options, resolvConf }: SandboxInput): void {
-  const extra = Object.entries(options.extraHosts ?? {}).map(([name, address]) => `${address}\t${name}\n`)
-  const own = network === undefined ? [] : [`${network.ip}\t${hostname}\n`]
-  const hosts = ['127.0.0.1\tlocalhost\n', '::1\tlocalhost ip6-localhost ip6-loopback\n', ...own, ...extra]
-  list.mkdir('/etc', 0o755).file('/etc/hosts', 0o644, hosts.join(''))
+  list.mkdir('/etc', 0o755).file('/etc/hosts', 0o644, hostsFile(network === undefined ? undefined : { ip: network.ip, hostname }, options.extraHosts))
   list.file('/etc/hostname', 0o644, `${hostname}\n`).file('/etc/resolv.conf', 0o644, resolvConf)
-}
-
-function mounts(list: Operations, options: SandboxOptions): void {
-  for (const text of options.tmpfs ?? []) {
-    const [target = '', settings = ''] = text.split(/:(.*)/s)
-    const size = /(?:^|,)size=([^,]+)/.exec(settings)?.[1]
-    const mode = /(?:^|,)mode=([0-7]+)/.exec(settings)?.[1]
-    const flags = MOUNT.nosuid | MOUNT.nodev | (/(?:^|,)exec(?:,|$)/.test(settings) ? 0 : MOUNT.noexec)
-    const path = mountTarget(target)
-    list.mountTmpfs(path, mode === undefined ? 0o1777 : Number.parseInt(mode, 8), size === undefined ? 0 : parseSize(size), flags)
-  }
-  for (const { source, target, readonly } of options.mounts ?? []) {
-    list.mountBind(absolute('mounts.source', source), mountTarget(target), readonly === true ? MOUNT.readonly : 0)
-  }
-}
-
-function mountTarget(target: string): string {
-  const path = absolute('mount target', target)
-  if (path === '/' || /^\/(?:proc|sys)(?:\/|$)/.test(path)) {
-    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Nothing can be mounted on ${path}`)
-  }
-  return path
-}
-
-function absolute(what: string, path: string): string {
-  if (!path.startsWith('/') || path.includes('\0')) {
-    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid ${what} ${JSON.stringify(path)}: it is not an absolute path`)
-  }
-  const names: string[] = []
-  for (const name of path.split('/')) {
-    if (name === '..') names.pop()
-    else if (name !== '' && name !== '.') names.push(name)
-  }
-  return `/${names.join('/')}`
-}
-
-/** Only what belongs to the container's own namespaces, as Docker allows. */
-function sysctlPath(name: string): string {
-  const path = name.replaceAll('.', '/')
-  if (/^(?:net\/|fs\/mqueue\/|kernel\/(?:shm|msg|sem)\w*$)/.test(path) && !path.includes('//') && !path.includes('..')) return path
-  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `The sysctl ${JSON.stringify(name)} does not belong to a container`)
 }

@@ -6,14 +6,15 @@ export const OP = {
   mountProc: 11, mountSysfs: 12, mountTmpfs: 13, mountDevpts: 14, mountMqueue: 15, mountBind: 16, mountCgroup: 17,
   mask: 18, readonly: 19, pivot: 20, sysctl: 21, umask: 22, rlimit: 23, chdir: 24, groups: 25, user: 26,
   capabilities: 27, nonewprivs: 28, seccomp: 29, join: 30, env: 31, argv: 32, exec: 33, await: 34, oomscore: 35,
-  terminal: 36, stage: 37, mountMove: 38, rootfsCopy: 39, rootfsFuse: 40,
+  terminal: 36, stage: 37, mountMove: 38, rootfsCopy: 39, rootfsFuse: 40, enter: 41, time: 42, domainname: 43, init: 44,
+  mountPeer: 45, devices: 46,
 } as const
 
 /** Bits of `mountTmpfs` and `mountBind`. */
 export const MOUNT = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8 } as const
 
 /** The namespaces of container.create: CLONE_NEW* bits. */
-export const NAMESPACES = { mount: 0x20000, uts: 0x4000000, ipc: 0x8000000, pid: 0x20000000, net: 0x40000000 } as const
+export const NAMESPACES = { mount: 0x20000, uts: 0x4000000, ipc: 0x8000000, pid: 0x20000000, net: 0x40000000, time: 0x80 } as const
 
 export type Rootfs =
   | OverlayRootfs
@@ -57,6 +58,25 @@ export class Operations {
     return this.#add(OP.veth, (w) => w.u32(address).u8(prefix).u32(gateway))
   }
 
+  /** Shares a namespace of another container's; of the host's (the network alone) when `container` is empty. */
+  enter(namespace: number, container: string): this {
+    return this.#add(OP.enter, (w) => w.u32(namespace).str(container))
+  }
+
+  /** A time namespace whose clocks are ahead by so many seconds. */
+  time(monotonic: number, boottime: number): this {
+    return this.#add(OP.time, (w) => w.u64(BigInt.asUintN(64, BigInt(monotonic))).u64(BigInt.asUintN(64, BigInt(boottime))))
+  }
+
+  /** Attaches a BPF program that decides on devices (cgroup v2). */
+  devices(program: Uint8Array): this {
+    return this.#add(OP.devices, (w) => w.bytes(program))
+  }
+
+  domainname(name: string): this {
+    return this.#add(OP.domainname, (w) => w.str(name))
+  }
+
   hostname(name: string): this {
     return this.#add(OP.hostname, (w) => w.str(name))
   }
@@ -93,8 +113,8 @@ export class Operations {
     return this.#add(OP.symlink, (w) => w.str(target).str(value))
   }
 
-  device(target: string, mode: number, major: number, minor: number): this {
-    return this.#add(OP.device, (w) => w.str(target).u32(mode).u32(major).u32(minor).u8(0x63))
+  device(target: string, mode: number, major: number, minor: number, type: 'b' | 'c' | 'p' = 'c'): this {
+    return this.#add(OP.device, (w) => w.str(target).u32(mode).u32(major).u32(minor).u8(type.charCodeAt(0)))
   }
 
   mountProc(target: string): this {
@@ -105,8 +125,8 @@ export class Operations {
     return this.#add(OP.mountSysfs, (w) => w.str(target).u8(Number(readonly)))
   }
 
-  mountTmpfs(target: string, mode: number, size: number, flags: number): this {
-    return this.#add(OP.mountTmpfs, (w) => w.str(target).u32(mode).u64(size).u32(flags))
+  mountTmpfs(target: string, mode: number, size: number, flags: number, uid = 0, gid = 0): this {
+    return this.#add(OP.mountTmpfs, (w) => w.str(target).u32(mode).u64(size).u32(flags).u32(uid).u32(gid))
   }
 
   mountDevpts(target: string): this {
@@ -117,12 +137,18 @@ export class Operations {
     return this.#add(OP.mountMqueue, (w) => w.str(target))
   }
 
-  mountBind(source: string, target: string, flags: number, recursive = true): this {
-    return this.#add(OP.mountBind, (w) => w.str(source).str(target).u32(flags).u8(Number(recursive)))
+  /** `slave`: what the host mounts below the source later appears in the container too. */
+  mountBind(source: string, target: string, flags: number, recursive = true, slave = false): this {
+    return this.#add(OP.mountBind, (w) => w.str(source).str(target).u32(flags).u8(Number(recursive)).u8(Number(slave)))
   }
 
-  mountCgroup(target: string): this {
-    return this.#add(OP.mountCgroup, (w) => w.str(target))
+  /** A directory of another container's, shared. */
+  mountPeer(container: string, source: string, target: string): this {
+    return this.#add(OP.mountPeer, (w) => w.str(container).str(source).str(target))
+  }
+
+  mountCgroup(target: string, readonly: boolean): this {
+    return this.#add(OP.mountCgroup, (w) => w.str(target).u8(Number(readonly)))
   }
 
   mask(target: string): this {
@@ -133,8 +159,8 @@ export class Operations {
     return this.#add(OP.readonly, (w) => w.str(target))
   }
 
-  pivot(readonlyRoot: boolean): this {
-    return this.#add(OP.pivot, (w) => w.u8(Number(readonlyRoot)))
+  pivot(root: { readonly readonly: boolean; readonly nodev: boolean }): this {
+    return this.#add(OP.pivot, (w) => w.u8(Number(root.readonly) | Number(root.nodev) << 1))
   }
 
   sysctl(name: string, value: string): this {
@@ -183,6 +209,11 @@ export class Operations {
 
   argv(words: readonly string[]): this {
     return this.#add(OP.argv, (w) => w.list(words, (word) => w.str(word)))
+  }
+
+  /** From here on the list goes on in a child; pid 1 forwards signals to it, reaps, and ends as it does. */
+  init(): this {
+    return this.#add(OP.init)
   }
 
   oomscore(value: number): this {

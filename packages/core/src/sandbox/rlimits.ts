@@ -1,4 +1,4 @@
-import { MayflyError } from '../errors.js'
+import { invalid } from './invalid.js'
 
 const RESOURCES: Readonly<Record<string, number>> = {
   cpu: 0, fsize: 1, data: 2, stack: 3, core: 4, rss: 5, nproc: 6, nofile: 7, memlock: 8, as: 9, locks: 10,
@@ -16,14 +16,16 @@ export interface Rlimit {
 export function rlimits(given: Readonly<Record<string, number | { readonly soft: number; readonly hard: number }>>): Rlimit[] {
   return Object.entries(given).map(([name, value]) => {
     const resource = RESOURCES[name]
-    if (resource === undefined) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Unknown ulimit ${JSON.stringify(name)}`)
+    if (resource === undefined) throw invalid('ulimits', name, `it is none of ${Object.keys(RESOURCES).join(', ')}`)
     const { soft, hard } = typeof value === 'number' ? { soft: value, hard: value } : value
-    return { resource, soft: limit(name, soft), hard: limit(name, hard) }
+    const [least, most] = [limit(name, soft), limit(name, hard)]
+    if (least > most) throw invalid(`ulimits.${name}`, value, 'soft is more than hard')
+    return { resource, soft: least, hard: most }
   })
 }
 
 function limit(name: string, value: number): bigint {
   if (value === -1) return UNLIMITED
   if (Number.isSafeInteger(value) && value >= 0) return BigInt(value)
-  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid ulimit ${name}: ${value}`)
+  throw invalid(`ulimits.${name}`, value, 'a whole number, or -1 for none')
 }

@@ -44,6 +44,21 @@ export function resolveUser(user: string, passwd: string, group: string): Identi
   return { uid, gid, groups: [...all].sort((a, b) => a - b), home }
 }
 
+/** The identity with Docker's `--group-add`. Throws ERR_MAYFLY_OPTION_INVALID for a name the image does not have. */
+export function addGroups(identity: Identity, added: readonly (string | number)[] = [], group: string): Identity {
+  if (added.length === 0) return identity
+  const known = parseGroups(group)
+  const gids = added.map((one) => {
+    const text = String(one)
+    const gid = known.find(({ name }) => name === text)?.gid ?? (isId(text) ? Number(text) : undefined)
+    if (gid !== undefined) return gid
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid groupAdd ${JSON.stringify(one)}: the image has no such group`, {
+      hint: 'Use a name of the image\'s /etc/group, or a number.',
+    })
+  })
+  return { ...identity, groups: [...new Set([...identity.groups, ...gids])].sort((a, b) => a - b) }
+}
+
 function numericId(text: string, user: string): number | undefined {
   if (!/^[0-9]+$/.test(text)) return undefined
   const id = Number(text)

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import type { ImageConfig } from '../../src/images/index.js'
 import { capabilitySets } from '../../src/sandbox/capabilities.js'
 import { commandLine, environment } from '../../src/sandbox/command.js'
-import { cgroupWrites } from '../../src/sandbox/limits.js'
+import { cgroupWrites, type LimitOptions } from '../../src/sandbox/limits.js'
 import { rlimits } from '../../src/sandbox/rlimits.js'
 
 const CONFIG: ImageConfig = {
@@ -34,17 +34,51 @@ test('capabilities are Docker\'s 14, less what is dropped, plus what is added', 
   expect(() => capabilitySets({ capAdd: ['NET_ADMINN'] })).toThrow(INVALID)
 })
 
-test('limits go to the files of the cgroup version at hand', () => {
-  const v1 = new Map([['cgroup', 'hybrid'], ['controllers', 'cpu,cpuacct,memory,pids']])
-  const v2 = new Map([['cgroup', 'v2'], ['controllers', 'cpu,memory,pids']])
-  const options = { memory: '256m', cpus: 1.5, pids: 10 }
-  const files = (features: Map<string, string>): string[] =>
-    cgroupWrites(features, options).map(({ controller, file, value }) => `${controller} ${file}=${value}`)
-  expect(files(v1)).toEqual([
-    'memory memory.limit_in_bytes=268435456', 'cpu cpu.cfs_period_us=100000', 'cpu cpu.cfs_quota_us=150000', 'pids pids.max=10',
-  ])
-  expect(files(v2)).toEqual(['memory memory.max=268435456', 'memory memory.swap.max=0', 'cpu cpu.max=150000 100000', 'pids pids.max=10'])
-  expect(cgroupWrites(v2, {})).toEqual([{ controller: 'pids', file: 'pids.max', value: '4096' }])
+const V1 = new Map([
+  ['cgroup', 'hybrid'], ['controllers', 'cpu,cpuacct,memory,pids,cpuset,blkio'], ['devices', 'v1'], ['files', 'memory.memsw.limit_in_bytes,blkio.bfq.weight'],
+])
+const V2 = new Map([['cgroup', 'v2'], ['controllers', 'cpu,memory,pids,cpuset,io'], ['devices', 'bpf'], ['files', 'memory.swap.max,memory.peak,io.weight']])
+const written = (features: ReadonlyMap<string, string>, options: LimitOptions): string[] =>
+  cgroupWrites(features, { pids: -1, ...options }).map(({ controller, file, value }) => `${controller} ${file}=${value}`).filter((line) => line !== 'pids pids.max=max')
+
+test.each([
+  [{ memory: '256m' }, ['memory memory.limit_in_bytes=268435456', 'memory memory.memsw.limit_in_bytes=268435456'],
+    ['memory memory.max=268435456', 'memory memory.swap.max=0']],
+  [{ memory: '256m', memorySwap: '1g' }, ['memory memory.limit_in_bytes=268435456', 'memory memory.memsw.limit_in_bytes=1073741824'],
+    ['memory memory.max=268435456', 'memory memory.swap.max=805306368']],
+  [{ memory: '256m', memorySwap: -1 }, ['memory memory.limit_in_bytes=268435456', 'memory memory.memsw.limit_in_bytes=-1'],
+    ['memory memory.max=268435456', 'memory memory.swap.max=max']],
+  [{ memoryReservation: '64m' }, ['memory memory.soft_limit_in_bytes=67108864'], ['memory memory.low=67108864']],
+  [{ cpus: 1.5 }, ['cpu cpu.cfs_period_us=100000', 'cpu cpu.cfs_quota_us=150000'], ['cpu cpu.max=150000 100000']],
+  [{ cpuQuota: 20_000, cpuPeriod: 50_000 }, ['cpu cpu.cfs_period_us=50000', 'cpu cpu.cfs_quota_us=20000'], ['cpu cpu.max=20000 50000']],
+  [{ cpuQuota: -1 }, ['cpu cpu.cfs_period_us=100000', 'cpu cpu.cfs_quota_us=-1'], ['cpu cpu.max=max 100000']],
+  [{ cpuShares: 2 }, ['cpu cpu.shares=2'], ['cpu cpu.weight=1']],
+  [{ cpuShares: 262_144 }, ['cpu cpu.shares=262144'], ['cpu cpu.weight=10000']],
+  [{ cpusetCpus: '0-1', cpusetMems: '0' }, ['cpuset cpuset.cpus=0-1', 'cpuset cpuset.mems=0'], ['cpuset cpuset.cpus=0-1', 'cpuset cpuset.mems=0']],
+  [{ blkioWeight: 500 }, ['blkio blkio.bfq.weight=500'], ['io io.weight=4950']],
+  [{ pids: 10 }, ['pids pids.max=10'], ['pids pids.max=10']],
+] as [LimitOptions, string[], string[]][])('limits %j go to the files of the cgroup version at hand', (options, v1, v2) => {
+  expect(written(V1, options)).toEqual(v1)
+  expect(written(V2, options)).toEqual(v2)
+})
+
+test('without any limit there is one on processes', () => {
+  expect(cgroupWrites(V2, {})).toEqual([{ controller: 'pids', file: 'pids.max', value: '4096' }])
+})
+
+test.each([
+  { cpuShares: 1 }, { cpuShares: 262_145 }, { cpuPeriod: 999 }, { cpuQuota: 5 }, { cpus: 0 }, { cpus: Number.NaN }, { pids: 0 }, { pids: 1.5 },
+  { cpusetCpus: '1,' }, { cpusetCpus: 'all' }, { cpusetMems: '0\n1' }, { blkioWeight: 9 }, { memory: 0 }, { memory: 'much' }, { memoryReservation: '-1' },
+] as LimitOptions[])('limit %j is refused', (options) => {
+  expect(() => cgroupWrites(V1, options)).toThrow(INVALID)
+})
+
+test('what the kernel has no file for is refused when it was asked for', () => {
+  const bare = new Map([...V1, ['files', '']])
+  const UNSUPPORTED = expect.objectContaining({ code: 'ERR_MAYFLY_LIMIT_UNSUPPORTED' })
+  expect(written(bare, { memory: '256m' })).toEqual(['memory memory.limit_in_bytes=268435456'])
+  expect(() => cgroupWrites(bare, { memory: '256m', memorySwap: '1g' })).toThrow(UNSUPPORTED)
+  expect(() => cgroupWrites(bare, { blkioWeight: 100 })).toThrow(UNSUPPORTED)
 })
 
 test('a limit that was asked for and cannot be kept is an error, a default is not', () => {
@@ -61,4 +95,6 @@ test('ulimits by name', () => {
     { resource: 7, soft: 1024n, hard: 1024n }, { resource: 4, soft: 0n, hard: 2n ** 64n - 1n },
   ])
   expect(() => rlimits({ files: 1 })).toThrow(INVALID)
+  expect(() => rlimits({ nofile: { soft: 2, hard: 1 } })).toThrow(INVALID)
+  expect(() => rlimits({ nofile: 1.5 })).toThrow(INVALID)
 })
