@@ -91,7 +91,7 @@ describe.each(['copy', ...(fuse ? ['fuse-overlayfs' as const] : [])] as ('copy' 
   test('leaves no scratch behind', async () => {
     const { dir } = await currentRun()
     const container = await run('busybox', { command: ['sleep', '600'], driver })
-    expect(readdirSync(join(dir, 'scratch'))).toEqual([container.id])
+    expect(readdirSync(join(dir, 'scratch'))).toContain(container.id)
     await container.stop({ timeout: 0 })
     while (readdirSync(join(dir, 'scratch')).length > 0) await new Promise((resolve) => setTimeout(resolve, 5))
   })
