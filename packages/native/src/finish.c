@@ -61,6 +61,9 @@ void layer_finish(void) {
   for (size_t i = 1; i < layer.count; i++) {
     if (!layer.all[i]->dead && !layer.all[i]->listed) say("implicit", layer.all[i]->path, "");
   }
+  for (size_t i = 0; i < layer.count; i++) {
+    if (!layer.all[i]->dead && layer.all[i]->opaque) say("opaque", layer.all[i]->path, "");
+  }
   for (size_t i = 0; i < layer.below_count; i++) {
     int fd = open_beneath(layer.below[i].path, O_PATH);
     if (fd >= 0) close(fd);

@@ -142,7 +142,7 @@ static const struct {
   int (*run)(int, char **);
 } commands[] = {{"supervise", cmd_supervise}, {"untar", cmd_untar}, {"tar", cmd_tar},     {"lock", cmd_lock}, {"gc", cmd_gc},
                 {"probe", cmd_probe},         {"enter", cmd_enter}, {"remove", cmd_remove}, {"settle", cmd_settle},
-                {"init", cmd_init}};
+                 {"init", cmd_init},           {"sync", cmd_sync}};
 
 static int dispatch(int argc, char **argv) {
   for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++)

@@ -1,6 +1,7 @@
 export { type Healthcheck, type ImageConfig } from './config.js'
 export { imageFile, type Image } from './image.js'
 export { listImages, type ListedImage } from './list.js'
-export { pullImage, type PullOptions, type PullProgress } from './pull.js'
+export { type PullProgress } from './fill.js'
+export { pullImage, type PullOptions } from './pull.js'
 export { pulledFrom } from './refs.js'
 export { claimHome, defaultHome, openStore, type Store } from './store.js'

@@ -1,12 +1,13 @@
 import { createReadStream } from 'node:fs'
-import { access, chmod, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { hexOf, type Digest } from '../digest.js'
-import { isMayflyError } from '../errors.js'
+import { isMayflyError, MayflyError } from '../errors.js'
 import { isSelfContained, lockFile, settle, unpackLayer, type UntarReport } from '../layers/index.js'
 import { fetchBlob, type Descriptor } from '../registry/index.js'
 import type { Reference } from '../reference.js'
+import { findLayer, layerPath, readRecord, writeRecord } from './record.js'
 import { blobPath, discardTree, storeFailed, type Store } from './store.js'
 
 export interface WantedLayer {
@@ -15,9 +16,14 @@ export interface WantedLayer {
   readonly chainId: Digest
 }
 
-/** The directory of a layer's complete tree, or `undefined`. */
-export async function findLayer(store: Store, { diffId, chainId }: Pick<WantedLayer, 'diffId' | 'chainId'>): Promise<string | undefined> {
-  return await complete(store, diffId, 'diffId') ?? await complete(store, chainId, 'chainId')
+/** How a layer is to be had. */
+export interface LayerWork {
+  /** Without it, only what the store has is taken: ERR_MAYFLY_IMAGE_NOT_FOUND where that is not enough. */
+  readonly fetch: boolean
+  /** Directories of the lower layers, top first. */
+  readonly lowers: () => Promise<readonly string[]>
+  readonly onBytes: (count: number) => void
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -25,22 +31,19 @@ export async function findLayer(store: Store, { diffId, chainId }: Pick<WantedLa
  * directory. Locks are by chain id and `lowers` (top first) is awaited under the lock: a layer only ever waits for
  * shorter chains, so pulls cannot wait for each other in a circle.
  */
-export async function obtainLayer(
-  store: Store, reference: Reference, layer: WantedLayer, lowers: () => Promise<readonly string[]>,
-  onBytes: (count: number) => void, signal?: AbortSignal,
-): Promise<string> {
+export async function obtainLayer(store: Store, reference: Reference, layer: WantedLayer, work: LayerWork): Promise<string> {
   const hex = hexOf(layer.chainId)
-  const lock = await lockFile(join(store.home, 'locks', hex), signal)
+  const lock = await lockFile(join(store.home, 'locks', hex), work.signal)
   const ingest = join(store.home, 'ingest', hex)
   try {
     const there = await findLayer(store, layer)
-    if (there !== undefined) return there
+    if (there !== undefined) return there.directory
     try {
-      const report = await fill(store, reference, layer, ingest, onBytes, signal)
+      const report = await fill(store, reference, layer, ingest, work)
       const self = isSelfContained(report)
       if (report.devices > 0) warnOfDevices(reference, report.devices)
-      if (!self) await settle(join(ingest, 'layer', 'tree'), report, await lowers())
-      return await place(store, layer, ingest, self)
+      if (!self) await settle(join(ingest, 'layer', 'tree'), report, await work.lowers())
+      return await place(store, layer, ingest, report)
     } finally {
       await discardTree(store, ingest)
     }
@@ -57,9 +60,7 @@ function warnOfDevices(reference: Reference, count: number): void {
   })
 }
 
-async function fill(
-  store: Store, reference: Reference, layer: WantedLayer, ingest: string, onBytes: (count: number) => void, signal?: AbortSignal,
-): Promise<UntarReport> {
+async function fill(store: Store, reference: Reference, layer: WantedLayer, ingest: string, { fetch, onBytes, signal }: LayerWork): Promise<UntarReport> {
   const { digest } = layer.blob
   const directory = join(ingest, 'layer', 'tree')
   const fresh = async (): Promise<void> => {
@@ -74,11 +75,12 @@ async function fill(
       return await unpackLayer({ source, directory, digest, diffId: layer.diffId })
     } catch (error) {
       if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_DIGEST_MISMATCH') throw error
-      // A blob damaged on disk is fetched again.
+      // A blob damaged on disk, or torn by a crash, is fetched again.
       await rm(blobPath(store, digest), { force: true })
       await fresh()
     }
   }
+  if (!fetch) throw notThere(reference)
   const blob = join(ingest, 'blob')
   const file = await open(blob, 'wx', 0o600)
   try {
@@ -94,31 +96,24 @@ async function fill(
   }
 }
 
-async function place(store: Store, layer: WantedLayer, ingest: string, alone: boolean): Promise<string> {
-  const kind = alone ? 'diffId' : 'chainId'
-  const target = layerPath(store, layer[kind])
-  const record = { diffId: layer.diffId, kind, bootId: store.bootId }
-  await writeFile(join(ingest, 'layer', 'layer.json'), JSON.stringify(record), { mode: 0o600 })
-  if (await complete(store, layer[kind], kind) === undefined) {
+async function place(store: Store, layer: WantedLayer, ingest: string, report: UntarReport): Promise<string> {
+  const kind = isSelfContained(report) ? 'diffId' : 'chainId'
+  const key = layer[kind]
+  const target = layerPath(store, key)
+  await writeRecord(join(ingest, 'layer'), store, layer.diffId, kind, report.opaque)
+  if (await readRecord(store, key, kind) === undefined) {
     await discardTree(store, target)
     await rename(join(ingest, 'layer'), target).catch(async (error: unknown) => {
       // Another image's pull put the same layer there first.
-      if (await complete(store, layer[kind], kind) === undefined) throw error
+      if (await readRecord(store, key, kind) === undefined) throw error
     })
   }
   return join(target, 'tree')
 }
 
-async function complete(store: Store, key: Digest, kind: 'diffId' | 'chainId'): Promise<string | undefined> {
-  try {
-    const record = JSON.parse(await readFile(join(layerPath(store, key), 'layer.json'), 'utf8')) as { kind?: unknown, bootId?: unknown }
-    if (record.kind !== kind || record.bootId !== store.bootId) return undefined
-    return join(layerPath(store, key), 'tree')
-  } catch {
-    return undefined
-  }
-}
-
-function layerPath(store: Store, key: Digest): string {
-  return join(store.layers, hexOf(key))
+/** The image, or a part of it, is missing where nothing may be fetched. */
+export function notThere(reference: Reference): MayflyError {
+  return new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The image ${reference} is not in the store, and pulling is switched off`, {
+    hint: `Pull it first: mayfly pull ${reference.familiar}`,
+  })
 }

@@ -1,27 +1,25 @@
 import { access } from 'node:fs/promises'
 
 import type { Digest } from '../digest.js'
-import { isMayflyError, MayflyError } from '../errors.js'
+import { MayflyError } from '../errors.js'
 import { formatPlatform, hostPlatform, type Platform } from '../platform.js'
 import type { Reference } from '../reference.js'
 import {
-  choosePlatform, fetchManifest, fetchSmallBlob, parseManifest, throwIfAborted, type ImageManifest,
+  choosePlatform, fetchManifest, fetchSmallBlob, parseManifest, throwIfAborted, type FetchedManifest, type ImageManifest,
 } from '../registry/index.js'
 import { parseConfig } from './config.js'
-import { loadImage, wantedLayers, type Image } from './image.js'
-import { findLayer, obtainLayer, type WantedLayer } from './layer.js'
+import { fillLayers, type PullProgress } from './fill.js'
+import { Flights } from './flight.js'
+import { loadImage, loadManifest, wantedLayers, type Image, type StoredManifest } from './image.js'
+import { notThere } from './layer.js'
 import { readRef, refStamp, writeRef } from './refs.js'
 import { blobPath, readBlob, writeAtomically, type Store } from './store.js'
 
-export interface PullProgress {
-  readonly reference: Reference
-  /** Compressed bytes to fetch in all, and fetched so far. */
-  readonly total: number
-  readonly done: number
-}
-
 export interface PullOptions {
-  /** `missing` (default) asks the registry only for what the store lacks, `always` asks what the name means now. */
+  /**
+   * `missing` (default) asks the registry only for what the store lacks, `always` asks what the name means now, `never`
+   * takes what the store has, unpacking it anew when need be.
+   */
   readonly policy?: 'missing' | 'always' | 'never'
   /** Default: this machine's. */
   readonly platform?: Platform | undefined
@@ -40,15 +38,20 @@ export async function pullImage(store: Store, reference: Reference, options: Pul
   if (policy !== 'always') {
     const local = await resolveLocally(store, reference, options.platform ?? hostPlatform())
     if (local !== undefined) return local
-    if (policy === 'never') throw notThere(reference)
   }
-  return joinPull(store, reference, options)
+  const platform = options.platform ?? hostPlatform()
+  const key = `${store.home} ${formatPlatform(platform)} ${policy} ${reference}`
+  return flights.join(key, `The pull of ${reference}`, (signal, tell) => pull(store, reference, platform, policy, signal, tell), options)
 }
+
+type Policy = NonNullable<PullOptions['policy']>
+
+const flights = new Flights<Image, PullProgress>()
 
 const resolved = new Map<string, { stamp: string, image: Image }>()
 
 async function resolveLocally(store: Store, reference: Reference, platform: Platform): Promise<Image | undefined> {
-  const key = `${store.home} ${formatPlatform(platform)} ${reference}`
+  const key = `${store.home} ${store.bootId} ${formatPlatform(platform)} ${reference}`
   const stamp = await refStamp(store, reference)
   if (stamp === undefined) return undefined
   const known = resolved.get(key)
@@ -64,71 +67,41 @@ async function exists(path: string | undefined): Promise<boolean> {
   return path === undefined || access(path).then(() => true, () => false)
 }
 
-interface Flight {
-  readonly image: Promise<Image>
-  readonly stop: AbortController
-  readonly listeners: Set<(progress: PullProgress) => void>
-  waiting: number
-}
-
-const flights = new Map<string, Flight>()
-
-/** Callers of the same pull share it; it is stopped when all of them have given up. */
-async function joinPull(store: Store, reference: Reference, { platform = hostPlatform(), signal, onProgress }: PullOptions): Promise<Image> {
-  const key = `${store.home} ${formatPlatform(platform)} ${reference}`
-  const flight = flights.get(key) ?? takeOff(key, store, reference, platform)
-  if (onProgress !== undefined) flight.listeners.add(onProgress)
-  flight.waiting += 1
-  let abort: (() => void) | undefined
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => { reject(new MayflyError('ERR_MAYFLY_ABORTED', `The pull of ${reference} was aborted`, { cause: signal?.reason })) }
-    signal?.addEventListener('abort', abort, { once: true })
-  })
-  try {
-    return await Promise.race([flight.image, aborted])
-  } finally {
-    if (abort !== undefined) signal?.removeEventListener('abort', abort)
-    if (onProgress !== undefined) flight.listeners.delete(onProgress)
-    flight.waiting -= 1
-    if (flight.waiting === 0) {
-      if (flights.get(key) === flight) flights.delete(key)
-      flight.stop.abort()
-      // Aborted: what was begun is taken away before the caller goes on.
-      await flight.image.catch(() => undefined)
-    }
-  }
-}
-
-function takeOff(key: string, store: Store, reference: Reference, platform: Platform): Flight {
-  const stop = new AbortController()
-  const listeners = new Set<(progress: PullProgress) => void>()
-  const tell = (progress: PullProgress): void => { for (const listener of listeners) listener(progress) }
-  const flight: Flight = { image: pull(store, reference, platform, stop.signal, tell), stop, listeners, waiting: 0 }
-  flight.image.catch(() => undefined)
-  flights.set(key, flight)
-  return flight
-}
-
 async function pull(
-  store: Store, reference: Reference, platform: Platform, signal: AbortSignal, tell: (progress: PullProgress) => void,
+  store: Store, reference: Reference, platform: Platform, policy: Policy, signal: AbortSignal, tell: (progress: PullProgress) => void,
 ): Promise<Image> {
-  const top = await fetchManifest(reference, { signal })
-  const { digest, manifest } = await imageManifest(store, reference, top, platform, signal)
-  const configBytes = await readBlob(store, manifest.config.digest) ?? await fetchSmallBlob(reference, manifest.config, signal)
-  const parsed = parseConfig(configBytes, manifest.layers.length, reference.familiar)
-  await fillLayers(store, reference, wantedLayers(manifest.layers, parsed), signal, tell)
-  await writeAtomically(blobPath(store, manifest.config.digest), configBytes)
-  const known = await readRef(store, reference)
-  const manifests = known?.digest === top.digest ? known.manifests : {}
-  await writeRef(store, reference, {
-    digest: top.digest,
-    manifests: { ...manifests, [formatPlatform(platform)]: digest },
-    origin: top.origin,
-    pulledAt: Date.now(),
-  })
+  const { top, stored, config } = await whatToUnpack(store, reference, platform, policy, signal)
+  await fillLayers(store, reference, wantedLayers(stored.manifest.layers, stored.parsed), { fetch: policy !== 'never', signal, tell })
+  if (top !== undefined) {
+    await writeAtomically(blobPath(store, stored.manifest.config.digest), config)
+    const known = await readRef(store, reference)
+    const manifests = known?.digest === top.digest ? known.manifests : {}
+    await writeRef(store, reference, {
+      digest: top.digest,
+      manifests: { ...manifests, [formatPlatform(platform)]: stored.digest },
+      origin: top.origin,
+      pulledAt: Date.now(),
+    })
+  }
   const image = await resolveLocally(store, reference, platform)
   if (image === undefined) throw new MayflyError('ERR_MAYFLY_INTERNAL', `${reference} was pulled but is not in the store`)
   return image
+}
+
+/** What the name means: as the store knows it, or `top` says what the registry said just now. */
+async function whatToUnpack(
+  store: Store, reference: Reference, platform: Platform, policy: Policy, signal: AbortSignal,
+): Promise<{ stored: StoredManifest, config: Buffer, top: FetchedManifest } | { stored: StoredManifest, config?: undefined, top?: undefined }> {
+  if (policy !== 'always') {
+    const digest = (await readRef(store, reference))?.manifests[formatPlatform(platform)]
+    const stored = digest === undefined ? undefined : await loadManifest(store, reference, digest)
+    if (stored !== undefined) return { stored }
+    if (policy === 'never') throw notThere(reference)
+  }
+  const top = await fetchManifest(reference, { signal })
+  const { digest, manifest } = await imageManifest(store, reference, top, platform, signal)
+  const config = await readBlob(store, manifest.config.digest) ?? await fetchSmallBlob(reference, manifest.config, signal)
+  return { stored: { digest, manifest, parsed: parseConfig(config, manifest.layers.length, reference.familiar) }, config, top }
 }
 
 async function imageManifest(
@@ -143,46 +116,4 @@ async function imageManifest(
     bytes = await readBlob(store, digest) ?? (await fetchManifest(reference, { digest, signal })).bytes
   }
   throw new MayflyError('ERR_MAYFLY_MANIFEST_INVALID', `The manifest of ${reference.familiar} cannot be used: its indexes are nested too deeply`)
-}
-
-async function fillLayers(
-  store: Store, reference: Reference, wanted: readonly WantedLayer[], signal: AbortSignal, tell: (progress: PullProgress) => void,
-): Promise<void> {
-  const found = await Promise.all(wanted.map((layer) => findLayer(store, layer)))
-  const total = wanted.reduce((sum, { blob }, index) => found[index] === undefined ? sum + blob.size : sum, 0)
-  if (total === 0 && !found.includes(undefined)) return
-  let done = 0
-  const onBytes = (count: number): void => {
-    done += count
-    tell({ reference, total, done })
-  }
-  const stop = new AbortController()
-  const either = AbortSignal.any([signal, stop.signal])
-  const placed: Promise<string>[] = []
-  for (const [index, layer] of wanted.entries()) {
-    const below = placed.slice()
-    const lowers = async (): Promise<string[]> => (await Promise.all(below)).reverse()
-    // The same layer may be listed twice.
-    const twin = below[wanted.findIndex(({ diffId }) => diffId === layer.diffId)]
-    const work = async (): Promise<string> => {
-      await twin
-      return found[index] ?? obtainLayer(store, reference, layer, lowers, onBytes, either)
-    }
-    const promise = work()
-    promise.catch((error: unknown) => { stop.abort(error) })
-    placed.push(promise)
-  }
-  const outcomes = await Promise.allSettled(placed)
-  const failures = outcomes.flatMap((outcome) => outcome.status === 'rejected' ? [outcome.reason as unknown] : [])
-  if (failures.length > 0) throw failures.find((error) => !isAbort(error)) ?? failures[0]
-}
-
-function isAbort(error: unknown): boolean {
-  return isMayflyError(error) && error.code === 'ERR_MAYFLY_ABORTED'
-}
-
-function notThere(reference: Reference): MayflyError {
-  return new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The image ${reference} is not in the store, and pulling is switched off`, {
-    hint: `Pull it first: mayfly pull ${reference.familiar}`,
-  })
 }

@@ -1,3 +1,3 @@
-export { isSelfContained, lockFile, removeTree, settle, startUntar, type FileLock, type Untar, type UntarReport } from './native.js'
-export { findInStack, readFromStack, type Found } from './stack.js'
+export { isSelfContained, lockFile, removeTree, settle, startUntar, syncAside, type FileLock, type Untar, type UntarReport } from './native.js'
+export { readFromStack, type StackLayer } from './stack.js'
 export { unpackLayer, type UnpackOptions } from './unpack.js'

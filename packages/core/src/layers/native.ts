@@ -13,6 +13,8 @@ export interface UntarReport {
   readonly implicit: readonly string[]
   /** Hard links whose target is not in this layer. */
   readonly linksBelow: readonly { readonly path: string, readonly target: string }[]
+  /** Directories that hide what lower layers have under their names; '' is the root. */
+  readonly opaque: readonly string[]
   /** How many device nodes were left out, which only root can make. */
   readonly devices: number
   /** What the archive says about the layer's root directory; absent when it has no entry for it. */
@@ -75,6 +77,16 @@ async function carryOut(words: readonly string[], input: string, failure: (why: 
   if (status !== '') throw failure(trouble().trim() || status)
 }
 
+/**
+ * Writes the file system of `directory` to disk, then renames files in it, in a process of its own that nobody waits for
+ * and that outlives this one. What cannot be done is left for another time.
+ */
+export function syncAside(directory: string, renames: readonly (readonly [from: string, to: string])[]): void {
+  const child = spawn(nativeBinary(), ['sync', directory, ...renames.flat()], { stdio: 'ignore', detached: true })
+  child.on('error', () => undefined)
+  child.unref()
+}
+
 /** A lock that other processes honour, held until released; the kernel releases it with the process. */
 export interface FileLock {
   release(): Promise<void>
@@ -128,21 +140,23 @@ async function finish(child: ChildProcess): Promise<UntarReport> {
     ?? new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be unpacked: ${why}`, { details: { why } })
 }
 
-/** Lines `root MODE UID GID`, `implicit PATH`, `below PATH<tab>TARGET`, `devices COUNT` and at last `done …`; names hold no control characters. */
+/** Lines `root MODE UID GID`, `implicit PATH`, `opaque PATH`, `below PATH<tab>TARGET`, `devices COUNT` and at last `done …`; names hold no control characters. */
 export function parseReport(text: string): UntarReport {
   const implicit: string[] = []
   const linksBelow: { path: string, target: string }[] = []
+  const opaque: string[] = []
   let devices = 0
   let root: UntarReport['root']
   for (const line of text.split('\n')) {
     const [, word, path = '', target = ''] = /^(\w+) ([^\t]*)\t?(.*)$/.exec(line) ?? []
     if (word === 'implicit') implicit.push(path)
+    if (word === 'opaque') opaque.push(path)
     if (word === 'below') linksBelow.push({ path, target })
     if (word === 'devices') devices = Number(path)
     const [, mode, uid, gid] = (word === 'root' && /^([0-7]+) (\d+) (\d+)$/.exec(path)) || []
     if (mode !== undefined) root = { mode: Number.parseInt(mode, 8), uid: Number(uid), gid: Number(gid) }
   }
-  return { implicit, linksBelow, devices, root }
+  return { implicit, linksBelow, opaque, devices, root }
 }
 
 async function exit(child: ChildProcess): Promise<string> {

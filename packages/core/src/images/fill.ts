@@ -1,0 +1,50 @@
+import { isMayflyError } from '../errors.js'
+import type { Reference } from '../reference.js'
+import { obtainLayer, type WantedLayer } from './layer.js'
+import { findLayer } from './record.js'
+import type { Store } from './store.js'
+
+export interface PullProgress {
+  readonly reference: Reference
+  /** Compressed bytes to fetch in all, and fetched so far. */
+  readonly total: number
+  readonly done: number
+}
+
+/** Has every layer (bottom first) unpacked in the store, those that are missing at once. */
+export async function fillLayers(
+  store: Store, reference: Reference, wanted: readonly WantedLayer[],
+  { fetch, signal, tell }: { fetch: boolean, signal: AbortSignal, tell: (progress: PullProgress) => void },
+): Promise<void> {
+  const found = await Promise.all(wanted.map((layer) => findLayer(store, layer)))
+  const total = wanted.reduce((sum, { blob }, index) => found[index] === undefined ? sum + blob.size : sum, 0)
+  if (total === 0 && !found.includes(undefined)) return
+  let done = 0
+  const onBytes = (count: number): void => {
+    done += count
+    tell({ reference, total, done })
+  }
+  const stop = new AbortController()
+  const either = AbortSignal.any([signal, stop.signal])
+  const placed: Promise<string>[] = []
+  for (const [index, layer] of wanted.entries()) {
+    const below = placed.slice()
+    const lowers = async (): Promise<string[]> => (await Promise.all(below)).reverse()
+    // The same layer may be listed twice.
+    const twin = below[wanted.findIndex(({ diffId }) => diffId === layer.diffId)]
+    const work = async (): Promise<string> => {
+      await twin
+      return found[index]?.directory ?? obtainLayer(store, reference, layer, { fetch, lowers, onBytes, signal: either })
+    }
+    const promise = work()
+    promise.catch((error: unknown) => { stop.abort(error) })
+    placed.push(promise)
+  }
+  const outcomes = await Promise.allSettled(placed)
+  const failures = outcomes.flatMap((outcome) => outcome.status === 'rejected' ? [outcome.reason as unknown] : [])
+  if (failures.length > 0) throw failures.find((error) => !isAbort(error)) ?? failures[0]
+}
+
+function isAbort(error: unknown): boolean {
+  return isMayflyError(error) && error.code === 'ERR_MAYFLY_ABORTED'
+}

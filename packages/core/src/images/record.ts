@@ -1,0 +1,69 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { hexOf, type Digest } from '../digest.js'
+import { syncAside, type StackLayer } from '../layers/index.js'
+import type { Store } from './store.js'
+
+/** A layer of the store, whole. */
+export interface StoredLayer extends StackLayer {
+  readonly key: Digest
+  /** When it was placed, milliseconds since 1970, while it is not known to have reached the disk. */
+  readonly unsyncedSince?: number
+}
+
+export type LayerKind = 'diffId' | 'chainId'
+
+interface LayerRecord {
+  readonly diffId: Digest
+  readonly kind: LayerKind
+  readonly opaque: readonly string[]
+  /** The boot in which it was unpacked; absent once it is known to have reached the disk. */
+  readonly bootId?: string
+  /** Milliseconds since 1970. */
+  readonly placedAt: number
+}
+
+/** By now the kernel has written nearly everything out by itself, so that a sync costs next to nothing. */
+const SETTLED = 60_000
+
+const RECORD = 'layer.json'
+const SYNCED_RECORD = 'synced.json'
+
+/** A layer's complete tree, or `undefined`. One of an earlier boot counts when it was synced before that ended. */
+export async function findLayer(store: Store, { diffId, chainId }: { readonly diffId: Digest, readonly chainId: Digest }): Promise<StoredLayer | undefined> {
+  return await readRecord(store, diffId, 'diffId') ?? await readRecord(store, chainId, 'chainId')
+}
+
+export async function readRecord(store: Store, key: Digest, kind: LayerKind): Promise<StoredLayer | undefined> {
+  const directory = layerPath(store, key)
+  try {
+    const record = JSON.parse(await readFile(join(directory, RECORD), 'utf8')) as LayerRecord
+    const synced = record.bootId === undefined
+    if (record.kind !== kind || (!synced && record.bootId !== store.bootId)) return undefined
+    return { key, directory: join(directory, 'tree'), opaque: record.opaque, ...(synced ? {} : { unsyncedSince: record.placedAt }) }
+  } catch {
+    return undefined
+  }
+}
+
+/** Writes the record of a tree that lies beside it, and the one that takes its place after a sync. */
+export async function writeRecord(directory: string, store: Store, diffId: Digest, kind: LayerKind, opaque: readonly string[]): Promise<void> {
+  const record: LayerRecord = { diffId, kind, opaque, placedAt: Date.now() }
+  await writeFile(join(directory, SYNCED_RECORD), JSON.stringify(record), { mode: 0o600 })
+  await writeFile(join(directory, RECORD), JSON.stringify({ ...record, bootId: store.bootId }), { mode: 0o600 })
+}
+
+const begun = new Set<Digest>()
+
+/** Has those layers synced, aside, that have lain long enough: nothing of a test run waits for a disk. */
+export function syncSettled(store: Store, layers: readonly StoredLayer[]): void {
+  const old = layers.filter(({ key, unsyncedSince }) => unsyncedSince !== undefined && Date.now() - unsyncedSince > SETTLED && !begun.has(key))
+  if (old.length === 0) return
+  for (const { key } of old) begun.add(key)
+  syncAside(store.layers, old.map(({ key }) => [join(hexOf(key), SYNCED_RECORD), join(hexOf(key), RECORD)] as const))
+}
+
+export function layerPath(store: Store, key: Digest): string {
+  return join(store.layers, hexOf(key))
+}
