@@ -18,11 +18,11 @@ const variants = {
     compile: ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined'],
     link: ['-fsanitize=address,undefined'],
   },
+  inject: { output: 'mayfly-native-inject', compile: ['-O2', '-DMAYFLY_INJECT'], link: ['-static', '-s'] },
   analyze: { output: undefined, compile: ['-O1', '-fanalyzer'], link: [] },
 }
 
-const name = process.argv.includes('--sanitize') ? 'sanitize'
-  : process.argv.includes('--analyze') ? 'analyze' : 'release'
+const name = ['sanitize', 'inject', 'analyze'].find((word) => process.argv.includes(`--${word}`)) ?? 'release'
 try {
   await build(name, variants[name])
 } catch (error) {

@@ -12,7 +12,7 @@
 #include "base.h"
 #include "commands.h"
 
-#define CGROUP_TRIES 50
+enum { CGROUP_TRIES = 50, BEGINNING_S = 5 };
 
 /* Groups of containers lie in the run's group: from the inside out. */
 static bool remove_group(int parent, const char *name) {
@@ -49,6 +49,15 @@ static void remove_cgroups(int run) {
   }
 }
 
+static void remove_socket(int run) {
+  char path[512];
+  ssize_t n = readlinkat(run, "socket", path, sizeof path - 1);
+  struct stat st;
+  if (n <= 0) return;
+  path[n] = 0;
+  if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid()) (void)unlink(path);
+}
+
 /* The lock of a run whose owner is gone, held; -1 when it lives, has none, or was replaced meanwhile. */
 static int take_lock(int run) {
   int fd = openat(run, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -63,17 +72,24 @@ static int take_lock(int run) {
   return -1;
 }
 
+/* Made by somebody who died before it was a run: a start takes its lock within milliseconds. */
+static bool never_began(int run) {
+  struct stat st;
+  return faccessat(run, "lock", F_OK, 0) != 0 && errno == ENOENT && fstat(run, &st) == 0 && time(NULL) - st.st_mtime > BEGINNING_S;
+}
+
 static int finish_run(int runs, int trash, const char *id) {
   int run = openat(runs, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (run < 0) return 0;
   int lock = take_lock(run), result = 0;
-  if (lock >= 0) {
+  if (lock >= 0 || never_began(run)) {
     remove_cgroups(run);
+    remove_socket(run);
     char name[300];
     snprintf(name, sizeof name, "%s.%d", id, (int)getpid());
     if (renameat(runs, id, trash, name) == 0) result = remove_tree(trash, name);
     else result = errno == ENOENT ? 0 : -1;
-    close(lock);
+    if (lock >= 0) close(lock);
   }
   close(run);
   return result;

@@ -1,6 +1,7 @@
 /* The janitor: outside the run's namespaces, it binds host ports, and tidies when the run has ended. */
 #include "janitor.h"
 #include "commands.h"
+#include "inject.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -148,8 +149,11 @@ static int remove_path(const char *path) { return remove_tree(AT_FDCWD, path); }
 
 static void tidy(const struct janitor *j) {
   for (int waited = 0; !remove_cgroups(&j->cgroups) && waited < TIDY_MS; waited += 5) pause_ms(5);
+  STEP(INJECT_JANITOR);
   if (j->socket_path[0]) (void)unlink(j->socket_path);
+  STEP(INJECT_JANITOR);
   (void)userns_do(j->userns, remove_path, j->dir);
+  STEP(INJECT_JANITOR);
 }
 
 static int finish_runs(const char *dir) {
@@ -172,16 +176,21 @@ void janitor_main(struct janitor *j) {
   snprintf(path, sizeof path, "/proc/%d/ns/net", j->supervisor);
   int ns = open(path, O_RDONLY | O_CLOEXEC);
   uint32_t link = 0;
+  STEP(INJECT_JANITOR);
   if (j->userns >= 0) private_network(&hello);
   else if (ns >= 0) link = make_network(&hello, ns, getpid());
   if (ns >= 0) close(ns);
+  STEP(INJECT_JANITOR);
   (void)send(j->socket, &hello, sizeof hello, MSG_NOSIGNAL);
+  STEP(INJECT_JANITOR);
   finish_dead_runs(j);
+  STEP(INJECT_JANITOR);
   struct pollfd fds[] = {{j->supervisor_pidfd, POLLIN, 0}, {j->socket, POLLIN, 0}, {j->owner_pidfd, POLLIN, 0}};
   uint64_t deadline = 0;
   while (!(fds[0].revents & POLLIN)) {
     int timeout = deadline ? 50 : -1;
     if (poll(fds, 3, timeout) < 0 && errno != EINTR) break;
+    STEP(INJECT_JANITOR);
     if (fds[1].revents & POLLIN) {
       struct janitor_message m;
       ssize_t n = recv(j->socket, &m, sizeof m, 0);
@@ -206,6 +215,7 @@ void janitor_main(struct janitor *j) {
   /* The kernel takes the pair with the hub's namespace, but later, in its own time. */
   int route = link ? route_socket() : -1;
   if (route >= 0) (void)link_delete(route, link);
+  STEP(INJECT_JANITOR);
   tidy(j);
   _exit(0);
 }

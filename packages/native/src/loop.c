@@ -14,6 +14,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "inject.h"
 #include "run.h"
 
 struct run run;
@@ -124,9 +125,11 @@ int supervisor_turn(int timeout) {
   if (n < 0 && errno != EINTR) _exit(71);
   for (int i = 0; i < n; i++) {
     struct source *s = events[i].data.ptr;
+    STEP(INJECT_SUPERVISOR);
     if (s->fd >= 0) s->ready(s, events[i].events);
   }
   if (run.strays) strays_reap();
+  STEP(INJECT_SUPERVISOR);
   waiters_sweep();
   connection_reap();
   for (size_t i = 0; i < dead.count; i++) free(dead.list[i]);
@@ -137,9 +140,11 @@ int supervisor_turn(int timeout) {
 void supervisor_main(int owner, int janitor) {
   for (int sig = 1; sig < 32; sig++)
     if (sig == SIGPIPE || sig == SIGHUP || sig == SIGINT || sig == SIGTERM) signal(sig, SIG_IGN);
+  STEP(INJECT_SUPERVISOR);
   umask(0);
   if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL)) fatal("private mounts");
   if (prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L)) fatal("dumpable");
+  STEP(INJECT_SUPERVISOR);
   run.epoll = epoll_create1(EPOLL_CLOEXEC);
   run.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   run.hub_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -151,10 +156,13 @@ void supervisor_main(int owner, int janitor) {
   int bridge = bridge_create(run.route, "mayfly");
   if (bridge < 0) fatal("bridge");
   run.bridge = (uint32_t)bridge;
+  STEP(INJECT_SUPERVISOR);
   await_network(janitor);
   join_hub();
   run.memory_xattrs = !run.rootless || memory_keeps_xattrs();
+  STEP(INJECT_SUPERVISOR);
   listen_for_clients();
+  STEP(INJECT_SUPERVISOR);
   if (source_add(&run.timer, timer, EPOLLIN, waiters_tick, NULL)) fatal("epoll");
   if (source_add(&run.janitor, janitor, EPOLLIN, ports_answer, NULL)) fatal("epoll");
   connection_open(owner, true);

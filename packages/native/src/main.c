@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "inject.h"
 #include "janitor.h"
 #include "run.h"
 #include "sys.h"
@@ -67,6 +68,8 @@ static int cmd_supervise(int argc, char **argv) {
   pid_t parent = getppid();
   j.owner_pidfd = sys_pidfd_open(parent);
   if (j.owner_pidfd < 0 || getppid() != parent) refuse("supervise", "owner");
+  INJECT_PIDS(getpid(), 0);
+  STEP(INJECT_JANITOR);
   (void)setsid();
   run.run_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (run.run_dir < 0) refuse("open", dir);
@@ -74,15 +77,19 @@ static int cmd_supervise(int argc, char **argv) {
   int lock = openat(run.run_dir, "lock.new", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) || renameat(run.run_dir, "lock.new", run.run_dir, "lock"))
     refuse("lock", dir);
+  STEP(INJECT_JANITOR);
   snprintf(run.stage, sizeof run.stage, "%s/stage", dir);
   snprintf(run.socket_path, sizeof run.socket_path, "%s", path);
   if (mkdir(run.stage, 0700) && errno != EEXIST) refuse("mkdir", run.stage);
   cgroups_discover(&run.cgroups, id);
-  if (cgroups_record(&run.cgroups, run.run_dir)) refuse("record", dir);
+  /* What lies outside the run's directory stands in it, for who finishes a dead run. */
+  if (cgroups_record(&run.cgroups, run.run_dir) || (*path && symlinkat(path, run.run_dir, "socket"))) refuse("record", dir);
+  STEP(INJECT_JANITOR);
   if (cgroups_create_run(&run.cgroups)) {
     cgroups_remove_run(&run.cgroups);
     refuse("cgroup", run.cgroups.run_name);
   }
+  STEP(INJECT_JANITOR);
   j.cgroups = run.cgroups;
   int pair[2], go[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) || pipe2(go, O_CLOEXEC)) refuse("socketpair", "");
@@ -104,6 +111,7 @@ static int cmd_supervise(int argc, char **argv) {
     else close(go[0]);
     supervisor_main(OWNER, pair[1]);
   }
+  INJECT_PIDS(getpid(), pid);
   close(pair[1]);
   close(go[0]);
   if (rootless && give_map(pid, &map, go[1], &j)) {
@@ -142,7 +150,11 @@ static const struct {
   int (*run)(int, char **);
 } commands[] = {{"supervise", cmd_supervise}, {"untar", cmd_untar}, {"tar", cmd_tar},     {"lock", cmd_lock}, {"gc", cmd_gc},
                 {"probe", cmd_probe},         {"enter", cmd_enter}, {"remove", cmd_remove}, {"settle", cmd_settle},
-                 {"init", cmd_init},           {"sync", cmd_sync}};
+                {"init", cmd_init},           {"sync", cmd_sync},
+#ifdef MAYFLY_INJECT
+                {"own", cmd_own},
+#endif
+};
 
 static int dispatch(int argc, char **argv) {
   for (size_t i = 0; argc > 0 && i < sizeof commands / sizeof *commands; i++)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inject.h"
 #include "sys.h"
 
 static const char *const names[OP_LAST] = {
@@ -183,6 +184,7 @@ void ops_run(struct child *c, const uint8_t *data, size_t length) {
     uint32_t n;
     const uint8_t *fields = get_bytes(&r, &n);
     if (r.bad) break;
+    STEP(c->join_pidfd < 0 ? INJECT_START : INJECT_EXEC);
     if (op == OP_AWAIT) {
       data = await_rest(c, &length);
       r = reader_of(data, length);

@@ -101,7 +101,20 @@ int port_open(struct connection *c, uint32_t id, struct reader *r, struct failur
     ports_sweep();
     return fail(f, "port.open", "", "janitor");
   }
+  p->asked = true;
   return 0;
+}
+
+/* A killed janitor answers nobody; the next run does the rest of its work. */
+static void janitor_lost(struct source *s) {
+  source_close(s);
+  for (struct port *p = run.ports; p; p = p->next)
+    if (p->asked && !p->closed) {
+      p->asked = false;
+      answer_open(p, EPIPE);
+      p->closed = true;
+    }
+  ports_sweep();
 }
 
 void ports_answer(struct source *s, uint32_t events) {
@@ -114,8 +127,8 @@ void ports_answer(struct source *s, uint32_t events) {
   struct iovec iov = {&m, sizeof m};
   struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   ssize_t n = recvmsg(s->fd, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  if (n == 0) {
-    source_close(s); /* a killed janitor: the next run does its work */
+  if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+    janitor_lost(s);
     return;
   }
   if (n != sizeof m || m.word != JANITOR_BOUND) return;
@@ -130,6 +143,7 @@ void ports_answer(struct source *s, uint32_t events) {
     for (int i = 0; i < count; i++) close(fds[i]);
     return;
   }
+  p->asked = false;
   if (m.number) p->number = m.number;
   if (!m.errnum) bound(p, fds, count);
   answer_open(p, (int)m.errnum);

@@ -10,7 +10,7 @@ struct port {
   struct connection *conn;
   uint32_t request;
   uint16_t number;
-  bool hold, listening, closed;
+  bool hold, listening, closed, asked; /* asked: the janitor has yet to answer */
   struct source listeners[2];
   struct container *container;
   uint32_t target;

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "inject.h"
 #include "ops.h"
 #include "run.h"
 #include "sys.h"
@@ -221,9 +222,11 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
   bool enter = exec || t->pid_of[0];
   int whose = other && other->main ? other->main->exit.fd : -1;
   pid_t pid = -1;
+  STEP(INJECT_SUPERVISOR);
   if (!enter || !setns(whose, CLONE_NEWPID)) pid = cgroups_clone(&run.cgroups, t->cgroup_fds, &args);
   if (pid == 0) child_main(&child, &pipes, ops, n);
   int saved = enter && whose < 0 ? ESRCH : errno;
+  STEP(INJECT_SUPERVISOR);
   if (enter && setns(run.pid_ns, CLONE_NEWPID)) _exit(71);
   if (!exec && child.hub_route_fd >= 0) close(child.hub_route_fd);
   if (pid < 0) {
@@ -309,6 +312,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   t->next = run.containers;
   run.containers = t;
   int result = cgroups_create(&run.cgroups, t->id, t->cgroup_fds, f);
+  STEP(INJECT_SUPERVISOR);
   if (!result) result = write_limits(t, r, f);
   t->log.cap = get_u32(r);
   const uint8_t *ops = get_bytes(r, &n);
@@ -392,6 +396,7 @@ int process_signal(struct process *p, int number) {
 void container_remove(struct container *t) {
   if (t->removing) return;
   t->removing = true;
+  STEP(INJECT_SUPERVISOR);
   if (t->main) {
     (void)process_signal(t->main, SIGKILL);
     if (!(t->namespaces & CLONE_NEWPID)) {
@@ -440,11 +445,14 @@ void container_settle(struct container *t) {
   ports_lost(t);
   waiters_exited(t);
   waiters_removed(t);
+  STEP(INJECT_SUPERVISOR);
   (void)cgroups_remove(&run.cgroups, t->id, t->cgroup_fds); /* what stays busy is the janitor's */
   if (t->main) process_free(t->main);
   if (t->diag >= 0) close(t->diag);
   helper_end(t->id);
+  STEP(INJECT_SUPERVISOR);
   if (t->scratch && t->scratch[0]) janitor_delete(t->scratch);
+  STEP(INJECT_SUPERVISOR);
   for (struct container **at = &run.containers; *at; at = &(*at)->next)
     if (*at == t) {
       *at = t->next;
