@@ -54,7 +54,7 @@ describe('no privileges', () => {
     expect(outcome.stderr).toBe('')
     expect(JSON.parse(outcome.stdout)).toMatchObject({
       code: 'ERR_MAYFLY_UNPRIVILEGED',
-      hint: 'This machine does not give user namespaces to this user: as root, "sysctl user.max_user_namespaces=15000"; or run as root.',
+      hint: expect.stringMatching(/^User namespaces are switched off:\n.*user\.max_user_namespaces=15000/) as string,
     })
   })
 

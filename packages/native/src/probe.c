@@ -8,11 +8,12 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
-#include <sched.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base.h"
+#include "cgroup.h"
+#include "probe.h"
 #include "commands.h"
 
 static char text[65536];
@@ -51,44 +52,36 @@ static void cgroups(void) {
   printf("\n");
 }
 
-/* Tried in a child: a user namespace cannot be left again. */
-static bool user_namespace(void) {
-  pid_t child = fork();
-  if (child < 0) return false;
-  if (child == 0) _exit(unshare(CLONE_NEWUSER) == 0 ? 0 : 1);
-  int status;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return false;
-  }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static bool executable(const char *name) {
+/* "setuid", "capabilities" (as Fedora installs them), "plain", which is of no use, or "no". */
+static void mapper(const char *name) {
   static const char *const where[] = { "/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin" };
-  for (size_t i = 0; i < sizeof where / sizeof *where; i++) {
-    char path[128];
+  const char *found = "no", *at = "";
+  char path[128];
+  for (size_t i = 0; i < sizeof where / sizeof *where && !*at; i++) {
+    struct stat st;
     snprintf(path, sizeof path, "%s/%s", where[i], name);
-    if (access(path, X_OK) == 0) return true;
+    if (access(path, X_OK) != 0 || stat(path, &st) < 0) continue;
+    at = path;
+    if (st.st_uid == 0 && st.st_mode & S_ISUID) found = "setuid";
+    else found = getxattr(path, "security.capability", NULL, 0) > 0 ? "capabilities" : "plain";
   }
-  return false;
+  printf("%s=%s%s%s\n", name, found, *at ? " " : "", at);
 }
 
-static void sub_ids(void) {
-  char by_id[32];
-  snprintf(by_id, sizeof by_id, "%u:", (unsigned)getuid());
-  const char *name = getenv("USER");
-  FILE *in = fopen("/etc/subuid", "re");
-  char line[256], found[256] = "";
-  while (in != NULL && fgets(line, sizeof line, in) != NULL) {
-    size_t length = name == NULL ? 0 : strlen(name);
-    bool named = length > 0 && strncmp(line, name, length) == 0 && line[length] == ':';
-    if (!named && strncmp(line, by_id, strlen(by_id)) != 0) continue;
-    line[strcspn(line, "\n")] = '\0';
-    snprintf(found, sizeof found, "%s", strchr(line, ':') + 1);
-    break;
-  }
-  if (in != NULL) fclose(in);
-  printf("subuid=%s\n", found);
+static const char *status_of(const char *name, const char *otherwise) {
+  char needle[32];
+  snprintf(needle, sizeof needle, "\n%s:\t", name);
+  if (!has_line("/proc/self/status", needle)) return otherwise;
+  char *at = strstr(text, needle) + strlen(needle);
+  at[strcspn(at, "\n")] = '\0';
+  return at;
+}
+
+static const char *container(void) {
+  if (access("/.dockerenv", F_OK) == 0) return "docker";
+  if (access("/run/.containerenv", F_OK) == 0) return "podman";
+  const char *named = getenv("container");
+  return named == NULL ? "" : named;
 }
 
 int cmd_probe(int argc, char **argv) {
@@ -105,19 +98,24 @@ int cmd_probe(int argc, char **argv) {
   printf("kernel=%s\narch=%s\n", name.release, name.machine);
   cgroups();
   printf("overlay=%s\n", yes(has_line("/proc/filesystems", "\toverlay\n")));
-  printf("userns=%s\n", yes(user_namespace()));
+  struct cgroups delegated;
+  cgroups_discover(&delegated, "probe");
+  printf("delegated=%s\n", delegated.available);
+  char own[64] = "";
+  (void)(readlink("/proc/self/ns/user", own, sizeof own - 1) + 1);
+  /* The kernel's own number for the first namespace (PROC_USER_INIT_INO). */
+  printf("initial_userns=%s\n", yes(strcmp(own, "user:[4026531837]") == 0));
+  probe_user();
   printf("max_user_namespaces=%s\n", file("/proc/sys/user/max_user_namespaces"));
+  printf("unprivileged_userns_clone=%s\n", file("/proc/sys/kernel/unprivileged_userns_clone"));
   printf("apparmor_restrict_userns=%s\n", file("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"));
   printf("uid=%u\n", (unsigned)geteuid());
-  const char *capabilities = "";
-  if (has_line("/proc/self/status", "CapEff:\t")) {
-    char *at = strstr(text, "CapEff:\t") + 8;
-    at[strcspn(at, "\n")] = '\0';
-    capabilities = at;
-  }
-  printf("capabilities=%s\n", capabilities);
-  sub_ids();
-  printf("newuidmap=%s\n", yes(executable("newuidmap")));
+  printf("capabilities=%s\n", status_of("CapEff", ""));
+  printf("no_new_privs=%s\n", status_of("NoNewPrivs", "0"));
+  printf("seccomp=%s\n", status_of("Seccomp", "0"));
+  printf("container=%s\n", container());
+  mapper("newuidmap");
+  mapper("newgidmap");
   printf("tun=%s\n", yes(access("/dev/net/tun", R_OK | W_OK) == 0));
   int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
   printf("pidfd=%s\n", yes(pidfd >= 0));

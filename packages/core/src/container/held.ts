@@ -17,11 +17,11 @@ const HUB = 2
 
 /**
  * Opens a held address in the run of this process: one of the run's own network with the container's own port numbers,
- * or, without a network, free ports of 127.0.0.1. The supervisor copies between client and container. Ends with the run.
+ * or, where the host does not reach that, free ports of 127.0.0.1. The supervisor copies between client and container. Ends with the run.
  */
 export async function openHeldAddress(containerPorts: readonly number[]): Promise<HeldAddress> {
   const run = await currentRun()
-  const address = run.addresses?.take()
+  const address = run.reachable ? run.addresses?.take() : undefined
   const opened = new Map<number, { readonly id: number, readonly number: number }>()
   const close = async (): Promise<void> => {
     const ids = [...opened.values()].map(({ id }) => id)

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -79,7 +79,10 @@ async function start(): Promise<Run> {
   const socketPath = join(socketDirectory(), `${id}.sock`)
   const file: RunFile = { pid: process.pid, token, socket: socketPath, started: new Date().toISOString() }
   writeFileSync(join(dir, 'run.json'), JSON.stringify(file), { mode: 0o600 })
-  const { connection, hello } = await launchSupervisor({ runId: id, dir, socketPath, token })
+  const { connection, hello } = await launchSupervisor({ runId: id, dir, socketPath, token }).catch((error: unknown) => {
+    rmSync(dir, { recursive: true, force: true })
+    throw error
+  })
   const exits: Run['exits'] = new Map()
   connection.onEvent = (payload) => {
     const event = decodeEvent(payload)

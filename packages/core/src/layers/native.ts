@@ -4,7 +4,6 @@ import type { Writable } from 'node:stream'
 
 import { MayflyError } from '../errors.js'
 import { nativeBinary } from '../native/binary.js'
-import { denied } from '../native/denied.js'
 import { enterWords, privilege } from '../native/privilege.js'
 
 /** What `untar` says about a layer that its lower layers must settle. Paths are relative to the layer's root. */
@@ -135,9 +134,8 @@ async function finish(child: ChildProcess): Promise<UntarReport> {
   const status = await exit(child)
   if (status === '') return parseReport(output())
   const why = trouble().trim() || status
-  // Only the way to the archive is refused by the machine; what the archive holds is refused by the program.
-  throw (why.startsWith('mayfly-native: userns') ? denied('A layer cannot be unpacked', why) : undefined)
-    ?? new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be unpacked: ${why}`, { details: { why } })
+  if (/^mayfly-native: userns/m.test(why)) throw await (await import('../native/diagnose.js')).unprivileged(`A layer cannot be unpacked: ${why}`)
+  throw new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be unpacked: ${why}`, { details: { why } })
 }
 
 /** Lines `root MODE UID GID`, `implicit PATH`, `opaque PATH`, `below PATH<tab>TARGET`, `devices COUNT` and at last `done …`; names hold no control characters. */

@@ -84,6 +84,13 @@ function special({ errno, operation, path, step }: NativeFailure): [ErrorCode, s
   }
   if (operation === 'enter' && errno === 'EPERM') return ['ERR_MAYFLY_UNPRIVILEGED', 'The host\'s namespace can be shared as root only.']
   if ((operation === 'enter' || operation === 'mount.peer') && errno === 'ESRCH') return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
+  if (operation === 'port.open' && errno === 'EACCES') {
+    return ['ERR_MAYFLY_UNPRIVILEGED', 'Ports below 1024 are root\'s: choose another, or lower the sysctl net.ipv4.ip_unprivileged_port_start.']
+  }
+  if ((operation === 'user' || operation === 'groups') && errno === 'EINVAL') {
+    return ['ERR_MAYFLY_UNPRIVILEGED', 'The id lies beyond those lent to this user: enlarge its ranges in /etc/subuid and /etc/subgid.']
+  }
+  if (operation.startsWith('mount.') && errno === 'EPERM') return ['ERR_MAYFLY_UNPRIVILEGED', 'See what `mayfly doctor` says.']
   if (step === 'no such container' || (operation === 'exec' && errno === 'ESRCH')) return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
   if (operation === 'cgroup' && errno === 'ENODEV') {
     return ['ERR_MAYFLY_LIMIT_UNSUPPORTED', 'This machine does not let Mayfly use the cgroup controller; leave the limit out.']

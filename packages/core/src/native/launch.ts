@@ -4,7 +4,6 @@ import type { Socket } from 'node:net'
 import { MayflyError } from '../errors.js'
 import { nativeBinary } from './binary.js'
 import { Connection } from './connection.js'
-import { denied } from './denied.js'
 import { mapWords } from './privilege.js'
 import { decodeHello, encodeHello, METHOD, type Hello } from './requests.js'
 
@@ -51,12 +50,15 @@ export async function launchSupervisor({ runId, dir, socketPath, token }: Launch
     connection.close()
     errors.ref()
     await silent
-    throw startFailed(trouble.trim(), cause)
+    throw await startFailed(trouble.trim(), cause)
   }
 }
 
-function startFailed(trouble: string, cause: unknown): MayflyError {
-  const what = 'The supervisor did not start'
-  return denied(what, trouble, cause)
-    ?? new MayflyError('ERR_MAYFLY_NATIVE_FAILED', `${what}: ${trouble === '' ? (cause as Error).message : trouble}`, { cause })
+/** Refusals of the kernel, and every failure of making a user namespace: it has many names for "not here". */
+const DENIED = /EPERM|EACCES|clone3|userns|private mounts/
+
+async function startFailed(trouble: string, cause: unknown): Promise<MayflyError> {
+  const what = `The supervisor did not start: ${trouble === '' ? (cause as Error).message : trouble}`
+  if (!DENIED.test(trouble)) return new MayflyError('ERR_MAYFLY_NATIVE_FAILED', what, { cause })
+  return (await import('./diagnose.js')).unprivileged(what, cause)
 }

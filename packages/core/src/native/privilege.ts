@@ -1,4 +1,4 @@
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync, readlinkSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { delimiter, join } from 'node:path'
 
@@ -8,7 +8,8 @@ import { nestedMap, userMap, type IdMap } from '../idmap.js'
 export type Privilege = { readonly mode: 'root' } | { readonly mode: 'user', readonly map: IdMap }
 
 const SYS_ADMIN = 21n
-const INITIAL_MAP = /^\s*0\s+0\s+4294967295\s*$/
+/** The kernel's own number for the first one. */
+const INITIAL_NAMESPACE = 'user:[4026531837]'
 
 let known: Privilege | undefined
 
@@ -36,7 +37,7 @@ function find(): Privilege {
   const uid = process.geteuid?.() ?? 0
   const gid = process.getegid?.() ?? 0
   if (uid === 0) {
-    if (isAdmin(read('/proc/self/status')) && INITIAL_MAP.test(read('/proc/self/uid_map'))) return { mode: 'root' }
+    if (isAdmin(read('/proc/self/status')) && readlinkSync('/proc/self/ns/user') === INITIAL_NAMESPACE) return { mode: 'root' }
     return { mode: 'user', map: { uids: nestedMap(read('/proc/self/uid_map')), gids: nestedMap(read('/proc/self/gid_map')) } }
   }
   const lent = process.env['MAYFLY_ID_RANGES'] !== 'off'
