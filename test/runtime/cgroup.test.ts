@@ -1,4 +1,5 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from '@mayfly/core'
 import { endRun } from '@mayfly/core/engine'
@@ -17,7 +18,10 @@ function limitFile(name: 'memory' | 'pids' | 'cpu'): string {
   return v2 ? `/sys/fs/cgroup/${name}.max` : `/sys/fs/cgroup/${v1[name]}`
 }
 
-const runId = (): string => readdirSync(join(bench.home, 'home/runs')).find((name) => name.length === 12) ?? ''
+/** The run of this process: those that ended have no directory any more. */
+function runId(): string {
+  return readdirSync(join(bench.home, 'home/runs')).find((name) => /^[0-9a-f]{12}$/.test(name)) ?? ''
+}
 
 if (world === 'none') describe('without a cgroup to write to', withoutCgroups)
 else describe(`with cgroups (${world}, ${v2 ? 'v2' : 'v1'})`, withCgroups)
@@ -79,12 +83,73 @@ function withCgroups(): void {
     expect((await container.stats()).cpu).toBeGreaterThan(0)
   })
 
-  test('nothing stays of a run', async () => {
+  test('the cgroups are where this machine lets us have them', async () => {
+    const before = ownCgroup()
+    await using container = await run('busybox', { ...sleep, memory: '64m' })
+    expect((await container.exec(['true'])).exitCode).toBe(0)
+    const id = runId()
+    const found = cgroupsNamed(`mayfly-${id}`)
+    if (!v2) return expect(found.length).toBeGreaterThan(1)
+    const place = {
+      root: [`/mayfly-${id}`],
+      container: [`/mayfly-${id}`],
+      // The scope, and the run's directory in it.
+      asked: [expect.stringMatching(/\/user@\d+\.service\/app\.slice\/mayfly-\w+\.scope$/), expect.stringMatching(new RegExp(`\\.scope/mayfly-${id}$`))],
+      delegated: [`${before.replace(/\/mayfly-leaf$/, '')}/mayfly-${id}`],
+    }[world]
+    expect(found.map((path) => path.slice('/sys/fs/cgroup'.length))).toEqual(place)
+    // Whoever was in the way moved; nobody else did.
+    expect(ownCgroup()).toBe(world === 'delegated' || world === 'container' ? `${before.replace(/\/(mayfly-leaf)?$/, '')}/mayfly-leaf` : before)
+  })
+
+  if (v2) test('without the newer system calls, too', async () => {
+    await endRun()
+    process.env['MAYFLY_NATIVE_OFF'] = 'clone_into_cgroup,cgroup_kill'
+    try {
+      await using container = await run('busybox', { command: 'tail /dev/zero; exec sleep 1000', memory: '32m' })
+      expect(await container.exec(['cat', limitFile('memory')])).toMatchObject({ exitCode: 0, stdout: `${32 << 20}\n` })
+      await until(async () => (await container.stats()).pids === 1)
+      await container.kill()
+      expect(await container.exit).toMatchObject({ oomKilled: true })
+    } finally {
+      delete process.env['MAYFLY_NATIVE_OFF']
+      await endRun()
+    }
+  })
+
+  if (world === 'asked') test('where systemd may not be asked, limits are refused', async () => {
+    await endRun()
+    process.env['MAYFLY_NATIVE_OFF'] = 'systemd'
+    try {
+      await expect(run('busybox', { ...sleep, memory: '64m' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_LIMIT_UNSUPPORTED' })
+    } finally {
+      delete process.env['MAYFLY_NATIVE_OFF']
+      await endRun()
+    }
+  })
+
+  test('nothing stays of a run that ended', async () => {
     const container = await run('busybox', { ...sleep, memory: '64m' })
     const id = runId()
     expect(cgroupsNamed(id)).not.toEqual([])
     await container.stop({ timeout: 0 })
     await endRun()
     await until(() => cgroupsNamed(id).length === 0)
+    await until(() => cgroupsNamed('mayfly-leaf').length === 0)
   })
+
+  test('nothing stays of a run whose owner was killed', async () => {
+    await endRun()
+    const owner = spawn(process.execPath, [join(import.meta.dirname, 'owner.mjs')], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const id = await new Promise<string>((resolve) => owner.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim())))
+    expect(id).toMatch(/^[0-9a-f]{12}$/)
+    expect(cgroupsNamed(id)).not.toEqual([])
+    owner.kill('SIGKILL')
+    await until(() => cgroupsNamed(id).length === 0)
+  })
+}
+
+/** The cgroup this process is in, on v2. */
+function ownCgroup(): string {
+  return /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? ''
 }

@@ -1,5 +1,5 @@
 // Runs the runtime's tests on other kernels, with cgroup v2 and systemd as users have them:
-//   npm run test:vm [-- --short] [--kernel 6.12,6.1] [--as root,user,delegated,bare] [TEST-FILES]
+//   npm run test:vm [-- --short] [--kernel 6.12,6.1] [--as root,user,delegated,bare,container] [TEST-FILES]
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -38,7 +38,7 @@ say(`machines took ${seconds()}\n${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1
 
 async function test(kernel, { machine, images, work }) {
-  const plan = { ways: options.ways, files: options.files, limit: 120, silence: 300, registry: basename(registryStorage()) }
+  const plan = { ways: options.ways, files: options.files, short: options.short, limit: 120, silence: 300, registry: basename(registryStorage()) }
   const log = join(scratch, `console-${kernel}.log`)
   const before = failed
   let ended = false
@@ -72,7 +72,7 @@ async function test(kernel, { machine, images, work }) {
 
 /** @param {string[]} words */
 function parse(words) {
-  const chosen = { kernels: series, ways: ['root'], files: undefined }
+  const chosen = { kernels: series, ways: Object.keys(ways), files: undefined, short: false }
   const list = (word, text, known) => {
     const names = (text ?? '').split(',')
     const unknown = names.find((name) => !known.includes(name))
@@ -81,7 +81,7 @@ function parse(words) {
   }
   for (let at = 0; at < words.length; at += 1) {
     const [word, inline] = words[at].split('=', 2)
-    if (word === '--short') chosen.kernels = series.slice(0, 1)
+    if (word === '--short') Object.assign(chosen, { short: true, kernels: series.slice(0, 1) })
     else if (word === '--kernel') chosen.kernels = list(word, inline ?? words[++at], series)
     else if (word === '--as') chosen.ways = list(word, inline ?? words[++at], Object.keys(ways))
     else if (word.startsWith('-')) throw new Error(`unknown option ${word}: --short, --kernel, --as`)
