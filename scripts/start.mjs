@@ -36,7 +36,7 @@ try {
     environment.MAYFLY_REGISTRY_MIRROR = registry.mirror
   }
   say(`images come from ${hub ? 'Docker Hub' : 'a registry on loopback, filled with images built from Debian packages'}`)
-  for (const example of ['jest', 'vitest']) {
+  for (const [example, expected] of Object.entries({ jest: ['httpd', 'redis'], vitest: ['db 1', 'db 2'] })) {
     const from = join(root, 'examples', example)
     if (!existsSync(from)) throw new Error(`examples/${example} is missing`)
     const directory = join(scratch, example)
@@ -50,18 +50,28 @@ try {
     const log = join(scratch, `${example}.started`)
     await must('npm', ['test', '--silent'], { cwd: directory, env: { ...environment, MAYFLY_TRACE_FILE: log } })
     say(`examples/${example}: installed in ${seconds(installed - began)}, tests in ${seconds(performance.now() - installed)}`)
-    if (existsSync(log)) {
-      for (const line of readFileSync(log, 'utf8').split('\n').filter(Boolean)) {
-        const { name, image, ms } = JSON.parse(line)
-        say(`  ${name ?? image}: ${image}, ready after ${Number(ms).toFixed(1)} ms`)
-      }
-    }
+    tell(log, expected)
   }
 } catch (error) {
   process.stderr.write(`\n${error.message}\n`)
   process.exitCode = 1
 } finally {
   await registry?.close()
+}
+
+/** What the run hosts of the example wrote down (docs/services.md): images and where they came from, containers and how long they took. */
+function tell(log, expected) {
+  const lines = existsSync(log) ? readFileSync(log, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line)) : []
+  // The second run of an example finds in the store what the first has pulled.
+  for (const { image, from, origin, ms } of lines.filter((line) => line.event === 'image')) {
+    say(from === 'store' ? `  image ${image}: in the store, from ${origin}` : `  image ${image}: pulled from ${origin} in ${seconds(ms)}`)
+  }
+  for (const { name, slot, image, host, ports, ms } of lines.filter((line) => line.event === 'ready')) {
+    const where = Object.values(ports).map((port) => `${host}:${port}`).join(', ')
+    say(`  ${name} for worker ${slot}: ${image} at ${where}, ready after ${ms} ms`)
+  }
+  const missing = expected.filter((text) => !lines.some(({ name, slot }) => `${name} ${slot}` === text || name === text))
+  if (missing.length > 0) throw new Error(`The example did not start ${missing.join(', ')}`)
 }
 
 /** The example's own dependencies, ours replaced by the tarballs, all of them, so that nothing of ours is looked up elsewhere. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBench, runTests, type Bench } from '../jest/runner.js'
 
@@ -15,6 +16,15 @@ describe.each(['forks', 'threads'])('%s', (pool) => {
     expect(uses).toHaveLength(4)
     expect(new Set(uses).size).toBe(2)
     expect(new Set(uses.map((use) => use.split(' ')[1])).size).toBe(2)
+  })
+
+  test('every worker has a PostgreSQL of its own, and no file sees another worker\'s rows', async () => {
+    const own = { ...bench, environment: { ...bench.environment, MEETING_POINT: join(bench.directory, `meeting-${pool}`) } }
+    const report = await runTests('vitest', 'rows', own, [`--pool=${pool}`])
+    expect(report.failures.trim()).toBe('')
+    expect(Object.values(report.tests)).toEqual(['passed', 'passed', 'passed', 'passed'])
+    const seen = [...report.output.matchAll(/saw (.+)/g)].flatMap((match) => (match[1] ?? '').split(', '))
+    expect(new Set(seen.map((row) => row.split(' ')[0]))).toEqual(new Set(['1', '2']))
   })
 
   test('an unknown name fails its file only, with a suggestion', async () => {

@@ -1,9 +1,9 @@
 /** The run host's process: one line of options in, one line of address out, then it serves until its lifeline ends. */
 import { rmSync } from 'node:fs'
 import { findImage, openHeldAddress, run, socketDirectory, wait } from './container/index.js'
-import type { MayflyError } from './errors.js'
 import { openHost } from './services/host.js'
 import type { Greeting, HostOptions } from './services/index.js'
+import { toWire } from './services/wire.js'
 
 // Ctrl-C goes to the whole process group; the runner decides, and the lifeline tells.
 process.on('SIGINT', () => undefined)
@@ -27,9 +27,7 @@ async function open(options: HostOptions): Promise<void> {
     process.on('exit', () => rmSync(host.address.socket, { force: true }))
     greet({ address: host.address })
   } catch (error) {
-    const { code, hint } = error as Partial<MayflyError>
-    const message = error instanceof Error ? error.message : String(error)
-    greet({ error: { code: code ?? 'ERR_MAYFLY_INTERNAL', message, hint } })
+    greet({ error: toWire(error) })
     process.exitCode = 1
     process.stdin.destroy()
   }

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { MayflyError, type ErrorCode } from '../errors.js'
+import { MayflyError } from '../errors.js'
 import { RUN_VARIABLE } from './client.js'
 import type { HostOptions, RunAddress } from './host.js'
+import { fromWire, type WireError } from './wire.js'
 
 /** A running run host, held by this process: it ends when this process does, in whatever way. */
 export interface LaunchedRun {
@@ -14,7 +15,7 @@ export interface LaunchedRun {
 /** The run host's first line on its standard output. */
 export type Greeting =
   | { readonly address: RunAddress }
-  | { readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint?: string | undefined } }
+  | { readonly error: WireError }
 
 /**
  * Starts the run host as a child process. Its standard input is the lifeline: never written to again, closed by
@@ -29,9 +30,7 @@ export async function launchRun(options: HostOptions): Promise<LaunchedRun> {
   child.stdin.on('error', () => undefined)
   child.stdin.write(`${JSON.stringify(options)}\n`)
   const greeting = await firstLine(child, gone)
-  if ('error' in greeting) {
-    throw new MayflyError(greeting.error.code, greeting.error.message, { hint: greeting.error.hint })
-  }
+  if ('error' in greeting) throw fromWire(greeting.error)
   release(child)
   return {
     address: greeting.address,

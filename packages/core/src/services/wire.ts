@@ -18,7 +18,8 @@ interface Line {
   readonly error?: WireError
 }
 
-interface WireError {
+/** A MayflyError on its way to another process. */
+export interface WireError {
   readonly code: ErrorCode
   readonly message: string
   readonly hint?: string | undefined
@@ -92,7 +93,7 @@ function lost(): MayflyError {
   })
 }
 
-function toWire(error: unknown): WireError {
+export function toWire(error: unknown): WireError {
   const e = error as Partial<MayflyError>
   const code = typeof e.code === 'string' && e.code.startsWith('ERR_MAYFLY_') ? e.code : 'ERR_MAYFLY_INTERNAL'
   const message = error instanceof Error ? error.message : String(error)
@@ -100,7 +101,7 @@ function toWire(error: unknown): WireError {
 }
 
 /** Test reporters show an error's message and nothing else of it: the hint goes with it. */
-function fromWire({ code, message, hint, details }: WireError): MayflyError {
+export function fromWire({ code, message, hint, details }: WireError): MayflyError {
   return new MayflyError(code, hint === undefined ? message : `${message}\n${hint}`, { hint, details })
 }
 

@@ -12,7 +12,7 @@ let registry: RunningRegistry
 const home = mkdtempSync(join(tmpdir(), 'mayfly-held-'))
 beforeAll(async () => {
   registry = await startRegistry()
-  process.env['MAYFLY_REGISTRY_MIRROR'] = registry.url
+  process.env['MAYFLY_REGISTRY_MIRROR'] = registry.mirror
   process.env['MAYFLY_HOME'] = join(home, 'home')
 })
 afterAll(async () => {
