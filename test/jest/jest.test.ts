@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openBench, runTests, type Bench } from './runner.js'
 
@@ -8,7 +9,7 @@ afterAll(() => bench.close())
 test('pragmas, functions, blocks and exports', async () => {
   const report = await runTests('jest', 'main', bench, ['--maxWorkers=2', '--testPathIgnorePatterns=unknown'])
   expect(report.failures.trim()).toBe('')
-  expect(Object.keys(report.tests)).toHaveLength(8)
+  expect(Object.keys(report.tests)).toHaveLength(12)
   expect(report).toMatchObject({ code: 0, output: expect.stringContaining('user teardown ran') as string })
 })
 
@@ -36,4 +37,29 @@ test('the user\'s environment is composed, not replaced', async () => {
   const report = await runTests('jest', 'jsdom', bench)
   expect(report.failures.trim()).toBe('')
   expect(report.code).toBe(0)
+})
+
+test('a failed test shows what its containers printed, and how to reach them', async () => {
+  const report = await runTests('jest', 'failing', bench)
+  expect(report.code).toBe(1)
+  const failures = report.failures.split(/(?=FAILED )/)
+  for (const name of ['compares', 'throws text', 'never runs']) {
+    const text = failures.find((one) => one.includes(name)) ?? ''
+    expect(text).toMatch(/redis \(mayfly-\w+\) at redis-cli -u redis:\/\/198\.\S+:6379, its last log lines:\n.*\n/)
+    expect(text).toContain('Ready to accept connections')
+  }
+  expect(report.failures).toMatch(/redis \(mayfly-\w+\) has ended, and its log with it/)
+})
+
+test('a file that crashed is run again, with an instance of its own and none left over', async () => {
+  const own = { ...bench, environment: { ...bench.environment, ATTEMPTS: join(bench.directory, 'attempts') } }
+  const report = await runTests('jest', 'crash', own, ['--maxWorkers=2'])
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(['passed', 'passed'])
+})
+
+test.each(['typed', 'preset'])('%s: ts-jest around our environment, or our preset alone', async (project) => {
+  const report = await runTests('jest', project, bench, ['--runInBand'])
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(['passed'])
 })

@@ -90,6 +90,6 @@ function outcomes(file: string, output: string): Pick<Report, 'tests' | 'failure
     throw new Error(`The runner left no report:\n${output}`)
   }
   const all = report.testResults.flatMap((one) => one.assertionResults)
-  const messages = [...report.testResults.map((one) => one.message ?? ''), ...all.flatMap((one) => one.failureMessages)]
+  const messages = [...report.testResults.map((one) => one.message ?? ''), ...all.flatMap((one) => one.failureMessages.map((text) => `FAILED ${one.fullName}: ${text}`))]
   return { tests: Object.fromEntries(all.map((one) => [one.fullName, one.status])), failures: messages.join('\n') }
 }

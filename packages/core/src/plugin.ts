@@ -3,6 +3,7 @@ export { isMayflyError, MayflyError } from './errors.js'
 export {
   createHandle,
   currentRun,
+  describeContainers,
   exportedVariables,
   findConfig,
   importModule,

@@ -1,7 +1,9 @@
 import type { EnvironmentContext, JestEnvironment, JestEnvironmentConfig } from '@jest/environment'
+import type { Circus } from '@jest/types'
 import {
   createHandle,
   currentRun,
+  describeContainers,
   exportedVariables,
   knownAddresses,
   launchRun,
@@ -34,6 +36,11 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       super(config, context)
       this.#file = context.testPath
       this.#uses = usesOf(context.docblockPragmas)
+      const inherited = this.handleTestEvent?.bind(this)
+      this.handleTestEvent = async (event: Circus.AsyncEvent | Circus.SyncEvent, state: Circus.State): Promise<void> => {
+        await inherited?.(event as Circus.AsyncEvent, state)
+        if (event.name === 'test_done') await explain(event.test.errors, this.#leases)
+      }
     }
 
     override async setup(): Promise<void> {
@@ -74,6 +81,17 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       }
     }
   }
+}
+
+/** Puts what the test's containers said into its first error. Reporters print the stack: the message is edited in vain. */
+async function explain(errors: readonly unknown[], leases: Iterable<readonly [string, Lease]>): Promise<void> {
+  const first: unknown = errors[0]
+  const candidates: readonly unknown[] = Array.isArray(first) ? first : [first]
+  const error = candidates.find((one): one is { stack: string } => typeof (one as { stack?: unknown } | undefined)?.stack === 'string')
+  if (error === undefined) return
+  const said = await describeContainers(leases)
+  const frames = error.stack.search(/\n\s+at /)
+  error.stack = frames < 0 ? error.stack + said : error.stack.slice(0, frames) + said + error.stack.slice(frames)
 }
 
 const OWN_RUN = Symbol.for('mayfly.jest.run')

@@ -1,5 +1,5 @@
-import { createHandle, currentRun, knownAddresses, MayflyError, openSession, type Handle, type Lease, type Name, type Scope, type Session } from '@mayfly/core/plugin'
-import { afterAll, beforeAll, expect, type TestAPI } from 'vitest'
+import { createHandle, currentRun, describeContainers, knownAddresses, MayflyError, openSession, type Handle, type Lease, type Name, type Scope, type Session } from '@mayfly/core/plugin'
+import { afterAll, afterEach, beforeAll, expect, type TestAPI } from 'vitest'
 
 export interface UseOptions {
   readonly as?: string
@@ -20,7 +20,11 @@ export function container<const N extends Name>(name: N, options: UseOptions = {
     session = openSession(runHere(), file, slotHere())
     lease = await session.lease({ name, ...options })
   }, 0)
-  afterAll(async () => {
+  afterEach(({ task }) => explain(task.result, options.as ?? name, lease), 0)
+  // Vitest 4 and later name the suite second, and want a pattern first.
+  // eslint-disable-next-line no-empty-pattern
+  afterAll(async ({}: object, suite?: { readonly result?: TaskResult }) => {
+    await explain(suite?.result, options.as ?? name, lease)
     lease = undefined
     await session?.close()
   }, 0)
@@ -43,6 +47,17 @@ function fixtureOf(handle: object): unknown {
   return async ({}: object, use: (value: object) => Promise<void>): Promise<void> => {
     await use(handle)
   }
+}
+
+/** Puts what a container said into the error of whatever failed while it was held. */
+async function explain(result: TaskResult | undefined, name: string, lease: Lease | undefined): Promise<void> {
+  const error = result?.state === 'fail' ? result.errors?.at(-1) : undefined
+  if (error !== undefined && lease !== undefined) error.message += await describeContainers([[name, lease]])
+}
+
+interface TaskResult {
+  readonly state: string
+  readonly errors?: { message: string }[] | undefined
 }
 
 function addressesOf(file: string): ReturnType<typeof knownAddresses> {

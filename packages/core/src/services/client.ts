@@ -20,7 +20,8 @@ export interface Use {
 
 export interface Lease {
   readonly grant: Grant
-  call(method: string, args: readonly unknown[]): Promise<unknown>
+  call(method: string, args: readonly unknown[], signal?: AbortSignal): Promise<unknown>
+  stream(method: string, args: readonly unknown[]): AsyncGenerator<unknown>
   giveBack(): Promise<void>
 }
 
@@ -68,7 +69,8 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       const grant = (await host.request('lease', { name, as, scope, file, slot, attempt })) as Grant
       const lease: Lease = {
         grant,
-        call: (method, args) => host.request('call', { lease: grant.lease, method, args }),
+        call: (method, args, signal) => host.request('call', { lease: grant.lease, method, args }, signal),
+        stream: (method, args) => host.stream('call', { lease: grant.lease, method, args }),
         giveBack: async () => {
           held.delete(lease)
           await host.request('release', { lease: grant.lease })

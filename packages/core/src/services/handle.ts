@@ -1,7 +1,7 @@
-import type { LogLine } from '../container/types.js'
+import type { ExecOptions, LogLine, LogOptions } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import { numberOf, type Address } from './addresses.js'
-import { REMOTE_METHODS } from './calls.js'
+import { REMOTE_METHODS, type WireLogLine } from './calls.js'
 import type { Lease } from './client.js'
 
 /** What stands behind a handle at the moment. */
@@ -26,7 +26,8 @@ export function createHandle(name: string, behind: Behind): object {
     urlOf: () => (container: number, scheme = 'http') => urlOf(address(), container, scheme),
     fetch: () => (path: string, init?: RequestInit) => fetch(new URL(path, baseOf(address())), init),
     exit: () => lease().call('exit', []),
-    logs: () => () => linesOf(lease()),
+    exec: () => (command: readonly string[], options?: ExecOptions) => execOn(lease(), command, options),
+    logs: () => (options?: LogOptions) => linesOf(lease(), options),
   }
   return new Proxy(Object.create(null) as object, {
     get: (_, member) => {
@@ -43,9 +44,17 @@ export function createHandle(name: string, behind: Behind): object {
   })
 }
 
-async function* linesOf(lease: Lease): AsyncGenerator<LogLine> {
-  const lines = (await lease.call('logs', [])) as readonly (Omit<LogLine, 'time'> & { readonly time: string })[]
-  for (const line of lines) yield { ...line, time: new Date(line.time) }
+async function execOn(lease: Lease, command: readonly string[], { input, signal, ...options }: ExecOptions = {}): Promise<unknown> {
+  const bytes = input === undefined ? {} : { input: { base64: Buffer.from(input).toString('base64') } }
+  return await lease.call('exec', [command, { ...options, ...bytes }], signal)
+}
+
+async function* linesOf(lease: Lease, { since, ...options }: LogOptions = {}): AsyncGenerator<LogLine> {
+  const from = since === undefined ? {} : { since: Number(since) }
+  for await (const line of lease.stream('logs', [{ ...options, ...from }])) {
+    const { time, ...rest } = line as WireLogLine
+    yield { ...rest, time: new Date(time) }
+  }
 }
 
 function baseOf({ host, ports, facts }: Address): string {

@@ -84,7 +84,7 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
   const serve = (socket: Socket): void => {
     const held = new Set<string>()
     let trusted = false
-    const peer = speak(socket, async (op, params) => {
+    const peer = speak(socket, async (op, params, signal) => {
       if (op === 'hello') {
         trusted = equal(String(params['token']), token)
         if (!trusted) setImmediate(() => socket.destroy())
@@ -104,7 +104,7 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
       }
       const container = await leases.container(id)
       if (container === undefined) throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This instance has been given back')
-      return await callContainer(container, text(params, 'method'), (params['args'] ?? []) as readonly unknown[])
+      return await callContainer(container, text(params, 'method'), (params['args'] ?? []) as readonly unknown[], signal)
     })
     socket.ref()
     void peer.closed.then(() => Promise.all([...held].map(id => leases.giveBack(id)))).catch(() => undefined)

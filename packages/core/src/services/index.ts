@@ -4,6 +4,7 @@ export type { HttpContainer, PostgresContainer, PresetName, Presets, RedisContai
 export type { Config, Handle, ImageRef, Name, Register, Registered, Scope, Self, Service, ServiceOptions, Services } from './types.js'
 export { currentRun, exportedVariables, knownAddresses, openSession, RUN_VARIABLE } from './client.js'
 export type { Lease, Session, Use } from './client.js'
+export { describeContainers } from './failure.js'
 export { createHandle } from './handle.js'
 export type { Behind } from './handle.js'
 export type { Host, HostOptions, RunAddress } from './host.js'

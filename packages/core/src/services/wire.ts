@@ -4,16 +4,21 @@ import { MayflyError, type ErrorCode } from '../errors.js'
 /** One side of a run-host connection: JSON lines, requests answered by id, in both directions. */
 export interface Peer {
   readonly closed: Promise<void>
-  request(op: string, params: unknown): Promise<unknown>
+  /** Aborting tells the other side, whose answer then counts no more: ERR_MAYFLY_ABORTED. */
+  request(op: string, params: unknown, signal?: AbortSignal): Promise<unknown>
+  /** Items as the other side has them; leaving the loop early tells it. */
+  stream(op: string, params: unknown): AsyncGenerator<unknown>
   close(): void
 }
 
-export type Answer = (op: string, params: Readonly<Record<string, unknown>>) => unknown
+/** Answers a request; an async iterable is sent item by item. The signal ends with the asker's interest or the connection. */
+export type Answer = (op: string, params: Readonly<Record<string, unknown>>, signal: AbortSignal) => unknown
 
 interface Line {
   readonly id: number
   readonly op?: string
   readonly params?: Readonly<Record<string, unknown>>
+  readonly item?: unknown
   readonly result?: unknown
   readonly error?: WireError
 }
@@ -26,34 +31,73 @@ export interface WireError {
   readonly details?: Readonly<Record<string, unknown>>
 }
 
+interface Waiting {
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: Error) => void
+  readonly item?: (item: unknown) => void
+}
+
 /** A line longer than this is not ours: the connection is dropped. */
 const LONGEST_LINE = 64 * 1024 * 1024
+/** Takes back the request of the same id; has no answer. */
+const CANCEL = 'cancel'
 
 /** Speaks JSON lines on a connected socket; `answer` serves the other side's requests. The socket keeps nobody alive. */
 export function speak(socket: Socket, answer: Answer): Peer {
-  const waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>()
+  const waiting = new Map<number, Waiting>()
+  const serving = new Map<number, AbortController>()
   let last = 0
   let rest = ''
-  const send = (line: Line): void => {
-    if (!socket.destroyed && socket.writable) socket.write(`${JSON.stringify(line)}\n`)
-  }
+  const send = (line: Line): boolean =>
+    socket.destroyed || !socket.writable || socket.write(`${JSON.stringify(line)}\n`)
   const receive = (line: Line): void => {
+    if (line.op === CANCEL) return void serving.get(line.id)?.abort()
     if (line.op !== undefined) return void serve(line.id, line.op, line.params ?? {})
     const caller = waiting.get(line.id)
-    waiting.delete(line.id)
-    settle()
+    if ('item' in line) return void caller?.item?.(line.item)
+    forget(line.id)
     if (line.error === undefined) caller?.resolve(line.result)
     else caller?.reject(fromWire(line.error))
   }
   const serve = async (id: number, op: string, params: Readonly<Record<string, unknown>>): Promise<void> => {
+    const interest = new AbortController()
+    serving.set(id, interest)
     try {
-      send({ id, result: await answer(op, params) })
+      const result = await answer(op, params, interest.signal)
+      if (isIterable(result)) await sendAll(id, result, interest.signal)
+      else send({ id, result })
     } catch (error) {
       send({ id, error: toWire(error) })
+    } finally {
+      serving.delete(id)
     }
+  }
+  const sendAll = async (id: number, items: AsyncIterable<unknown>, signal: AbortSignal): Promise<void> => {
+    for await (const item of items) {
+      if (signal.aborted) break
+      if (!send({ id, item })) await drained(socket)
+    }
+    send({ id, result: null })
   }
   /* Only an answer that is awaited may hold the process. */
   const settle = (): void => void (waiting.size > 0 ? socket.ref() : socket.unref())
+  const forget = (id: number): void => {
+    waiting.delete(id)
+    settle()
+  }
+  const ask = (op: string, params: unknown, waiter: Waiting): number => {
+    last += 1
+    if (socket.destroyed) waiter.reject(lost())
+    else waiting.set(last, waiter)
+    settle()
+    send({ id: last, op, params: params as Readonly<Record<string, unknown>> })
+    return last
+  }
+  const cancel = (id: number): void => {
+    if (!waiting.has(id)) return
+    forget(id)
+    send({ id, op: CANCEL })
+  }
   socket.setEncoding('utf8')
   socket.setNoDelay(true)
   socket.unref()
@@ -72,19 +116,62 @@ export function speak(socket: Socket, answer: Answer): Peer {
   void closed.then(() => {
     for (const { reject } of waiting.values()) reject(lost())
     waiting.clear()
+    for (const interest of serving.values()) interest.abort()
   })
   return {
     closed,
-    request: (op, params) =>
+    request: (op, params, signal) =>
       new Promise((resolve, reject) => {
-        if (socket.destroyed) return reject(lost())
-        last += 1
-        waiting.set(last, { resolve, reject })
-        settle()
-        send({ id: last, op, params: params as Readonly<Record<string, unknown>> })
+        const gone = (): MayflyError => new MayflyError('ERR_MAYFLY_ABORTED', `The request "${op}" was aborted`, { cause: signal?.reason })
+        if (signal?.aborted === true) return reject(gone())
+        const abort = (): void => {
+          cancel(id)
+          reject(gone())
+        }
+        const done = (): void => signal?.removeEventListener('abort', abort)
+        const id = ask(op, params, {
+          resolve: result => { done(); resolve(result) },
+          reject: error => { done(); reject(error) },
+        })
+        signal?.addEventListener('abort', abort, { once: true })
       }),
+    stream: async function* (op, params) {
+      const items: unknown[] = []
+      let over: { readonly error?: Error } | undefined
+      let wake = (): void => undefined
+      const end = (how: { readonly error?: Error }): void => { over = how; wake() }
+      const id = ask(op, params, {
+        resolve: () => end({}),
+        reject: error => end({ error }),
+        item: item => { items.push(item); wake() },
+      })
+      try {
+        for (;;) {
+          while (items.length > 0) yield items.shift()
+          if (over !== undefined) break
+          await new Promise<void>(resolve => void (wake = resolve))
+        }
+        if (over.error !== undefined) throw over.error
+      } finally {
+        cancel(id)
+      }
+    },
     close: () => void socket.destroy(),
   }
+}
+
+function isIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+}
+
+function drained(socket: Socket): Promise<void> {
+  return new Promise(resolve => {
+    const done = (): void => {
+      socket.off('drain', done).off('close', done)
+      resolve()
+    }
+    socket.on('drain', done).on('close', done)
+  })
 }
 
 function lost(): MayflyError {
