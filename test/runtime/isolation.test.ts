@@ -10,18 +10,22 @@ import { executed, openPlace, outcome, sh, sleeper, type Place } from '../securi
 
 let place: Place
 const source = mkdtempSync(join(tmpdir(), 'mf-bind-'))
+/** What only root may have; an ordinary user is told so, by the tests for it. */
+const root = process.geteuid?.() === 0
 beforeAll(async () => {
   // Before the run begins: where the host's mounts are private, a run sees those that were there.
-  execFileSync('mount', ['--bind', source, source])
-  execFileSync('mount', ['--make-shared', source])
-  mkdirSync(join(source, 'below'))
-  mkdirSync(join(source, 'later'))
-  execFileSync('mount', ['-t', 'tmpfs', 'below', join(source, 'below')])
+  if (root) {
+    execFileSync('mount', ['--bind', source, source])
+    execFileSync('mount', ['--make-shared', source])
+    mkdirSync(join(source, 'below'))
+    mkdirSync(join(source, 'later'))
+    execFileSync('mount', ['-t', 'tmpfs', 'below', join(source, 'below')])
+  }
   place = await openPlace()
 })
 afterAll(async () => {
   await place.close()
-  execFileSync('umount', ['-R', source])
+  if (root) execFileSync('umount', ['-R', source])
   rmSync(source, { recursive: true })
 })
 
@@ -42,10 +46,13 @@ test('every namespace but user and time is the container\'s own', async () => {
     expect([kind, first[kind]]).not.toEqual([kind, ofHost(kind)])
     expect([kind, first[kind]]).not.toEqual([kind, second[kind]])
   }
-  for (const kind of ['user', 'time']) expect([kind, first[kind]]).toEqual([kind, ofHost(kind)])
+  expect(first['time']).toEqual(ofHost('time'))
+  // An ordinary user's run has a user namespace, and all its containers are in it.
+  expect(first['user']).toBe(second['user'])
+  expect(first['user'] === ofHost('user')).toBe(root)
 })
 
-test('network, ipc and uts of the host', async () => {
+test.runIf(root)('network, ipc and uts of the host', async () => {
   await using container = await run('busybox', { ...sleeper, network: 'host', ipc: 'host', uts: 'host' })
   const inside = await namespaces(container)
   for (const kind of ['net', 'ipc', 'uts']) expect([kind, inside[kind]]).toEqual([kind, ofHost(kind)])
@@ -55,7 +62,7 @@ test('network, ipc and uts of the host', async () => {
   expect(container.host).toBe('127.0.0.1')
 })
 
-test('a port of a container on the host\'s network is that of the host', async () => {
+test.runIf(root)('a port of a container on the host\'s network is that of the host', async () => {
   await using container = await run('busybox', {
     command: ['nc', '-ll', '-p', '18733', '-e', 'echo', 'hello'], network: 'host', ports: [18733],
   })
@@ -64,6 +71,18 @@ test('a port of a container on the host\'s network is that of the host', async (
     connect(18733, '127.0.0.1').once('data', (data) => resolve(String(data))).once('error', reject)
   })
   expect(said).toBe('hello\n')
+})
+
+test.runIf(!root)('the host\'s network is root\'s to give, and the refusal says so', async () => {
+  await expect(run('busybox', { ...sleeper, network: 'host' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_UNPRIVILEGED' })
+})
+
+test.runIf(!root)('an ordinary user\'s root has no more than the user', async () => {
+  await using container = await run('busybox', { ...sleeper, privileged: true })
+  expect((await sh(container, 'mknod /x b 254 0 || echo refused')).stdout).toBe('refused\n')
+  expect((await sh(container, 'cat /etc/shadow > /dev/null && id -u')).stdout).toBe('0\n')
+  await using readonly = await run('busybox', { ...sleeper, readonly: true, tmpfs: ['/tmp'] })
+  expect((await sh(readonly, 'touch /x 2>/dev/null || touch /tmp/x && echo tmp')).stdout).toBe('tmp\n')
 })
 
 test('network none has the loopback alone', async () => {
@@ -86,7 +105,7 @@ test('namespaces of another container, by name and by id', async () => {
   await expect(run('busybox', { ...sleeper, pid: 'container:gone' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_CONTAINER_NOT_FOUND' })
 })
 
-test('what shares a pid namespace ends whole: with its own removal, and with the namespace', async () => {
+test.runIf(root)('what shares a pid namespace ends whole: with its own removal, and with the namespace', async () => {
   await using first = await run('busybox', sleeper)
   const second = await run('busybox', { ready: executed, pid: `container:${first.id}`, command: 'sleep 601 & setsid sleep 602 & sleep 603' })
   const sleepers = async (): Promise<string> => (await sh(first, 'ps -o args | grep "sleep 60[123]" | grep -vc grep')).stdout.trim()
@@ -98,7 +117,7 @@ test('what shares a pid namespace ends whole: with its own removal, and with the
   expect(await third.exit).toMatchObject({ signal: 'SIGKILL' })
 })
 
-test('pid host sees the run and leaves nothing in it', async () => {
+test.runIf(root)('pid host sees the run and leaves nothing in it', async () => {
   await using first = await run('busybox', sleeper)
   const second = await run('busybox', { ready: executed, pid: 'host', command: 'sleep 604 & (sleep 605 &) ; sleep 606' })
   await expect.poll(async () => (await sh(second, 'ps -o args | grep "sleep 60[0456]" | grep -vc grep')).stdout.trim()).toBe('4')
@@ -109,7 +128,7 @@ test('pid host sees the run and leaves nothing in it', async () => {
   expect((await first.exec(['true'])).exitCode).toBe(0)
 })
 
-test('a time namespace moves its own clocks, for commands in it too', async () => {
+test.runIf(root)('a time namespace moves its own clocks, for commands in it too', async () => {
   await using container = await run('busybox', { ...sleeper, timeOffsets: { monotonic: 1_000_000, boottime: 2_000_000 } })
   const up = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0])
   const inside = Number((await sh(container, 'cut -d" " -f1 /proc/uptime')).stdout)
@@ -133,7 +152,7 @@ test('init: pid 1 forwards signals, reaps orphans, and ends as its child does', 
   await expect(run('busybox', { init: true, command: ['/missing'] })).rejects.toMatchObject({ code: 'ERR_MAYFLY_COMMAND_NOT_FOUND' })
 })
 
-test('a read-only root, with writable tmpfs where asked for', async () => {
+test.runIf(root)('a read-only root, with writable tmpfs where asked for', async () => {
   const { text } = await outcome('busybox', {
     readonly: true, tmpfs: ['/run:size=1m,mode=750,uid=5,gid=6', '/tmp:exec'],
     command: 'for path in / /etc /root /run /tmp /dev/shm; do touch $path/x 2>/dev/null && echo $path; done; stat -c %a,%u,%g /run; grep -E " /(run|tmp) " /proc/mounts | cut -d" " -f2,4',
@@ -141,7 +160,7 @@ test('a read-only root, with writable tmpfs where asked for', async () => {
   expect(text.split('\n')).toEqual(['/run', '/tmp', '/dev/shm', '750,5,6', '/run rw,nosuid,nodev,noexec,relatime,size=1024k,mode=750,uid=5,gid=6', '/tmp rw,nosuid,nodev,relatime'])
 })
 
-test('binds: read-only to their depth, alone or with what is below, and following the host', async () => {
+test.runIf(root)('binds: read-only to their depth, alone or with what is below, and following the host', async () => {
   writeFileSync(join(source, 'below/file'), 'deep')
   await using container = await run('busybox', {
     ...sleeper,
@@ -160,7 +179,7 @@ test('binds: read-only to their depth, alone or with what is below, and followin
     .rejects.toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID', message: expect.stringContaining('/of/no/host') as string })
 })
 
-test('devices: only those allowed open, whatever root makes', async () => {
+test.runIf(root)('devices: only those allowed open, whatever root makes', async () => {
   const { text } = await outcome('busybox', {
     command: 'mknod /tmp/disk b 254 0 && head -c1 /tmp/disk; mknod /tmp/kmsg c 1 11 && head -c1 /tmp/kmsg; mknod /tmp/zero c 1 5 && head -c1 /tmp/zero | wc -c',
   })
@@ -175,7 +194,7 @@ test('devices: only those allowed open, whatever root makes', async () => {
   }
 })
 
-test('ulimits, sysctls, names, groups and the OOM score', async () => {
+test.runIf(root)('ulimits, sysctls, names, groups and the OOM score', async () => {
   const { text } = await outcome('debian', {
     ulimits: { nofile: { soft: 100, hard: 200 }, core: 0 }, sysctls: { 'net.core.somaxconn': '77', 'kernel.msgmax': '9000', 'net.ipv4.ip_forward': '1' },
     hostname: 'box', domainname: 'example.org', user: 'www-data', groupAdd: ['audio', 1234], oomScoreAdj: 500, shmSize: '3m', workdir: '/made/up',
@@ -184,7 +203,7 @@ test('ulimits, sysctls, names, groups and the OOM score', async () => {
   expect(text.split('\n')).toEqual(['100', '200', '77', '9000', '1', 'example.org', 'box', 'uid=33(www-data) gid=33(www-data) groups=33(www-data),29(audio),1234', '500', '3072', '/made/up'])
 })
 
-test('privileged: every capability and device, nothing masked, no filter', async () => {
+test.runIf(root)('privileged: every capability and device, nothing masked, no filter', async () => {
   await using container = await run('busybox', { ...sleeper, privileged: true })
   const { stdout } = await sh(container, 'grep -E "CapBnd|Seccomp:" /proc/self/status; mkdir /mnt && mount -t tmpfs t /mnt && echo mounted; touch /sys/fs/cgroup/pids/x 2>/dev/null; mkdir /sys/fs/cgroup/pids/x && rmdir /sys/fs/cgroup/pids/x && echo groups; test -e /dev/loop-control -o -e /dev/kmsg && echo devices; echo 1 > /proc/sys/net/ipv4/ip_forward && echo sys')
   const own = /CapBnd:\t(\w+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]

@@ -62,15 +62,22 @@ test('what a slot cannot give is started afresh, and the slot stays for the next
   expect(plain.id).toBe(waiting)
 })
 
-test('limits and options hold in a slot as they do without', async () => {
+test('options hold in a slot as they do without', async () => {
   const [waiting] = await slots()
-  await using container = await run('busybox', {
-    ...sleeper, memory: '32m', pids: 20, hostname: 'elsewhere', env: { A: 'b' }, workdir: '/tmp/new', readonly: true,
-  })
+  await using container = await run('busybox', { ...sleeper, hostname: 'elsewhere', env: { A: 'b' }, workdir: '/tmp/new', readonly: true })
   expect(container.id).toBe(waiting)
-  const { stdout } = await container.exec(['sh', '-c', 'hostname; echo $A; pwd; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; touch /x'])
-  expect(stdout.split('\n').slice(0, 4)).toEqual(['elsewhere', 'b', '/tmp/new', String(32 * 2 ** 20)])
+  const { stdout } = await container.exec(['sh', '-c', 'hostname; echo $A; pwd'])
+  expect(stdout).toBe('elsewhere\nb\n/tmp/new\n')
   expect((await container.exec(['touch', '/x'])).exitCode).not.toBe(0)
+})
+
+// Without a cgroup a limit is refused: cgroup.test.ts.
+test.runIf(process.env['MAYFLY_TEST_CGROUPS'] !== 'none')('limits hold in a slot as they do without', async () => {
+  const [waiting] = await slots()
+  await using container = await run('busybox', { ...sleeper, memory: '32m', pids: 20 })
+  expect(container.id).toBe(waiting)
+  const { stdout } = await container.exec(['sh', '-c', 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max 2>/dev/null'])
+  expect(stdout).toBe(`${32 * 2 ** 20}\n`)
 })
 
 test('a burst widens the pool to its size', async () => {
