@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { encodeCreate, encodeStart, METHOD, type CreateRequest, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
-import { compileFoundation, deviceWrites, isPrivate, namespacesOf, type Foundation } from '../sandbox/index.js'
+import { compileFoundation, deviceWrites, FOUNDATION_OPTIONS, isPrivate, namespacesOf, type Foundation } from '../sandbox/index.js'
 import type { Run as AnyRun } from './supervision.js'
 
 type Run = Omit<AnyRun, 'slots'>
@@ -68,7 +68,7 @@ export class Slots {
       claimed.hold()
       const slot = await claimed.slot
       if (slot === undefined || slot.state === 'dead') continue
-      if (foundation(this.#run, slot.address, options).equals(slot.foundation)) {
+      if (isPlain(options) || foundation(this.#run, slot.address, options).equals(slot.foundation)) {
         slot.state = 'taken'
         return slot
       }
@@ -150,6 +150,11 @@ function prepare(run: Run): Waiting {
   // A start that finds none goes without, and reports what is wrong.
   const failed = (): undefined => void slot.free()
   return { slot: reply.then(() => prepared, failed), hold: () => run.connection.setIdle(id, false) }
+}
+
+/** What slots are made with: no option that changes the first part of the list. */
+function isPlain(options: Foundation['options']): boolean {
+  return FOUNDATION_OPTIONS.every((name) => options[name] === undefined)
 }
 
 function foundation(run: Run, address: number | undefined, options: Foundation['options']): Buffer {

@@ -39,6 +39,8 @@ export async function readRecord(store: Store, key: Digest, kind: LayerKind): Pr
   const directory = layerPath(store, key)
   try {
     const record = JSON.parse(await readFile(join(directory, RECORD), 'utf8')) as LayerRecord
+    // Written by an earlier version: unpacked again.
+    if (!Array.isArray(record.opaque)) return undefined
     const synced = record.bootId === undefined
     if (record.kind !== kind || (!synced && record.bootId !== store.bootId)) return undefined
     return { key, directory: join(directory, 'tree'), opaque: record.opaque, ...(synced ? {} : { unsyncedSince: record.placedAt }) }

@@ -42,6 +42,14 @@ export class Writer {
     return this.raw(value)
   }
 
+  /** What `write` writes, with its length before it. */
+  sized(write: ((writer: this) => unknown) | undefined): this {
+    const at = this.#room(4)
+    write?.(this)
+    this.#buffer.writeUInt32LE(this.#length - at - 4, at)
+    return this
+  }
+
   raw(value: Uint8Array): this {
     const at = this.#room(value.length)
     this.#buffer.set(value, at)

@@ -47,8 +47,11 @@ const NO_ESCAPE = MOUNT.nosuid | MOUNT.nodev | MOUNT.noexec
 
 /** What of a container can be built before its image and most of its options are known. */
 export type Foundation = Pick<SandboxInput, 'network' | 'map' | 'features'> & {
-  readonly options: Pick<ResolvedOptions, 'privileged' | 'shmSize' | 'pid' | 'ipc' | 'uts' | 'network' | 'timeOffsets' | 'devices'>
+  readonly options: Pick<ResolvedOptions, (typeof FOUNDATION_OPTIONS)[number]>
 }
+
+/** The options that shape the first part of the list. */
+export const FOUNDATION_OPTIONS = ['privileged', 'shmSize', 'pid', 'ipc', 'uts', 'network', 'timeOffsets', 'devices'] as const
 
 /**
  * The first part of a container's operation list: groups, network, and the kernel's file systems on a stage of their own.

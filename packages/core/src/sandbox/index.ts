@@ -1,6 +1,6 @@
 export { commandLine, environment } from './command.js'
 export { checkOptions } from './check.js'
-export { compileExec, compileFoundation, compileSandbox, type Foundation, type Rights, type SandboxInput } from './compile.js'
+export { compileExec, compileFoundation, compileSandbox, FOUNDATION_OPTIONS, type Foundation, type Rights, type SandboxInput } from './compile.js'
 export { resolveDevices, type DeviceNode } from './devices.js'
 export { cgroupWrites, deviceWrites, type Features } from './limits.js'
 export { isPrivate, namespacesOf, sharedWith } from './namespaces.js'

@@ -44,7 +44,7 @@ export interface CapabilitySets {
 
 /** Builds an operation list. */
 export class Operations {
-  readonly #list = new Writer()
+  readonly #list = new Writer(4096)
 
   cgroup(unshare: boolean): this {
     return this.#add(OP.cgroup, (w) => w.u8(Number(unshare)))
@@ -236,8 +236,7 @@ export class Operations {
   }
 
   #add(op: number, write?: (writer: Writer) => Writer): this {
-    const fields = write === undefined ? new Uint8Array() : write(new Writer(64)).take()
-    this.#list.u16(op).u16(0).bytes(fields)
+    this.#list.u16(op).u16(0).sized(write)
     return this
   }
 }

@@ -79,3 +79,10 @@ test('layers that have lain a minute are synced when used, and outlive a reboot'
   for (const [name, bytes] of [manifest, config]) await writeFile(join(home.path, 'blobs/sha256', name.replace(/.*sha256:/, '')), bytes)
   expect((await pullImage(later, app, { policy: 'never' })).layers).toEqual(layers)
 })
+
+test('a record that lacks what this version needs is no record', async () => {
+  for (const { file, record: { opaque: _, ...record } } of await records()) await writeFile(file, JSON.stringify(record))
+  const image = await pullImage({ ...store, bootId: store.bootId, home: store.home }, parseReference(`${registry.host}/app:latest`), { policy: 'always' })
+  expect((await imageFile(image, 'other'))?.toString()).toBe('two')
+  expect((await records()).every(({ record }) => Array.isArray(record['opaque']))).toBe(true)
+})
