@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -71,23 +72,28 @@ export async function commandRivals(setting, image, command) {
     return { name, words: () => [name, [...flags, 'run', '--bundle', bundle, `mf-bench-${process.pid}-${count++}`]] }
   }
   const crun = oci('crun', '--cgroup-manager=disabled')
+  const place = crun.absent === undefined ? await pureCgroups(setting) : undefined
+  const entered = (pid, program, words) => ['nsenter', ['--target', String(pid), '--mount', program, ...words]]
   return [
     docker.absent === undefined
       ? { name: 'docker', words: () => ['docker', ['run', '--rm', name, ...command]] }
       : { name: 'docker', absent: docker.absent },
     oci('runc'),
-    crun.absent === undefined ? { name: 'crun (no cgroups)', words: () => withPureCgroups(setting, ...crun.words()) } : crun,
+    crun.absent === undefined ? { name: 'crun (no cgroups)', words: () => entered(place, ...crun.words()) } : crun,
     installed('bwrap')
       ? { name: 'bwrap', words: () => ['bwrap', ['--ro-bind', root, '/', '--proc', '/proc', '--dev', '/dev', '--unshare-all', '--die-with-parent', '--', ...command]] }
       : { name: 'bwrap', absent: 'bwrap is not installed' },
     installed('podman')
-      ? { name: 'podman', words: () => ['podman', ['run', '--rm', '--runtime', 'runc', '--ulimit', 'host', '--rootfs', root, ...command]] }
+      ? { name: 'podman', words: () => ['podman', ['run', '--rm', '--runtime', 'runc', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024', '--rootfs', root, ...command]] }
       : { name: 'podman', absent: 'podman is not installed' },
   ]
 }
 
 /** crun refuses the hybrid layout: it runs where a fresh cgroup2 stands on /sys/fs/cgroup. */
-function withPureCgroups(setting, command, words) {
-  setting.place ??= setting.keep(spawn('unshare', ['--mount', 'sh', '-c', 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec sleep infinity'], { stdio: 'ignore' }))
-  return ['nsenter', ['--target', String(setting.place.pid), '--mount', command, ...words]]
+async function pureCgroups(setting) {
+  const child = setting.keep(spawn('unshare', ['--mount', 'sh', '-c', 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && echo && exec sleep infinity'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  }))
+  await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])
+  return child.pid
 }
