@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { removeTree } from '../../packages/core/src/layers/native.js'
 import { startRegistry } from '../images/registry.mjs'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -32,7 +33,8 @@ export async function openBench(): Promise<Bench> {
     directory,
     close: async () => {
       await registry.close()
-      rmSync(directory, { recursive: true, force: true })
+      // An ordinary user's store has files of other ids.
+      await removeTree(directory)
     },
   }
 }

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openStore } from '../../packages/core/src/engine.js'
 import { startRegistry } from '../images/registry.mjs'
-import { makeUser, processesOf, testAs, withoutUser, type User } from './user.js'
+import { delegateCgroups } from './cgroups.mjs'
+import { ID, makeUser, processesOf, testAs, withoutUser, type User } from './user.js'
 
 const why = withoutUser()
 if (why !== undefined) process.stderr.write(`the runtime's tests are not run as an ordinary user: ${why}\n`)
@@ -17,7 +18,21 @@ describe.skipIf(why !== undefined)('as an ordinary user with subordinate ids', (
     const { passed, failures } = await testAs(user, ['test/runtime'])
     expect(failures).toEqual([])
     expect(passed).toBeGreaterThan(20)
-    expect(processesOf()).toEqual([])
+    await expect.poll(processesOf, { timeout: 5000, interval: 20 }).toEqual([])
+  })
+
+  test('with cgroups handed over by root, limits hold', { timeout: 180_000 }, async (context) => {
+    const groups = delegateCgroups(ID)
+    if (groups.directories.length === 0) context.skip('cgroup v2 alone: npm run test:vm has this case')
+    const owner = makeUser({ ranges: true, cgroups: groups.directories })
+    try {
+      const { passed, failures } = await testAs(owner, ['test/runtime/cgroup', 'test/runtime/slots'], { MAYFLY_TEST_CGROUPS: 'delegated' })
+      expect(failures).toEqual([])
+      expect(passed).toBeGreaterThan(15)
+    } finally {
+      owner.remove()
+      await groups.close()
+    }
   })
 
   test('when the owner is killed, nothing of the user\'s is left', async () => {
@@ -46,6 +61,12 @@ describe.skipIf(why !== undefined)('as an ordinary user without subordinate ids'
   let user: User
   beforeAll(() => { user = makeUser({ ranges: false }) })
   afterAll(() => { user.remove() })
+
+  test('what works with a single id works, and the rest is refused by name', { timeout: 120_000 }, async () => {
+    const { passed, failures } = await testAs(user, ['test/rootless/single.case.ts'], { MAYFLY_TEST_CASES: '1' })
+    expect(failures).toEqual([])
+    expect(passed).toBe(6)
+  })
 
   test('a container runs under one id, and a warning names the two lines that are missing', async () => {
     const script = `

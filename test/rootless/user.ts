@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { registryStorage } from '../images/index.mjs'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-const ID = 61_000
+export const ID = 61_000
 
 /** A user of this machine for the time of a test: known only inside a mount namespace of its own. */
 export interface User {
@@ -26,8 +26,9 @@ export function withoutUser(): string | undefined {
 /**
  * Makes an ordinary user. `ranges`: with subordinate ids, as `useradd` gives them. The machine's own files stay as they
  * are: copies lie over them in the user's mount namespace, and the checkout and the images where the user may read them.
+ * `cgroups`: directories that the user's programs start in.
  */
-export function makeUser({ ranges }: { readonly ranges: boolean }): User {
+export function makeUser({ ranges, cgroups = [] }: { readonly ranges: boolean, readonly cgroups?: readonly string[] }): User {
   const directory = mkdtempSync(join(tmpdir(), 'mayfly-user-'))
   chmodSync(directory, 0o755)
   const at = (name: string): string => join(directory, name)
@@ -52,6 +53,7 @@ export function makeUser({ ranges }: { readonly ranges: boolean }): User {
     ...['subuid', 'subgid'].map((name) => `[ -e /etc/${name} ] || : > /etc/${name}`),
     ...mounts.map(([from = '', to = '']) => `mount --bind '${from}' '${to}'`),
     `cd '${at('work')}'`,
+    ...cgroups.map((cgroup) => `echo $$ > '${cgroup}/cgroup.procs'`),
     `exec setpriv --reuid ${ID} --regid ${ID} --init-groups --inh-caps=-all "$@"`,
   ].join('\n')
   return {
@@ -102,7 +104,7 @@ export async function testAs(user: User, files: readonly string[], env: Readonly
 /** A process's children are the kernel's to reap; what the user's id still runs is told. */
 export function processesOf(): string[] {
   try {
-    return execFileSync('pgrep', ['-a', '-u', String(ID)], { encoding: 'utf8' }).trim().split('\n')
+    return execFileSync('pgrep', ['-a', '-u', String(ID)], { encoding: 'utf8' }).trim().split('\n').filter((line) => !line.endsWith('<defunct>'))
   } catch {
     return []
   }

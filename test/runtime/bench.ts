@@ -1,8 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { endRun } from '@mayfly/core/engine'
 import { afterAll, beforeAll } from 'vitest'
+import { removeTree } from '../../packages/core/src/layers/native.js'
 import { startRegistry } from '../images/registry.mjs'
 
 /** For a file of tests: the test images' registry and a store of its own, both gone afterwards, and the run ended. */
@@ -19,7 +20,8 @@ export function useBench(): { readonly home: string } {
   afterAll(async () => {
     await endRun()
     await close()
-    rmSync(bench.home, { recursive: true, force: true })
+    // An ordinary user's store has files of other ids.
+    await removeTree(bench.home)
   })
   return bench
 }

@@ -85,7 +85,7 @@ int op_devices(struct child *c, struct reader *r);
 /* What `capabilities` asked for, now that the user is who it is to be; 0 or -1. */
 int apply_capabilities(struct child *c);
 /* How opening devices can be limited here: "v1", "bpf" or "none". */
-const char *devices_control(const struct cgroups *g);
+const char *devices_control(const struct cgroups *g, bool rootless);
 
 /* Opens `target` inside the root being built; symbolic links stay inside it. */
 int open_inside(struct child *c, const char *target, uint64_t flags);

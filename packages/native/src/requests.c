@@ -31,7 +31,7 @@ static int hello(struct connection *c, uint32_t id, struct reader *r, struct fai
   snprintf(features, sizeof features,
            "cgroup=%s\ncontrollers=%s\nnetwork=%s\nmemory-xattrs=%s\nfiles=%s\ndevices=%s\nsealed=%s\n",
            run.cgroups.version, run.cgroups.available, run.linked ? "veth" : run.prefix ? "hub" : "none",
-           run.memory_xattrs ? "yes" : "no", files, devices_control(&run.cgroups), run.self_fd >= 0 ? "yes" : "no");
+           run.memory_xattrs ? "yes" : "no", files, devices_control(&run.cgroups, run.rootless), run.self_fd >= 0 ? "yes" : "no");
   struct buffer b = {0};
   put_u32(&b, PROTOCOL_VERSION);
   put_str(&b, PACKAGE_VERSION);

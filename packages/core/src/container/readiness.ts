@@ -1,6 +1,6 @@
 import { isMayflyError, MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
-import { METHOD, type Connection } from '../native/index.js'
+import { METHOD, privilege, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatSize, parseSize } from '../units.js'
 import { exposedPorts, optionPorts, type RunningContainer } from './handle.js'
@@ -108,9 +108,15 @@ function ended(exit: ExitStatus, container: Container, strategy: WaitStrategy, o
   return new MayflyError(exit.oomKilled ? 'ERR_MAYFLY_OUT_OF_MEMORY' : 'ERR_MAYFLY_CONTAINER_EXITED', withLog(message, log), {
     hint: exit.oomKilled ? 'Raise `memory`, or make the process need less.'
       : exit.code === 0 ? 'The command did its work and ended: a service has to stay in the foreground.'
-        : 'Look for the reason in its log lines; check `command`, `env` and what it expects to find.',
+        : lackingIds() ?? 'Look for the reason in its log lines; check `command`, `env` and what it expects to find.',
     details: { exitCode: exit.code, signal: exit.signal, oomKilled: exit.oomKilled, log, containerId: container.id },
   })
+}
+
+/** With a single id, changing users is what an image most likely failed at. */
+function lackingIds(): string | undefined {
+  const own = privilege()
+  return own.mode === 'user' ? own.map.lacking : undefined
 }
 
 function withLog(message: string, log: readonly string[]): string {

@@ -49,7 +49,8 @@ export function claimHome(home: string = defaultHome()): string {
   const file = join(root, 'mode')
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 })
-    const found = readMode(file)
+    // Empty: another process is about to write it.
+    const found = readMode(file) || undefined
     if (found === undefined) writeFileSync(file, `${mode}\n`, { mode: 0o600 })
     if (found === undefined || found === mode) return root
   } catch (cause) {
