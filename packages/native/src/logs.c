@@ -42,9 +42,15 @@ static uint64_t record_time(const struct log *l, size_t at) {
 void logs_pump_one(struct waiter *w) {
   struct log *l = &w->container->log;
   uint64_t end = l->first + (l->data.length - l->start);
-  if (w->offset < l->first) w->offset = l->first;
   while (!w->done && w->credit > 0 && w->offset < end) {
     struct buffer b = {0};
+    if (w->offset < l->first) { /* what this reader will never see is told in its place */
+      put_u64(&b, record_time(l, l->start));
+      put_u8(&b, 0);
+      put_u32(&b, 8);
+      put_u64(&b, l->first - w->offset);
+      w->offset = l->first;
+    }
     while (w->offset < end && b.length < CHUNK) {
       size_t at = l->start + (size_t)(w->offset - l->first);
       size_t n = record_length(l, at);

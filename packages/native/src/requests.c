@@ -97,7 +97,7 @@ static int logs(struct connection *c, uint32_t id, struct reader *r, struct fail
   w->flags = flags;
   w->since = since;
   w->credit = credit;
-  w->offset = tail ? t->log.first : t->log.first + (t->log.data.length - t->log.start);
+  w->offset = tail ? 0 : t->log.first + (t->log.data.length - t->log.start);
   send_reply(c, id);
   logs_pump_one(w);
   return 0;

@@ -57,7 +57,10 @@ async function* rawLines(connection: Connection, id: string, options: LogOptions
         await new Promise<void>((resolve) => void (wake = resolve))
         continue
       }
-      for (const record of decodeLogRecords(chunk)) yield* splitter[record.stream].push(record.time, record.bytes)
+      for (const record of decodeLogRecords(chunk)) {
+        if (record.stream !== 'dropped') yield* splitter[record.stream].push(record.time, record.bytes)
+        else yield* [...splitter.stdout.rest(), ...splitter.stderr.rest(), droppedLine(record.time, Number(record.count))]
+      }
       if (!over) connection.credit(request, chunk.length)
     }
     yield* splitter.stdout.rest()
@@ -67,6 +70,11 @@ async function* rawLines(connection: Connection, id: string, options: LogOptions
   } finally {
     if (!over) connection.end(request)
   }
+}
+
+function droppedLine(time: bigint, dropped: number): LogLine {
+  const text = `[mayfly: ${dropped} bytes of output stood here; only the newest 10 MiB of a log are kept]`
+  return { time: new Date(Number(time / 1_000_000n)), stream: 'stderr', text, dropped }
 }
 
 class LineSplitter {
@@ -91,6 +99,7 @@ class LineSplitter {
 
   * rest(): Generator<LogLine> {
     const text = this.#rest + this.#decoder.end()
+    this.#rest = ''
     if (text !== '') yield this.#line(text)
   }
 

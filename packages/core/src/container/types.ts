@@ -82,6 +82,8 @@ export interface LogLine {
   readonly stream: 'stdout' | 'stderr'
   /** Without its line end. */
   readonly text: string
+  /** Set when this line stands for output that is kept no more: so many bytes. */
+  readonly dropped?: number
 }
 
 export interface StopOptions {

@@ -59,12 +59,10 @@ export interface ListedContainer extends RawExit {
   readonly label: Buffer
 }
 
-export interface LogRecord {
-  /** Nanoseconds since 1970. */
-  readonly time: bigint
-  readonly stream: 'stdout' | 'stderr'
-  readonly bytes: Buffer
-}
+/** A piece of a container's output, or how many bytes of it are gone. Times are nanoseconds since 1970. */
+export type LogRecord =
+  | { readonly time: bigint; readonly stream: 'stdout' | 'stderr'; readonly bytes: Buffer }
+  | { readonly time: bigint; readonly stream: 'dropped'; readonly count: bigint }
 
 export type NativeEvent =
   | { readonly kind: 'started'; readonly container: string }
@@ -145,7 +143,9 @@ export function decodeLogRecords(payload: Buffer): LogRecord[] {
   const records: LogRecord[] = []
   while (reader.left > 0) {
     const time = reader.u64()
-    records.push({ time, stream: reader.u8() === 2 ? 'stderr' : 'stdout', bytes: reader.bytes() })
+    const stream = reader.u8()
+    const bytes = reader.bytes()
+    records.push(stream === 0 ? { time, stream: 'dropped', count: new Reader(bytes).u64() } : { time, stream: stream === 2 ? 'stderr' : 'stdout', bytes })
   }
   return records
 }
