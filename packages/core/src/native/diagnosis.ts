@@ -46,7 +46,7 @@ type Find = (name: string, value: string, ok: boolean, mend: string, needed?: bo
 
 function kernel(facts: Facts, find: Find): Finding {
   const [major = 0, minor = 0] = facts('kernel').split('.').map(Number)
-  return find('kernel', facts('kernel'), major > 5 || (major === 5 && minor >= 11), 'Mayfly needs Linux 5.11 or newer: upgrade the kernel.')
+  return find('kernel', facts('kernel'), major > 5 || (major === 5 && minor >= 12), 'Mayfly needs Linux 5.12 or newer: upgrade the kernel.')
 }
 
 function asRoot(facts: Facts, find: Find): Finding[] {

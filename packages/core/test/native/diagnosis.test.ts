@@ -32,7 +32,7 @@ test('newuidmap may have its right as file capabilities', () => {
 })
 
 describe.each<[string, Readonly<Record<string, string>>, string, boolean, RegExp, string?]>([
-  ['an old kernel', { ...root, kernel: '5.10.9' }, 'kernel', true, /5\.11/],
+  ['an old kernel', { ...root, kernel: '5.11.9' }, 'kernel', true, /5\.12/],
   ['no overlay', { ...root, overlay: 'no' }, 'overlay', true, /modprobe overlay/],
   ['no pids controller', { ...root, delegated: 'cpu,memory' }, 'limits', false, /Limits of pids are refused/],
   ['clone3 filtered', { ...root, clone3: 'no' }, 'clone3', true, /seccomp profile/],
