@@ -60,6 +60,8 @@ async function feed(
     for (let step = first; step.done !== true; step = await rest.next()) {
       hash.update(step.value)
       const kept = keep?.(step.value)
+      // It may fail before it is waited for.
+      kept?.catch(() => undefined)
       await write(inflate, step.value)
       await kept
       if (failed()) {
