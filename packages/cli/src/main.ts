@@ -55,6 +55,12 @@ program.command('stop').description('Stop containers').argument('<container...>'
   .option('-t, --time <seconds>', 'seconds before it is killed', Number)
   .action(async (containers: string[], options) => (await import('./commands/stop.js')).stop(containers, options))
 
+program.command('info').description('Say what this machine gives containers').option('--format <format>', 'json')
+  .action(async (options) => (await import('./commands/info.js')).info(options))
+
+program.command('prune').description('Finish what dead runs left')
+  .action(async () => (await import('./commands/prune.js')).prune())
+
 program.command('doctor').description('Say what this machine allows, and how to mend what it lacks').option('--format <format>', 'json')
   .action(async (options) => (await import('./commands/doctor.js')).doctor(options))
 

@@ -1,4 +1,6 @@
 export { containerLogs, findContainer, listContainers, stopContainer, type RunningListing } from './container/runs.js'
+export { info, type Info } from './container/info.js'
+export { prune } from './container/prune.js'
 export { run } from './container/run.js'
 export { endRun, keeperSocket } from './container/supervision.js'
 export type * from './container/types.js'
