@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBench, runTests, type Bench } from '../jest/runner.js'
@@ -35,3 +36,19 @@ describe.each(['forks', 'threads'])('%s', (pool) => {
     expect(Object.entries(report.tests).filter(([name, status]) => name.includes('one:') && status === 'passed')).toHaveLength(3)
   })
 })
+
+test('members of a class, scopes, retries and tests at the same time', async () => {
+  const report = await runTests('vitest', 'members', bench)
+  const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
+  expect(failed, report.output).toEqual(['FAILS: a variable cannot point at the instance of each'])
+  expect(report.failures).toContain('"cache" exports REDIS_URL, which cannot name an instance per concurrent test')
+  expect(Object.keys(report.tests)).toHaveLength(13)
+})
+
+test.each(['', 'older'])('decorated members have the types of their services: %s', (project) => {
+  const root = join(import.meta.dirname, '../..')
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', join(import.meta.dirname, 'fixtures/members', project)], { encoding: 'utf8' })
+  expect(stdout).toBe('')
+  expect(status).toBe(0)
+}, 60_000)

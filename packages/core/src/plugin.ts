@@ -1,7 +1,9 @@
 /** What the plugins for test frameworks build on. Not for tests themselves: they import the plugin. */
 export { isMayflyError, MayflyError } from './errors.js'
 export {
+  asDecorator,
   createHandle,
+  createTestContainer,
   currentRun,
   describeContainers,
   exportedVariables,
@@ -11,5 +13,6 @@ export {
   launchRun,
   openSession,
   RUN_VARIABLE,
+  testMembers,
 } from './services/index.js'
-export type { Behind, Handle, HostOptions, LaunchedRun, Lease, Name, Registered, RunAddress, Scope, Session, Use } from './services/index.js'
+export type { Behind, ContainerDecorator, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, Scope, Session, TestContainer, Use } from './services/index.js'

@@ -1,10 +1,11 @@
 import { createRequire } from 'node:module'
 import type { Plugin } from 'vitest/config'
+import { lowerDecorators } from './transform.js'
 
 /** The plugin of `vitest.config`: starts the run before the tests, and gives every test file its services' addresses. */
-export function mayfly(): Plugin {
+export function mayfly(): Plugin[] {
   const { resolve } = createRequire(import.meta.url)
-  return {
+  return [lowerDecorators(), {
     name: 'mayfly',
     config: config => {
       const test = ((config as { test?: TestOptions }).test ??= {})
@@ -12,7 +13,7 @@ export function mayfly(): Plugin {
       // First: what the user's set-up files read in the environment must stand there.
       test.setupFiles = [resolve('@mayfly/vitest-plugin/setup'), ...listOf(test.setupFiles)]
     },
-  }
+  }]
 }
 
 interface TestOptions {

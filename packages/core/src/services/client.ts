@@ -16,6 +16,16 @@ export interface Use {
   readonly name: string
   readonly as?: string | undefined
   readonly scope?: Scope | undefined
+  /** The test that asks: an instance of scope `test` is this attempt's alone. */
+  readonly test?: TestAttempt | undefined
+}
+
+/** One attempt at one test. */
+export interface TestAttempt {
+  /** Unique in the run. */
+  readonly id: string
+  /** Other tests of the file run at the same time. */
+  readonly concurrent: boolean
 }
 
 export interface Lease {
@@ -27,6 +37,8 @@ export interface Lease {
 
 /** A test file's way to its run: leases tied to one connection. */
 export interface Session {
+  /** Makes ready what a later lease needs: the image. Answers the scope of the use. */
+  prepare(use: Use): Promise<Scope>
   lease(use: Use): Promise<Lease>
   /** Gives back whatever is still leased and ends the connection. */
   close(): Promise<void>
@@ -64,9 +76,10 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
     return connection
   }
   return {
-    lease: async ({ name, as, scope }) => {
+    prepare: async ({ name, scope }) => (await (await peer()).request('prepare', { name, scope, file, slot })) as Scope,
+    lease: async ({ name, as, scope, test }) => {
       const host = await peer()
-      const grant = (await host.request('lease', { name, as, scope, file, slot, attempt })) as Grant
+      const grant = (await host.request('lease', { name, as, scope, file, slot, attempt, test })) as Grant
       const lease: Lease = {
         grant,
         call: (method, args, signal) => host.request('call', { lease: grant.lease, method, args }, signal),

@@ -4,7 +4,7 @@ import { MayflyError } from '../errors.js'
 import type { Config, Services } from './types.js'
 
 const NAMES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map(extension => `mayfly.config.${extension}`)
-const SCOPES: readonly unknown[] = [undefined, 'run', 'worker', 'file']
+const SCOPES: readonly unknown[] = [undefined, 'run', 'worker', 'file', 'test']
 
 /** Declares the services of a project. Checks nothing by itself: the run host does when it loads the file. */
 export function defineConfig<const S extends Services>(config: Config<S>): Config<S> {

@@ -10,12 +10,14 @@ export interface Behind {
   lease(): Lease | undefined
   /** The address known before the lease: services of the configuration have one. */
   address(): Address | undefined
+  /** What to do about a use before the lease. */
+  readonly hint?: string
 }
 
 /** A handle as plain object that asks `behind` at every use; `name` is only for messages. */
 export function createHandle(name: string, behind: Behind): object {
-  const address = (): Address => behind.lease()?.grant.address ?? behind.address() ?? fail(name)
-  const lease = (): Lease => behind.lease() ?? fail(name)
+  const address = (): Address => behind.lease()?.grant.address ?? behind.address() ?? fail(name, behind)
+  const lease = (): Lease => behind.lease() ?? fail(name, behind)
   const members: Readonly<Record<string, () => unknown>> = {
     id: () => lease().grant.id,
     name: () => lease().grant.name,
@@ -65,8 +67,8 @@ function urlOf(address: Address, container: number, scheme: string): string {
   return `${scheme}://${address.host}:${String(numberOf(address.ports, container))}`
 }
 
-function fail(name: string): never {
+function fail(name: string, { hint }: Behind): never {
   throw new MayflyError('ERR_MAYFLY_NOT_STARTED', `"${name}" has not been started yet`, {
-    hint: 'Read it inside a test or a hook, not while the file is loading.',
+    hint: hint ?? 'Read it inside a test or a hook, not while the file is loading.',
   })
 }

@@ -4,12 +4,13 @@ import { dirname, join } from 'node:path'
 import { MayflyError } from '../errors.js'
 import { openAddress, type Address, type StableAddress } from './addresses.js'
 import { callContainer } from './calls.js'
+import type { TestAttempt } from './client.js'
 import { findConfig, loadConfig } from './config.js'
 import { createImages } from './images.js'
 import { createLeases, type Grant } from './leases.js'
 import { resolveService, scopeOf } from './resolve.js'
 import type { Engine } from './start.js'
-import type { Config, Scope } from './types.js'
+import type { Config, Scope, Service } from './types.js'
 import { speak } from './wire.js'
 
 /** What a worker needs to find its run. Crosses to it in the environment. */
@@ -68,17 +69,30 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     }
     return all
   }
-  const lease = async (wanted: Readonly<Record<string, unknown>>): Promise<Grant> => {
-    const [name, file, slot] = [text(wanted, 'name'), text(wanted, 'file'), Number(wanted['slot'] ?? 1)]
-    const path = findConfig(dirname(file))
+  const used = async (wanted: Params): Promise<{ service: Service; config: string | undefined; scope: Scope }> => {
+    const name = text(wanted, 'name')
+    const path = findConfig(dirname(text(wanted, 'file')))
     const services = path === undefined ? {} : (await configOf(path)).services
     const service = resolveService(name, services, path)
     const own = path !== undefined && Object.hasOwn(services, name)
-    const scope = scopeOf(service, wanted['scope'] as Scope | undefined, name)
+    return { service, config: own ? path : undefined, scope: scopeOf(service, wanted['scope'] as Scope | undefined, name) }
+  }
+  const prepare = async (wanted: Params): Promise<Scope> => {
+    const { service, scope } = await used(wanted)
+    await images.of(service)
+    return scope
+  }
+  const lease = async (wanted: Params): Promise<Grant> => {
+    const [name, file, slot] = [text(wanted, 'name'), text(wanted, 'file'), Number(wanted['slot'] ?? 1)]
+    const { service, config, scope } = await used(wanted)
     const as = typeof wanted['as'] === 'string' ? wanted['as'] : name
-    const wish = { slot, config: own ? path : undefined, name, as, file, attempt: text(wanted, 'attempt'), scope }
-    // A second use of one service in a file under another name has an address of its own.
-    return await leases.take(wish, service, own && as === name ? await stable(path, name, slot) : undefined)
+    const test = scope === 'test' ? (wanted['test'] as TestAttempt | undefined) : undefined
+    const concurrent = test?.concurrent === true
+    if (concurrent) refuseExports(name, service)
+    const attempt = test?.id ?? text(wanted, 'attempt')
+    const wish = { slot, config, name, as, file, attempt, scope, concurrent }
+    // A second use of one service in a file under another name, or by another test at the same time, has an address of its own.
+    return await leases.take(wish, service, config !== undefined && as === name && !concurrent ? await stable(config, name, slot) : undefined)
   }
 
   const serve = (socket: Socket): void => {
@@ -91,6 +105,7 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
         return trusted
       }
       if (!trusted) throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', 'This connection has not presented the token of its run')
+      if (op === 'prepare') return await prepare(params)
       if (op === 'lease') {
         const grant = await lease(params)
         held.add(grant.lease)
@@ -129,6 +144,18 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
   }
 }
 
+/** Variables of the environment are one for all tests of a file: they cannot point at the instance of each. */
+function refuseExports(name: string, { options }: Service): void {
+  const variables = Object.keys(options.exports ?? {})
+  if (variables.length === 0) return
+  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `"${name}" exports ${variables.join(', ')}, which cannot name an instance per concurrent test`, {
+    hint: 'Run these tests one after the other, or use a service without exports there.',
+    details: { service: name, variables },
+  })
+}
+
+type Params = Readonly<Record<string, unknown>>
+
 function remember<T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
   const there = known.get(key)
   if (there !== undefined) return there
@@ -137,7 +164,7 @@ function remember<T>(known: Map<string, Promise<T>>, key: string, make: () => Pr
   return made
 }
 
-function text(params: Readonly<Record<string, unknown>>, name: string): string {
+function text(params: Params, name: string): string {
   const value = params[name]
   if (typeof value === 'string') return value
   throw new MayflyError('ERR_MAYFLY_INTERNAL', `A request to the run host lacks "${name}"`)

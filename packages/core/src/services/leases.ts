@@ -15,10 +15,13 @@ export interface Wish {
   readonly file: string
   readonly attempt: string
   readonly scope: Scope
+  /** One of several tests that run at the same time: its instance stands beside theirs and evicts none. */
+  readonly concurrent: boolean
 }
 
 export interface Grant {
   readonly lease: string
+  readonly scope: Scope
   readonly id: string
   readonly name: string
   readonly ip: string
@@ -28,7 +31,7 @@ export interface Grant {
 /** The live instances of a run and who holds them. */
 export interface Leases {
   take(wish: Wish, service: Service, stable: StableAddress | undefined): Promise<Grant>
-  /** Ends a file-scoped instance at once; others live as long as the run. */
+  /** Ends an instance of a file or a test at once; others live as long as the run. */
   giveBack(lease: string): Promise<void>
   container(lease: string): Promise<Container> | undefined
 }
@@ -41,7 +44,7 @@ interface Instance {
   readonly abort: AbortController
 }
 
-/** A table of leases over an engine. Starting is single-flight per key: (slot, service, file, name of the use). */
+/** A table of leases over an engine. Starting is single-flight per key: (slot, service, file, name of the use, and of concurrent tests the test). */
 export function createLeases(engine: Engine, images: Images): Leases {
   const instances = new Map<string, Instance>()
 
@@ -80,12 +83,12 @@ export function createLeases(engine: Engine, images: Images): Leases {
   const take = async (wish: Wish, service: Service, stable: StableAddress | undefined): Promise<Grant> => {
     const key = keyOf(wish)
     const there = instances.get(key)
-    const evicted = wish.scope === 'file' && there !== undefined && there.wish.attempt !== wish.attempt
+    const evicted = isOwn(wish.scope) && there !== undefined && there.wish.attempt !== wish.attempt
     if (evicted) void end(there)
     const instance = there === undefined || evicted ? start(key, wish, service, stable) : there
     const container = await instance.started
     const address = instance.stable?.address ?? addressOf(service, container)
-    return { lease: instanceOf(instance), id: container.id, name: container.name, ip: container.ip, address }
+    return { lease: instanceOf(instance), scope: wish.scope, id: container.id, name: container.name, ip: container.ip, address }
   }
   const find = (lease: string): Instance | undefined =>
     [...instances.values()].find(instance => instanceOf(instance) === lease)
@@ -94,7 +97,7 @@ export function createLeases(engine: Engine, images: Images): Leases {
     take,
     giveBack: async lease => {
       const instance = find(lease)
-      if (instance?.wish.scope === 'file') await end(instance)
+      if (instance !== undefined && isOwn(instance.wish.scope)) await end(instance)
     },
     container: lease => find(lease)?.started,
   }
@@ -105,7 +108,13 @@ function instanceOf({ key, wish }: Instance): string {
   return `${wish.attempt} ${key}`
 }
 
-function keyOf({ slot, config, name, as, file, scope }: Wish): string {
-  const owner = { run: [], worker: [slot], file: [slot, file, as] }[scope]
+/** Whether an instance of this scope belongs to one lease alone. */
+function isOwn(scope: Scope): boolean {
+  return scope === 'file' || scope === 'test'
+}
+
+function keyOf({ slot, config, name, as, file, scope, attempt, concurrent }: Wish): string {
+  const test = concurrent ? [attempt] : []
+  const owner = { run: [], worker: [slot], file: [slot, file, as], test: [slot, file, as, 'test', ...test] }[scope]
   return JSON.stringify([config ?? null, name, ...owner])
 }

@@ -2,7 +2,7 @@ import { MayflyError } from '../errors.js'
 import { PRESET_IMAGES, presetOf, type PresetName } from './presets.js'
 import type { Scope, Service, Services } from './types.js'
 
-const WIDTH: Readonly<Record<Scope, number>> = { file: 0, worker: 1, run: 2 }
+const WIDTH: Readonly<Record<Scope, number>> = { test: 0, file: 1, worker: 2, run: 3 }
 
 /** What a name stands for: a service of the config, else a preset, else (with `:`, `/` or `@`) an image. Throws ERR_MAYFLY_SERVICE_UNKNOWN. */
 export function resolveService(name: string, services: Services, config: string | undefined): Service {

@@ -2,7 +2,7 @@ import type { Container, RunOptions } from '../container/types.js'
 import type { Presets } from './presets.js'
 
 /** How long an instance lives, and who shares it. */
-export type Scope = 'run' | 'worker' | 'file'
+export type Scope = 'run' | 'worker' | 'file' | 'test'
 
 /** What `env` and `exports` may read before the container runs: its address, fixed for the slot. */
 export interface Self {
@@ -53,6 +53,12 @@ export type Name<S = Registered> = (keyof S & string) | (keyof Presets & string)
 export type Handle<N extends string, S = Registered> = N extends keyof S
   ? S[N] extends Service<infer C> ? C : Container
   : BaseName<N> extends keyof Presets ? Presets[BaseName<N>] : Container
+
+/** What `withContainers` takes per argument: a name, or a name with a narrower scope or a name of its own. */
+export type NamedUse<S = Registered> = Name<S> | { readonly name: Name<S>; readonly as?: string; readonly scope?: Scope }
+
+/** The handle of a {@link NamedUse}. */
+export type HandleOf<U, S = Registered> = U extends string ? Handle<U, S> : U extends { readonly name: infer N extends string } ? Handle<N, S> : never
 
 type BaseName<N extends string> = N extends `${string}/${infer Rest}`
   ? BaseName<Rest>

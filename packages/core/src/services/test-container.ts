@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto'
+import { MayflyError } from '../errors.js'
+import type { Address } from './addresses.js'
+import type { Lease, Session, Use } from './client.js'
+import type { TestMember } from './decorator.js'
+import { createHandle } from './handle.js'
+
+/** A container that each test has for itself, behind one handle that means the running test's. */
+export interface TestContainer extends TestMember {
+  /** Leases one for a test, known by any object of its own. */
+  begin(test: object, session: Session, concurrent: boolean): Promise<void>
+  /** What the test holds, to be asked for its log. */
+  held(test: object): Lease | undefined
+  end(test: object): Promise<void>
+}
+
+/** One member of a fixtures class, or one fixture, called `key`. `known` is the address before any lease, of a service that has one. */
+export function createTestContainer(key: PropertyKey, use: Use, known: () => Address | undefined): TestContainer {
+  const leases = new Map<object, Lease>()
+  const name = String(key)
+  const current = (): Lease | undefined => {
+    if (leases.size > 1) throw severalTests(name)
+    return leases.values().next().value
+  }
+  const hint = `"${name}" is one per test: read it inside a test or in beforeEach, or make it static to have one for the file.`
+  return {
+    key,
+    handle: createHandle(name, { lease: current, address: known, hint }),
+    begin: async (test, session, concurrent) => {
+      leases.set(test, await session.lease({ ...use, test: { id: randomBytes(8).toString('hex'), concurrent } }))
+    },
+    held: test => leases.get(test),
+    end: async test => {
+      const lease = leases.get(test)
+      leases.delete(test)
+      if (lease?.grant.scope === 'test') await lease.giveBack()
+    },
+  }
+}
+
+function severalTests(name: string): MayflyError {
+  return new MayflyError('ERR_MAYFLY_OPTION_INVALID', `"${name}" is one per test, and several tests run at the same time`, {
+    hint: 'Concurrent tests take their containers as an argument: withContainers(…)(\'title\', async ({ db }) => …).',
+  })
+}

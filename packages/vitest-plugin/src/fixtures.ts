@@ -1,0 +1,69 @@
+import { createHandle, createTestContainer, testMembers, type HandleOf, type Lease, type NamedUse, type Scope, type TestContainer, type Use } from '@mayfly/core/plugin'
+import { afterEach, beforeEach, type TestAPI } from 'vitest'
+import { fileContainer } from './container.js'
+import { explain } from './explain.js'
+import { currentFile, type TestFile } from './file.js'
+
+/**
+ * An instance of a class whose members `@container(…)` decorates: static ones are there for the file, the others anew
+ * for each test. Call it at the top of a file, or in a `describe`.
+ */
+export function fixtures<T extends object>(Class: new () => T): T {
+  const file = currentFile()
+  const instance = new Class()
+  const members = testMembers<TestContainer>(instance)
+  beforeEach(async ({ task }) => {
+    await Promise.all(members.map(member => member.begin(task, file.session, task.concurrent === true)))
+  }, 0)
+  afterEach(async ({ task }) => {
+    await explain(task.result, heldBy(task, members))
+    await Promise.all(members.map(member => member.end(task)))
+  }, 0)
+  return instance
+}
+
+/**
+ * `base` with containers as fixtures: each key is an argument of the test, each value a name. Tests that run at the same
+ * time get instances of their own where the scope is `test`.
+ */
+export function withContainers<C, const M extends Readonly<Record<string, NamedUse>>>(
+  base: TestAPI<C>,
+  map: M,
+): TestAPI<C & { [K in keyof M]: HandleOf<M[K]> }> {
+  const file = currentFile()
+  const fixturesByKey = Object.fromEntries(Object.entries(map).map(([key, wanted]) => {
+    const use = typeof wanted === 'string' ? { name: wanted } : wanted
+    return [key, [fixture(file, key, use), { scope: 'test' }]]
+  }))
+  return base.extend(fixturesByKey as never) as never
+}
+
+interface Test {
+  readonly task: object & { readonly concurrent?: boolean }
+}
+
+/** One argument: the file's container, or one of the test's own where the service has scope `test`. */
+function fixture(file: TestFile, key: string, use: Use): unknown {
+  const own = createTestContainer(key, { ...use, as: use.as ?? file.nameFor(use.name, key) }, () => undefined)
+  let scope: Scope = 'file'
+  // The images are fetched before the first test, whose time they must not take.
+  const whole = fileContainer(file, use, async () => (scope = await file.session.prepare(use)) !== 'test')
+  afterEach(({ task }) => explain(task.result, heldBy(task, [own])), 0)
+  return async ({ task }: Test, give: (handle: object) => Promise<void>): Promise<void> => {
+    if (scope !== 'test') return await give(whole.handle)
+    await own.begin(task, file.session, task.concurrent === true)
+    const lease = own.held(task)
+    try {
+      await give(createHandle(key, { lease: () => lease, address: () => undefined }))
+    } finally {
+      await own.end(task)
+    }
+  }
+}
+
+function heldBy(task: object, members: readonly TestContainer[]): (readonly [string, Lease])[] {
+  return members.flatMap(member => {
+    const lease = member.held(task)
+    return lease === undefined ? [] : [[String(member.key), lease] as const]
+  })
+}
