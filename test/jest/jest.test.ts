@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openBench, runTests, type Bench } from './runner.js'
@@ -53,13 +54,30 @@ test('a failed test shows what its containers printed, and how to reach them', a
 
 test('a file that crashed is run again, with an instance of its own and none left over', async () => {
   const own = { ...bench, environment: { ...bench.environment, ATTEMPTS: join(bench.directory, 'attempts') } }
-  const report = await runTests('jest', 'crash', own, ['--maxWorkers=2'])
+  // Jest runs files it remembers as quick in its own process, which a crash would end.
+  const report = await runTests('jest', 'crash', own, ['--maxWorkers=2', `--cacheDirectory=${join(bench.directory, 'cache')}`])
   expect(report.failures.trim()).toBe('')
   expect(Object.values(report.tests)).toEqual(['passed', 'passed'])
 })
 
-test.each(['typed', 'preset'])('%s: ts-jest around our environment, or our preset alone', async (project) => {
+test.each(['typed', 'preset', 'members/older'])('%s: ts-jest around our environment, our preset alone, decorators of the older kind', async (project) => {
   const report = await runTests('jest', project, bench, ['--runInBand'])
   expect(report.failures.trim()).toBe('')
   expect(Object.values(report.tests)).toEqual(['passed'])
 })
+
+test('members of a class, scopes, retries and tests at the same time', async () => {
+  const report = await runTests('jest', 'members', bench, ['--maxWorkers=2'])
+  const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
+  expect(failed, report.output).toEqual(['FAILS: a variable cannot point at the instance of each', 'FAILS: and shows what its container printed'])
+  expect(report.failures).toContain('"cache" exports REDIS_URL, which cannot name an instance per concurrent test')
+  expect(report.failures).toMatch(/cache \(mayfly-\w+\) at redis-cli -u .*its last log lines:\n/)
+  expect(Object.keys(report.tests)).toHaveLength(17)
+})
+
+test.each(['', 'older'])('decorated members have the types of their services: %s', (project) => {
+  const tsc = join(import.meta.dirname, '../../node_modules/typescript/bin/tsc')
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', join(import.meta.dirname, 'fixtures/members', project)], { encoding: 'utf8' })
+  expect(stdout).toBe('')
+  expect(status).toBe(0)
+}, 60_000)

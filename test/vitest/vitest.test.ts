@@ -42,7 +42,7 @@ test('members of a class, scopes, retries and tests at the same time', async () 
   const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
   expect(failed, report.output).toEqual(['FAILS: a variable cannot point at the instance of each'])
   expect(report.failures).toContain('"cache" exports REDIS_URL, which cannot name an instance per concurrent test')
-  expect(Object.keys(report.tests)).toHaveLength(13)
+  expect(Object.keys(report.tests)).toHaveLength(15)
 })
 
 test.each(['', 'older'])('decorated members have the types of their services: %s', (project) => {

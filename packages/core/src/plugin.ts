@@ -2,6 +2,7 @@
 export { isMayflyError, MayflyError } from './errors.js'
 export {
   asDecorator,
+  createFileLeases,
   createHandle,
   createTestContainer,
   currentRun,
@@ -15,4 +16,4 @@ export {
   RUN_VARIABLE,
   testMembers,
 } from './services/index.js'
-export type { Behind, ContainerDecorator, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, Scope, Session, TestContainer, Use } from './services/index.js'
+export type { Behind, ContainerDecorator, FileLeases, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, Scope, Session, TestContainer, Use } from './services/index.js'

@@ -1,22 +1,27 @@
 import type { EnvironmentContext, JestEnvironment, JestEnvironmentConfig } from '@jest/environment'
 import type { Circus } from '@jest/types'
 import {
+  createFileLeases,
   createHandle,
+  createTestContainer,
   currentRun,
-  describeContainers,
   exportedVariables,
   knownAddresses,
   launchRun,
+  MayflyError,
   openSession,
+  type FileLeases,
   type LaunchedRun,
   type Lease,
   type RunAddress,
   type Session,
+  type TestContainer,
   type Use,
 } from '@mayfly/core/plugin'
 import { dirname } from 'node:path'
 import { usesOf } from './pragma.js'
 import { SESSION, type FileSession } from './session.js'
+import { followTests, type TestFollower } from './tests.js'
 
 type EnvironmentClass = new (config: JestEnvironmentConfig, context: EnvironmentContext) => JestEnvironment
 
@@ -27,7 +32,8 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
     readonly #uses: readonly Use[]
     readonly #slot = Number(process.env['JEST_WORKER_ID'] ?? 1)
     #session: Session | undefined
-    readonly #leases = new Map<string, Lease>()
+    readonly #leases: FileLeases = createFileLeases(() => this.#opened())
+    readonly #tests: TestFollower = followTests(() => this.#opened(), () => this.#leases.held())
 
     constructor(config: JestEnvironmentConfig, context: EnvironmentContext) {
       // Set-up files run before setup(): what they read in the environment must stand before the base copies it.
@@ -39,7 +45,7 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       const inherited = this.handleTestEvent?.bind(this)
       this.handleTestEvent = async (event: Circus.AsyncEvent | Circus.SyncEvent, state: Circus.State): Promise<void> => {
         await inherited?.(event as Circus.AsyncEvent, state)
-        if (event.name === 'test_done') await explain(event.test.errors, this.#leases)
+        await this.#tests.follow(event)
       }
     }
 
@@ -47,15 +53,15 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       await super.setup()
       const run = currentRun() ?? (await ownRun(dirname(this.#file))).address
       Object.assign(process.env, exportedVariables(run, this.#file, this.#slot))
-      const session = openSession(run, this.#file, this.#slot)
-      this.#session = session
-      const lease = async (use: Use): Promise<Lease> => {
-        const taken = await session.lease(use)
-        this.#leases.set(use.as ?? use.name, taken)
-        return taken
-      }
-      await Promise.all(this.#uses.map(lease))
-      Object.assign(this.global, { [SESSION]: this.#fileSession(run, session, lease) })
+      this.#session = openSession(run, this.#file, this.#slot)
+      const session = this.#fileSession(run)
+      const scopes = await Promise.all(this.#uses.map(use => session.prepare(use)))
+      const perTest = this.#uses.filter((_, nth) => scopes[nth] === 'test')
+      const members = perTest.map(use => session.perTest(use.as ?? use.name, use))
+      this.#tests.always(members)
+      await Promise.all(this.#uses.filter(use => !perTest.includes(use)).map(use => session.hold(use)))
+      const declared = new Map<string, TestContainer | undefined>(this.#uses.map(use => [use.as ?? use.name, members[perTest.indexOf(use)]]))
+      Object.assign(this.global, { [SESSION]: { ...session, declared: (name: string) => declared.has(name), handle: (name: string, own?: TestContainer) => declared.get(name)?.handle ?? session.handle(name, own) } })
     }
 
     override async teardown(): Promise<void> {
@@ -67,31 +73,24 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       }
     }
 
-    #fileSession(run: RunAddress, session: Session, lease: (use: Use) => Promise<Lease>): FileSession {
+    #opened(): Session {
+      if (this.#session !== undefined) return this.#session
+      throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This test file has ended')
+    }
+
+    #fileSession(run: RunAddress): FileSession {
       const known = knownAddresses(run, this.#file, this.#slot)
+      const held = (name: string): Lease | undefined => this.#leases.held().find(([one]) => one === name)?.[1]
       return {
-        lease,
-        leased: name => this.#leases.get(name),
-        release: async name => {
-          const taken = this.#leases.get(name)
-          this.#leases.delete(name)
-          await taken?.giveBack()
-        },
-        handle: name => createHandle(name, { lease: () => this.#leases.get(name), address: () => known[name] }),
+        ...this.#leases,
+        prepare: use => this.#opened().prepare(use),
+        handle: (name, own) => createHandle(name, { lease: () => held(name) ?? own?.current(), address: () => known[name] }),
+        declared: () => false,
+        perTest: (key, use) => createTestContainer(key, use, () => known[use.as ?? use.name]),
+        tests: this.#tests,
       }
     }
   }
-}
-
-/** Puts what the test's containers said into its first error. Reporters print the stack: the message is edited in vain. */
-async function explain(errors: readonly unknown[], leases: Iterable<readonly [string, Lease]>): Promise<void> {
-  const first: unknown = errors[0]
-  const candidates: readonly unknown[] = Array.isArray(first) ? first : [first]
-  const error = candidates.find((one): one is { stack: string } => typeof (one as { stack?: unknown } | undefined)?.stack === 'string')
-  if (error === undefined) return
-  const said = await describeContainers(leases)
-  const frames = error.stack.search(/\n\s+at /)
-  error.stack = frames < 0 ? error.stack + said : error.stack.slice(0, frames) + said + error.stack.slice(frames)
 }
 
 const OWN_RUN = Symbol.for('mayfly.jest.run')

@@ -15,13 +15,13 @@ function useOf(line: string): Use {
     const [key, value] = word.split('=')
     if (key === 'as' && value) settings.as = value
     else if (key === 'scope' && isScope(value)) settings.scope = value
-    else throw invalid(line, `"${word}" is neither as=NAME nor scope=run|worker|file`)
+    else throw invalid(line, `"${word}" is neither as=NAME nor scope=run|worker|file|test`)
   }
   return { name, ...settings }
 }
 
 function isScope(value: string | undefined): value is Scope {
-  return value === 'run' || value === 'worker' || value === 'file'
+  return value === 'run' || value === 'worker' || value === 'file' || value === 'test'
 }
 
 function invalid(line: string, why: string): MayflyError {

@@ -1,6 +1,6 @@
-import { createHandle, createTestContainer, testMembers, type HandleOf, type Lease, type NamedUse, type Scope, type TestContainer, type Use } from '@mayfly/core/plugin'
+import { createHandle, createTestContainer, testMembers, type HandleOf, type Lease, type NamedUse, type TestContainer, type Use } from '@mayfly/core/plugin'
 import { afterEach, beforeEach, type TestAPI } from 'vitest'
-import { fileContainer } from './container.js'
+import { blockContainer } from './container.js'
 import { explain } from './explain.js'
 import { currentFile, type TestFile } from './file.js'
 
@@ -45,12 +45,10 @@ interface Test {
 /** One argument: the file's container, or one of the test's own where the service has scope `test`. */
 function fixture(file: TestFile, key: string, use: Use): unknown {
   const own = createTestContainer(key, { ...use, as: use.as ?? file.nameFor(use.name, key) }, () => undefined)
-  let scope: Scope = 'file'
-  // The images are fetched before the first test, whose time they must not take.
-  const whole = fileContainer(file, use, async () => (scope = await file.session.prepare(use)) !== 'test')
+  const whole = blockContainer(file, use)
   afterEach(({ task }) => explain(task.result, heldBy(task, [own])), 0)
   return async ({ task }: Test, give: (handle: object) => Promise<void>): Promise<void> => {
-    if (scope !== 'test') return await give(whole.handle)
+    if (whole.scope() !== 'test') return await give(whole.handle)
     await own.begin(task, file.session, task.concurrent === true)
     const lease = own.held(task)
     try {

@@ -9,6 +9,8 @@ import { createHandle } from './handle.js'
 export interface TestContainer extends TestMember {
   /** Leases one for a test, known by any object of its own. */
   begin(test: object, session: Session, concurrent: boolean): Promise<void>
+  /** The running test's. Throws ERR_MAYFLY_OPTION_INVALID where several run at the same time. */
+  current(): Lease | undefined
   /** What the test holds, to be asked for its log. */
   held(test: object): Lease | undefined
   end(test: object): Promise<void>
@@ -22,9 +24,10 @@ export function createTestContainer(key: PropertyKey, use: Use, known: () => Add
     if (leases.size > 1) throw severalTests(name)
     return leases.values().next().value
   }
-  const hint = `"${name}" is one per test: read it inside a test or in beforeEach, or make it static to have one for the file.`
+  const hint = `"${name}" is one per test: read it inside a test or in beforeEach, or make it static to have one for the file. Concurrent tests take it as an argument, by withContainers.`
   return {
     key,
+    current,
     handle: createHandle(name, { lease: current, address: known, hint }),
     begin: async (test, session, concurrent) => {
       leases.set(test, await session.lease({ ...use, test: { id: randomBytes(8).toString('hex'), concurrent } }))
