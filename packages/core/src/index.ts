@@ -3,16 +3,41 @@ export { wait } from './container/wait.js'
 export type * from './container/types.js'
 export { isMayflyError, MayflyError, type ErrorCode } from './errors.js'
 export { defineConfig } from './services/config.js'
-export { httpd, image, postgres, redis } from './services/presets.js'
+export {
+  elasticsearch,
+  httpd,
+  image,
+  kafka,
+  keycloak,
+  localstack,
+  mailpit,
+  mariadb,
+  minio,
+  mongodb,
+  mysql,
+  nginx,
+  opensearch,
+  postgres,
+  rabbitmq,
+  redis,
+  valkey,
+} from './services/presets/index.js'
 export type {
   Config,
   Handle,
   HttpContainer,
+  KafkaContainer,
+  KeycloakContainer,
+  MailpitContainer,
+  MongodbContainer,
+  MysqlContainer,
   ImageRef,
   Name,
   PostgresContainer,
   Presets,
+  RabbitmqContainer,
   RedisContainer,
+  S3Container,
   Register,
   Scope,
   Self,

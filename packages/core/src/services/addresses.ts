@@ -1,6 +1,6 @@
 import { isMayflyError, MayflyError } from '../errors.js'
 import { exportsOf, factsOf, portsOf, type Engine } from './start.js'
-import type { Facts } from './presets.js'
+import type { Facts } from './presets/index.js'
 import type { Self, Service } from './types.js'
 
 /** The address of one service in one slot: fixed for the run, whatever instance stands behind it. */
@@ -9,8 +9,8 @@ export interface StableAddress {
   readonly address: Address
   /** Connections go to this instance from now on, held ones included. */
   aim(instance: Reachable): Promise<void>
-  /** Takes an instance away: new connections go to the one before it if that still lives, else they are held again. */
-  drop(instance: Reachable): Promise<void>
+  /** Takes an instance away: new connections go to the one before it if that still lives, else they are held again. Nothing for an instance that never was. */
+  drop(instance: Reachable | undefined): Promise<void>
   close(): Promise<void>
 }
 
@@ -50,6 +50,7 @@ export async function openAddress(engine: Engine, service: Service, exposed: rea
       await retarget()
     },
     drop: async instance => {
+      if (instance === undefined) return
       const current = instances.at(-1) === instance
       instances = instances.filter(one => one !== instance)
       if (current) await retarget()

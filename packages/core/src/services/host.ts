@@ -9,7 +9,7 @@ import { findConfig, loadConfig } from './config.js'
 import { createImages } from './images.js'
 import { createLeases, type Grant } from './leases.js'
 import { resolveService, scopeOf } from './resolve.js'
-import type { Engine } from './start.js'
+import { needsAddress, type Engine } from './start.js'
 import type { Config, Scope, Service } from './types.js'
 import { speak } from './wire.js'
 
@@ -82,6 +82,18 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     await images.of(service)
     return scope
   }
+  /** For a service that must know its address before it runs, without one of its slot's. */
+  const ownAddress = async (service: Service): Promise<StableAddress> => {
+    const opened = await openAddress(engine, service, (await images.of(service)).ports)
+    let left = false
+    const drop: StableAddress['drop'] = async instance => {
+      await opened.drop(instance)
+      if (left) return
+      left = true
+      await opened.close()
+    }
+    return { ...opened, drop }
+  }
   const lease = async (wanted: Params): Promise<Grant> => {
     const [name, file, slot] = [text(wanted, 'name'), text(wanted, 'file'), Number(wanted['slot'] ?? 1)]
     const { service, config, scope } = await used(wanted)
@@ -92,7 +104,8 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     const attempt = test?.id ?? text(wanted, 'attempt')
     const wish = { slot, config, name, as, file, attempt, scope, concurrent }
     // A second use of one service in a file under another name, or by another test at the same time, has an address of its own.
-    return await leases.take(wish, service, config !== undefined && as === name && !concurrent ? await stable(config, name, slot) : undefined)
+    if (config !== undefined && as === name && !concurrent) return await leases.take(wish, service, () => stable(config, name, slot))
+    return await leases.take(wish, service, () => needsAddress(service) ? ownAddress(service) : undefined)
   }
 
   const serve = (socket: Socket): void => {

@@ -1,6 +1,6 @@
 export { defineConfig, findConfig, importModule } from './config.js'
-export { httpd, image, postgres, redis, presetOf } from './presets.js'
-export type { HttpContainer, PostgresContainer, PresetName, Presets, RedisContainer } from './presets.js'
+export { presetOf } from './presets/index.js'
+export type * from './presets/index.js'
 export type { Config, Handle, HandleOf, ImageRef, Name, NamedUse, Register, Registered, Scope, Self, Service, ServiceOptions, Services } from './types.js'
 export { currentRun, exportedVariables, knownAddresses, openSession, RUN_VARIABLE } from './client.js'
 export type { Lease, Session, TestAttempt, Use } from './client.js'

@@ -30,18 +30,25 @@ export interface Grant {
 
 /** The live instances of a run and who holds them. */
 export interface Leases {
-  take(wish: Wish, service: Service, stable: StableAddress | undefined): Promise<Grant>
+  take(wish: Wish, service: Service, address: AddressOf): Promise<Grant>
   /** Ends an instance of a file or a test at once; others live as long as the run. */
   giveBack(lease: string): Promise<void>
   container(lease: string): Promise<Container> | undefined
 }
 
+/** The address a new instance is put behind, if its own will not do. */
+export type AddressOf = () => Promise<StableAddress | undefined> | undefined
+
 interface Instance {
   readonly key: string
   readonly wish: Wish
-  readonly started: Promise<Container>
-  readonly stable: StableAddress | undefined
+  readonly started: Promise<Started>
   readonly abort: AbortController
+}
+
+interface Started {
+  readonly container: Container
+  readonly stable: StableAddress | undefined
 }
 
 /** A table of leases over an engine. Starting is single-flight per key: (slot, service, file, name of the use, and of concurrent tests the test). */
@@ -54,23 +61,29 @@ export function createLeases(engine: Engine, images: Images): Leases {
   const end = async (instance: Instance): Promise<void> => {
     forget(instance)
     instance.abort.abort()
-    const container = await instance.started.catch(() => undefined)
-    if (container === undefined) return
-    await instance.stable?.drop(container)
-    await container.stop({ timeout: 0 })
+    const started = await instance.started.catch(() => undefined)
+    if (started === undefined) return
+    await started.stable?.drop(started.container)
+    await started.container.stop({ timeout: 0 })
   }
-  const begin = async (wish: Wish, service: Service, stable: StableAddress | undefined, signal: AbortSignal): Promise<Container> => {
+  const begin = async (wish: Wish, service: Service, address: AddressOf, signal: AbortSignal): Promise<Started> => {
     const image = await images.of(service)
-    const container = await startService(engine, service, image, { name: wish.as, slot: wish.slot, stable, signal })
-    if (!signal.aborted) await stable?.aim(container)
-    return container
+    const stable = await address()
+    try {
+      const container = await startService(engine, service, image, { name: wish.as, slot: wish.slot, stable, signal })
+      if (!signal.aborted) await stable?.aim(container)
+      return { container, stable }
+    } catch (error) {
+      await stable?.drop(undefined)
+      throw error
+    }
   }
-  const start = (key: string, wish: Wish, service: Service, stable: StableAddress | undefined): Instance => {
+  const start = (key: string, wish: Wish, service: Service, address: AddressOf): Instance => {
     const abort = new AbortController()
-    const started = begin(wish, service, stable, abort.signal)
-    const instance: Instance = { key, wish, stable, started, abort }
+    const started = begin(wish, service, address, abort.signal)
+    const instance: Instance = { key, wish, started, abort }
     instances.set(key, instance)
-    const follow = async (container: Container): Promise<void> => {
+    const follow = async ({ container, stable }: Started): Promise<void> => {
       await container.exit
       // One that ended by itself is not handed out again.
       forget(instance)
@@ -80,15 +93,15 @@ export function createLeases(engine: Engine, images: Images): Leases {
     started.then(follow).catch(() => forget(instance))
     return instance
   }
-  const take = async (wish: Wish, service: Service, stable: StableAddress | undefined): Promise<Grant> => {
+  const take = async (wish: Wish, service: Service, address: AddressOf): Promise<Grant> => {
     const key = keyOf(wish)
     const there = instances.get(key)
     const evicted = isOwn(wish.scope) && there !== undefined && there.wish.attempt !== wish.attempt
     if (evicted) void end(there)
-    const instance = there === undefined || evicted ? start(key, wish, service, stable) : there
-    const container = await instance.started
-    const address = instance.stable?.address ?? addressOf(service, container)
-    return { lease: instanceOf(instance), scope: wish.scope, id: container.id, name: container.name, ip: container.ip, address }
+    const instance = there === undefined || evicted ? start(key, wish, service, address) : there
+    const { container, stable } = await instance.started
+    const reached = stable?.address ?? addressOf(service, container)
+    return { lease: instanceOf(instance), scope: wish.scope, id: container.id, name: container.name, ip: container.ip, address: reached }
   }
   const find = (lease: string): Instance | undefined =>
     [...instances.values()].find(instance => instanceOf(instance) === lease)
@@ -99,7 +112,7 @@ export function createLeases(engine: Engine, images: Images): Leases {
       const instance = find(lease)
       if (instance !== undefined && isOwn(instance.wish.scope)) await end(instance)
     },
-    container: lease => find(lease)?.started,
+    container: lease => find(lease)?.started.then(({ container }) => container),
   }
 }
 

@@ -1,5 +1,5 @@
 import { MayflyError } from '../errors.js'
-import { PRESET_IMAGES, presetOf, type PresetName } from './presets.js'
+import { PRESETS, presetOf, type PresetName } from './presets/index.js'
 import type { Scope, Service, Services } from './types.js'
 
 const WIDTH: Readonly<Record<Scope, number>> = { test: 0, file: 1, worker: 2, run: 3 }
@@ -9,11 +9,11 @@ export function resolveService(name: string, services: Services, config: string 
   const own = Object.hasOwn(services, name) ? services[name] : undefined
   if (own !== undefined) return own
   if (/[:/@]/.test(name)) return { image: name, preset: presetOf(name), options: {} }
-  if (Object.hasOwn(PRESET_IMAGES, name)) {
+  if (Object.hasOwn(PRESETS, name)) {
     const preset = name as PresetName
-    return { image: PRESET_IMAGES[preset], preset, options: {} }
+    return { image: PRESETS[preset].image, preset, options: {} }
   }
-  const near = nearest(name, [...Object.keys(services), ...Object.keys(PRESET_IMAGES)])
+  const near = nearest(name, [...Object.keys(services), ...Object.keys(PRESETS)])
   const place = config ?? 'no mayfly.config was found'
   throw new MayflyError('ERR_MAYFLY_SERVICE_UNKNOWN', `No service or preset is called "${name}" (${place})`, {
     hint: near === undefined ? `An image's name has a tag or a slash: "${name}:latest".` : `Did you mean "${near}"?`,

@@ -2,7 +2,7 @@ import type { FoundImage, HeldAddress } from '../container/index.js'
 import type { Container, RunOptions, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import type { Address, StableAddress } from './addresses.js'
-import { PRESETS, type Facts } from './presets.js'
+import { PRESETS, type Facts } from './presets/index.js'
 import { traceStart } from './trace.js'
 import type { Self, Service } from './types.js'
 
@@ -35,12 +35,14 @@ export async function startService(
 ): Promise<Container> {
   const { scope: _scope, exports: _exports, env: _env, pull: _pull, ...options } = service.options
   const began = performance.now()
+  const environment = environmentOf(service, stable?.self ?? unknownAddress)
   const container = await engine.run(service.image, {
     ...options,
     signal,
-    env: environmentOf(service, stable?.self ?? unknownAddress),
+    ...commandOf(service),
+    env: environment,
     ports: options.ports ?? portsOf(service),
-    ready: options.ready ?? presetReadiness(engine, service),
+    ready: options.ready ?? presetReadiness(engine, service, environment),
   })
   await traceStart({ name, slot, image, began, container, address: stable?.address ?? addressOf(service, container) })
   return container
@@ -73,12 +75,28 @@ export function exportsOf(service: Service, self: Self): Readonly<Record<string,
 function environmentOf(service: Service, self: Self): Readonly<Record<string, string>> {
   const { env } = service.options
   const preset = service.preset === undefined ? {} : PRESETS[service.preset].env
-  return { ...preset, ...(typeof env === 'function' ? env(self) : env) }
+  return { ...valueOf(preset, self), ...(env === undefined ? {} : valueOf(env, self)) }
 }
 
-function presetReadiness({ wait }: Engine, service: Service): WaitStrategy | undefined {
+type Environment = Readonly<Record<string, string>>
+
+function valueOf(env: Environment | ((self: Self) => Environment), self: Self): Environment {
+  return typeof env === 'function' ? env(self) : env
+}
+
+/** Whether a service must know its address before it runs. */
+export function needsAddress({ preset, options: { env } }: Service): boolean {
+  return typeof env === 'function' || (preset !== undefined && typeof PRESETS[preset].env === 'function')
+}
+
+function commandOf({ preset, options }: Service): Pick<RunOptions, 'command'> {
+  const command = preset === undefined || options.entrypoint !== undefined ? undefined : PRESETS[preset].command
+  return command === undefined || options.command !== undefined ? {} : { command }
+}
+
+function presetReadiness({ wait }: Engine, service: Service, env: Environment): WaitStrategy | undefined {
   if (service.preset === undefined) return undefined
-  const { port, http, log } = PRESETS[service.preset].ready
+  const { port, http, log } = PRESETS[service.preset].ready(env)
   if (http !== undefined) return wait.http(http, { port })
   return log === undefined ? wait.port(port) : wait.all(wait.log(log.line, { times: log.times }), wait.port(port))
 }

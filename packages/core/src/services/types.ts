@@ -1,5 +1,5 @@
 import type { Container, RunOptions } from '../container/types.js'
-import type { Presets } from './presets.js'
+import type { PresetAliases, Presets } from './presets/index.js'
 
 /** How long an instance lives, and who shares it. */
 export type Scope = 'run' | 'worker' | 'file' | 'test'
@@ -52,7 +52,8 @@ export type Name<S = Registered> = (keyof S & string) | (keyof Presets & string)
 /** The handle that belongs to a name: the service's, else the preset's by the image's base name, else `Container`. */
 export type Handle<N extends string, S = Registered> = N extends keyof S
   ? S[N] extends Service<infer C> ? C : Container
-  : BaseName<N> extends keyof Presets ? Presets[BaseName<N>] : Container
+  : BaseName<N> extends keyof Presets ? Presets[BaseName<N>]
+    : BaseName<N> extends keyof PresetAliases ? Presets[PresetAliases[BaseName<N>]] : Container
 
 /** What `withContainers` takes per argument: a name, or a name with a narrower scope or a name of its own. */
 export type NamedUse<S = Registered> = Name<S> | { readonly name: Name<S>; readonly as?: string; readonly scope?: Scope }

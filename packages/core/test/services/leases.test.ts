@@ -3,18 +3,18 @@ import type { Container, ExitStatus } from '../../src/container/types.js'
 import { openAddress } from '../../src/services/addresses.js'
 import { createImages } from '../../src/services/images.js'
 import { createLeases, type Leases, type Wish } from '../../src/services/leases.js'
-import { redis } from '../../src/services/presets.js'
+import { redis } from '../../src/services/presets/index.js'
 import type { Engine } from '../../src/services/start.js'
 
 const service = redis({ scope: 'worker' })
 const wish = (more: Partial<Wish>): Wish =>
-  ({ slot: 1, config: '/p/mayfly.config.ts', name: 'cache', as: 'cache', file: '/p/a.test.ts', attempt: '1', scope: 'file', ...more })
+  ({ slot: 1, config: '/p/mayfly.config.ts', name: 'cache', as: 'cache', file: '/p/a.test.ts', attempt: '1', scope: 'file', concurrent: false, ...more })
 
 test('the same attempt gets the same instance, another attempt of the same file a fresh one', async () => {
   const { leases, log } = bench()
-  const [first, again] = await Promise.all([leases.take(wish({}), service, undefined), leases.take(wish({}), service, undefined)])
+  const [first, again] = await Promise.all([leases.take(wish({}), service, () => undefined), leases.take(wish({}), service, () => undefined)])
   expect(again).toEqual(first)
-  const second = await leases.take(wish({ attempt: '2' }), service, undefined)
+  const second = await leases.take(wish({ attempt: '2' }), service, () => undefined)
   expect(second.id).not.toBe(first.id)
   await leases.giveBack(first.lease)
   expect(log).toEqual(['run c1', 'run c2', 'stop c1'])
@@ -23,7 +23,7 @@ test('the same attempt gets the same instance, another attempt of the same file 
 
 test('a worker\'s instance outlives its files, and files, slots and names have their own', async () => {
   const { leases } = bench()
-  const take = async (more: Partial<Wish>): Promise<string> => (await leases.take(wish(more), service, undefined)).id
+  const take = async (more: Partial<Wish>): Promise<string> => (await leases.take(wish(more), service, () => undefined)).id
   const worker = await take({ scope: 'worker' })
   expect(await take({ scope: 'worker', file: '/p/b.test.ts', attempt: '2' })).toBe(worker)
   const ids = [worker, await take({ scope: 'worker', slot: 2 }), await take({}), await take({ as: 'other' }), await take({ file: '/p/b.test.ts' })]
@@ -32,24 +32,24 @@ test('a worker\'s instance outlives its files, and files, slots and names have t
 
 test('one that ended by itself is not handed out again', async () => {
   const { leases, kill } = bench()
-  const first = await leases.take(wish({ scope: 'worker' }), service, undefined)
+  const first = await leases.take(wish({ scope: 'worker' }), service, () => undefined)
   kill(first.id)
   await Promise.resolve()
-  expect((await leases.take(wish({ scope: 'worker' }), service, undefined)).id).not.toBe(first.id)
+  expect((await leases.take(wish({ scope: 'worker' }), service, () => undefined)).id).not.toBe(first.id)
 })
 
 test('a failed start is tried anew', async () => {
   const { leases, failNext } = bench()
   failNext()
-  await expect(leases.take(wish({}), service, undefined)).rejects.toThrow('no')
-  expect((await leases.take(wish({}), service, undefined)).id).toBe('c1')
+  await expect(leases.take(wish({}), service, () => undefined)).rejects.toThrow('no')
+  expect((await leases.take(wish({}), service, () => undefined)).id).toBe('c1')
 })
 
 test('an address goes to a file\'s own instance and back to the worker\'s', async () => {
   const { leases, log, engine } = bench()
   const stable = await openAddress(engine, service, [6379])
-  const worker = await leases.take(wish({ scope: 'worker' }), service, stable)
-  const own = await leases.take(wish({}), service, stable)
+  const worker = await leases.take(wish({ scope: 'worker' }), service, () => Promise.resolve(stable))
+  const own = await leases.take(wish({}), service, () => Promise.resolve(stable))
   expect(own.address).toEqual(worker.address)
   expect(own.address).toMatchObject({ host: '198.18.0.9', ports: { 6379: 6379 }, facts: { url: 'redis://198.18.0.9:6379' } })
   await leases.giveBack(own.lease)
@@ -59,7 +59,7 @@ test('an address goes to a file\'s own instance and back to the worker\'s', asyn
 test('an address holds connections when its instance has ended', async () => {
   const { leases, log, engine, kill } = bench()
   const stable = await openAddress(engine, service, [])
-  const { id } = await leases.take(wish({ scope: 'worker' }), service, stable)
+  const { id } = await leases.take(wish({ scope: 'worker' }), service, () => Promise.resolve(stable))
   kill(id)
   await new Promise(resolve => setImmediate(resolve))
   expect(log.at(-1)).toBe('aim nothing')

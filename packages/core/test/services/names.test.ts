@@ -1,8 +1,8 @@
 import { expectTypeOf, test } from 'vitest'
 import type { Container } from '../../src/container/types.js'
-import { image, postgres } from '../../src/services/presets.js'
+import { image, postgres } from '../../src/services/presets/index.js'
 import { defineConfig } from '../../src/services/config.js'
-import type { HttpContainer, PostgresContainer, RedisContainer } from '../../src/services/presets.js'
+import type { HttpContainer, PostgresContainer, RedisContainer } from '../../src/services/presets/index.js'
 import type { Config, Handle, Name } from '../../src/services/types.js'
 
 export const config = defineConfig({ services: { db: postgres({ scope: 'worker' }), own: image('team/own:1') } })

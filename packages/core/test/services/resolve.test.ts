@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { postgres, redis } from '../../src/services/presets.js'
+import { postgres, redis } from '../../src/services/presets/index.js'
 import { nearest, resolveService, scopeOf } from '../../src/services/resolve.js'
 
 const services = { db: postgres('postgres:16', { scope: 'worker' }), cache: redis() }
@@ -31,8 +31,8 @@ describe('a name', () => {
   })
 
   test('that resembles nothing gets advice on images instead', () => {
-    expect(() => resolveService('nginx', services, undefined)).toThrow(
-      expect.objectContaining({ code: 'ERR_MAYFLY_SERVICE_UNKNOWN', hint: expect.stringContaining('nginx:latest') as string }),
+    expect(() => resolveService('caddy', services, undefined)).toThrow(
+      expect.objectContaining({ code: 'ERR_MAYFLY_SERVICE_UNKNOWN', hint: expect.stringContaining('caddy:latest') as string }),
     )
   })
 

@@ -1,0 +1,77 @@
+import type { HttpContainer } from './web.js'
+import { urlOf, type Preset } from './types.js'
+
+/** Object storage with Amazon's interface. */
+export interface S3Container extends HttpContainer {
+  readonly accessKey: string
+  readonly secretKey: string
+  readonly region: string
+}
+
+export interface MailpitContainer extends HttpContainer {
+  /** `smtp://host:port`; `url` is the mailbox's web page and interface. */
+  readonly smtp: string
+}
+
+export interface KeycloakContainer extends HttpContainer {
+  readonly adminUser: string
+  readonly adminPassword: string
+}
+
+export const ELASTICSEARCH: Preset = {
+  image: 'docker.elastic.co/elasticsearch/elasticsearch:8.19.0',
+  ports: [9200],
+  env: { 'discovery.type': 'single-node', 'xpack.security.enabled': 'false', 'ES_JAVA_OPTS': '-Xms512m -Xmx512m' },
+  ready: () => ({ port: 9200, http: '/_cluster/health?wait_for_status=yellow&timeout=1s' }),
+  facts: self => ({ url: urlOf('http', self, 9200) }),
+}
+
+export const OPENSEARCH: Preset = {
+  ...ELASTICSEARCH,
+  image: 'opensearchproject/opensearch:2.19.1',
+  env: { 'discovery.type': 'single-node', 'DISABLE_SECURITY_PLUGIN': 'true', 'DISABLE_INSTALL_DEMO_CONFIG': 'true', 'OPENSEARCH_JAVA_OPTS': '-Xms512m -Xmx512m' },
+}
+
+export const MINIO: Preset = {
+  image: 'minio/minio:latest',
+  ports: [9000, 9001],
+  env: { MINIO_ROOT_USER: 'mayfly', MINIO_ROOT_PASSWORD: 'mayfly-secret' },
+  command: ['server', '/data', '--console-address', ':9001'],
+  ready: () => ({ port: 9000, http: '/minio/health/live' }),
+  facts: (self, env) => ({
+    url: urlOf('http', self, 9000),
+    accessKey: env['MINIO_ROOT_USER'] ?? 'minioadmin',
+    secretKey: env['MINIO_ROOT_PASSWORD'] ?? 'minioadmin',
+    region: env['MINIO_REGION'] ?? 'us-east-1',
+  }),
+}
+
+export const LOCALSTACK: Preset = {
+  image: 'localstack/localstack:4',
+  ports: [4566],
+  env: {},
+  ready: () => ({ port: 4566, http: '/_localstack/health' }),
+  facts: (self, env) => ({ url: urlOf('http', self, 4566), accessKey: 'test', secretKey: 'test', region: env['AWS_DEFAULT_REGION'] ?? 'us-east-1' }),
+}
+
+export const MAILPIT: Preset = {
+  image: 'axllent/mailpit:latest',
+  ports: [8025, 1025],
+  env: {},
+  ready: () => ({ port: 8025, http: '/readyz' }),
+  facts: self => ({ url: urlOf('http', self, 8025), smtp: urlOf('smtp', self, 1025) }),
+}
+
+export const KEYCLOAK: Preset = {
+  image: 'quay.io/keycloak/keycloak:26.3',
+  ports: [8080, 9000],
+  env: { KC_BOOTSTRAP_ADMIN_USERNAME: 'admin', KC_BOOTSTRAP_ADMIN_PASSWORD: 'admin', KC_HEALTH_ENABLED: 'true' },
+  command: ['start-dev'],
+  // Its health stands on the management port.
+  ready: () => ({ port: 9000, http: '/health/ready' }),
+  facts: (self, env) => ({
+    url: urlOf('http', self, 8080),
+    adminUser: env['KC_BOOTSTRAP_ADMIN_USERNAME'] ?? '',
+    adminPassword: env['KC_BOOTSTRAP_ADMIN_PASSWORD'] ?? '',
+  }),
+}

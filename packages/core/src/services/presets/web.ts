@@ -1,0 +1,21 @@
+import type { Container } from '../../container/types.js'
+import { urlOf, type Preset } from './types.js'
+
+/** A server whose first port speaks HTTP. */
+export interface HttpContainer extends Container {
+  /** `http://host:port`, without a slash at the end. */
+  readonly url: string
+  /** Requests a path of this server. */
+  fetch(path: string, init?: RequestInit): Promise<Response>
+}
+
+/** Apache's server. [`httpd`: port 80] */
+export const HTTPD: Preset = {
+  image: 'httpd',
+  ports: [80],
+  env: {},
+  ready: () => ({ port: 80, http: '/' }),
+  facts: self => ({ url: urlOf('http', self, 80) }),
+}
+
+export const NGINX: Preset = { ...HTTPD, image: 'nginx' }

@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest'
+import { PRESETS, presetOf, type PresetName } from '../../src/services/presets/index.js'
+import type { Self } from '../../src/services/types.js'
+
+const self: Self = { host: 'h', port: (container) => container + 1 }
+
+/** What each image's documentation says of its variables and ports, and what a test is told of it. */
+const facts: readonly (readonly [PresetName, Record<string, string>, Record<string, string>])[] = [
+  ['httpd', {}, { url: 'http://h:81' }],
+  ['nginx', {}, { url: 'http://h:81' }],
+  ['postgres', {}, { url: 'postgres://postgres:mayfly@h:5433/postgres', user: 'postgres', password: 'mayfly', database: 'postgres' }],
+  ['postgres', { POSTGRES_USER: 'me', POSTGRES_PASSWORD: 'p@/w' }, { url: 'postgres://me:p%40%2Fw@h:5433/me', user: 'me', password: 'p@/w', database: 'me' }],
+  ['mariadb', {}, { url: 'mysql://root:mayfly@h:3307/mayfly', user: 'root', password: 'mayfly', database: 'mayfly', rootPassword: 'mayfly' }],
+  ['mariadb', { MYSQL_USER: 'me', MYSQL_PASSWORD: 'x' }, { url: 'mysql://me:x@h:3307/mayfly', user: 'me', password: 'x', database: 'mayfly', rootPassword: 'mayfly' }],
+  ['mysql', { MYSQL_USER: 'me', MYSQL_PASSWORD: 'x', MYSQL_DATABASE: 'd' }, { url: 'mysql://me:x@h:3307/d', user: 'me', password: 'x', database: 'd', rootPassword: 'mayfly' }],
+  ['mongodb', {}, { url: 'mongodb://h:27018' }],
+  ['mongodb', { MONGO_INITDB_ROOT_USERNAME: 'me', MONGO_INITDB_ROOT_PASSWORD: 'x' }, { url: 'mongodb://me:x@h:27018/?authSource=admin', user: 'me', password: 'x' }],
+  ['redis', {}, { url: 'redis://h:6380' }],
+  ['valkey', {}, { url: 'redis://h:6380' }],
+  ['rabbitmq', {}, { url: 'amqp://guest:guest@h:5673', user: 'guest', password: 'guest' }],
+  ['rabbitmq', { RABBITMQ_DEFAULT_USER: 'me', RABBITMQ_DEFAULT_PASS: 'x', RABBITMQ_DEFAULT_VHOST: 'v' }, { url: 'amqp://me:x@h:5673/v', user: 'me', password: 'x' }],
+  ['kafka', {}, { bootstrap: 'h:9093' }],
+  ['elasticsearch', {}, { url: 'http://h:9201' }],
+  ['opensearch', {}, { url: 'http://h:9201' }],
+  ['minio', {}, { url: 'http://h:9001', accessKey: 'mayfly', secretKey: 'mayfly-secret', region: 'us-east-1' }],
+  ['localstack', {}, { url: 'http://h:4567', accessKey: 'test', secretKey: 'test', region: 'us-east-1' }],
+  ['mailpit', {}, { url: 'http://h:8026', smtp: 'smtp://h:1026' }],
+  ['keycloak', {}, { url: 'http://h:8081', adminUser: 'admin', adminPassword: 'admin' }],
+]
+
+test.each(facts)('%s with %j', (name, own, expected) => {
+  const { env } = PRESETS[name]
+  expect(PRESETS[name].facts(self, { ...(typeof env === 'function' ? env(self) : env), ...own })).toEqual(expected)
+})
+
+test('every preset is told of, and known by its image', () => {
+  expect([...new Set(facts.map(([name]) => name))].sort()).toEqual(Object.keys(PRESETS).sort())
+  for (const [name, { image }] of Object.entries(PRESETS)) expect([image, presetOf(image)]).toEqual([image, name])
+})
+
+test('Kafka tells its clients the address they reach it at', () => {
+  const { env } = PRESETS.kafka
+  expect(typeof env === 'function' ? env(self) : env).toMatchObject({ KAFKA_ADVERTISED_LISTENERS: 'PLAINTEXT://h:9093,INSIDE://localhost:19092' })
+})
+
+test.each([
+  ['postgres', /ready to accept connections/, 2, 'LOG:  database system is ready to accept connections'],
+  ['mariadb', /port: 3306/, 1, "Version: '11.8.2-MariaDB-ubu2404'  socket: '/run/mysqld/mysqld.sock'  port: 3306  mariadb.org binary distribution"],
+  ['mysql', /port: 3306/, 1, "[Server] /usr/sbin/mysqld: ready for connections. Version: '8.4.6'  socket: '/var/run/mysqld/mysqld.sock'  port: 3306  MySQL Community Server - GPL."],
+  ['mongodb', /connections/, 1, '{"c":"NETWORK","id":23016,"msg":"Waiting for connections","attr":{"port":27017,"ssl":"off"}}'],
+  ['rabbitmq', /complete/, 1, ' completed with 3 plugins.\n2026-01-01 [info] <0.9.0> Server startup complete; 3 plugins started.'],
+  ['kafka', /started/, 1, '[KafkaRaftServer nodeId=1] Kafka Server started (kafka.server.KafkaRaftServer)'],
+] as const)('%s is ready by its log', (name, _, times, line) => {
+  const ready = PRESETS[name].ready({})
+  expect(ready.log?.times).toBe(times)
+  expect(line).toMatch(ready.log?.line ?? /never/)
+})
+
+test('entrypoints\' temporary servers do not count', () => {
+  expect("Version: '11.8'  socket: '/run/mysqld/mysqld.sock'  port: 0  mariadb.org").not.toMatch(PRESETS.mariadb.ready({}).log?.line ?? /./)
+  expect("X Plugin ready for connections. Bind-address: '::' port: 33060, socket: /x").not.toMatch(PRESETS.mysql.ready({}).log?.line ?? /./)
+  expect(PRESETS.mongodb.ready({ MONGO_INITDB_ROOT_USERNAME: 'me' }).log?.times).toBe(2)
+})
