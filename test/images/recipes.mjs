@@ -57,6 +57,56 @@ export const families = {
       },
     },
   },
+  servers: {
+    suite: 'bookworm',
+    images: {
+      nginx: {
+        tags: ['latest', '1', '1.22', '1.22-bookworm', 'bookworm'],
+        from: 'base',
+        layers: [
+          { comment: 'nginx-light', script: 'nginx/server.sh' },
+          { comment: 'the official layout', files: 'nginx/rootfs' },
+        ],
+        config: {
+          Env: [`PATH=${debianPath}`, 'NGINX_VERSION=1.22.1'],
+          Entrypoint: ['/docker-entrypoint.sh'],
+          Cmd: ['nginx', '-g', 'daemon off;'],
+          ExposedPorts: { '80/tcp': {} },
+          StopSignal: 'SIGQUIT',
+        },
+      },
+      mariadb: {
+        tags: ['latest', '10', '10.11', '10.11-bookworm', 'bookworm'],
+        from: 'base',
+        layers: [
+          { comment: 'mariadb-server', script: 'mariadb/server.sh' },
+          { comment: 'the entrypoint', files: 'mariadb/rootfs' },
+        ],
+        config: {
+          Env: [`PATH=${debianPath}`, 'LANG=C.UTF-8'],
+          Entrypoint: ['docker-entrypoint.sh'],
+          Cmd: ['mariadbd'],
+          ExposedPorts: { '3306/tcp': {} },
+          Volumes: { '/var/lib/mysql': {} },
+        },
+      },
+      rabbitmq: {
+        tags: ['latest', '3', '3.10', '3.10-bookworm', 'bookworm'],
+        from: 'base',
+        layers: [
+          { comment: 'rabbitmq-server', script: 'rabbitmq/server.sh' },
+          { comment: 'the entrypoint', files: 'rabbitmq/rootfs' },
+        ],
+        config: {
+          Env: [`PATH=/usr/lib/rabbitmq/bin:${debianPath}`, 'RABBITMQ_DATA_DIR=/var/lib/rabbitmq', 'RABBITMQ_LOGS=-', 'LANG=C.UTF-8', 'HOME=/var/lib/rabbitmq'],
+          Entrypoint: ['docker-entrypoint.sh'],
+          Cmd: ['rabbitmq-server'],
+          ExposedPorts: { '4369/tcp': {}, '5671/tcp': {}, '5672/tcp': {}, '25672/tcp': {} },
+          Volumes: { '/var/lib/rabbitmq': {} },
+        },
+      },
+    },
+  },
   trixie: {
     suite: 'trixie',
     images: {

@@ -40,6 +40,24 @@ const checks = {
     expect('user', inside(['sh', '-c', 'stat -c %u:%g /data /data/appendonlydir']), '999:999\n999:999\n')
     expect('open to other addresses', inside(['redis-cli', 'config', 'get', 'protected-mode']), 'protected-mode\nno\n')
   },
+  async nginx() {
+    start()
+    expect('page', (await eventually(async () => (await fetch(`http://${address}/`)).text())).includes('Welcome to nginx!'), true)
+  },
+  async mariadb() {
+    const refused = spawnSync('chroot', [root, ...words()], { env: environment(), encoding: 'utf8' })
+    expect('no password is refused', refused.status === 1 && /MARIADB_ROOT_PASSWORD/.test(refused.stderr), true)
+    start([], ["MARIADB_ROOT_PASSWORD=a 'secret", 'MARIADB_DATABASE=shop', 'MARIADB_USER=app', 'MARIADB_PASSWORD=x'])
+    const query = (user, password, sql) => inside(['mariadb', '-h', address, `-u${user}`, `-p${password}`, '-Ne', sql])
+    expect('user', await eventually(async () => query('app', 'x', 'SELECT CURRENT_USER()')), 'app@%\n')
+    expect('root', query('root', "a 'secret", 'SELECT CURRENT_USER()'), 'root@%\n')
+    expect('nobody else', query('root', "a 'secret", "SELECT count(*) FROM mysql.global_priv WHERE User = ''"), '0\n')
+    expect('database', query('app', 'x', 'SHOW DATABASES LIKE \'shop\''), 'shop\n')
+  },
+  async rabbitmq() {
+    start([], ['RABBITMQ_DEFAULT_USER=app', 'RABBITMQ_DEFAULT_PASS=x'])
+    expect('protocol', await eventually(() => ask(5672, 'AMQP\0\0\0\0')), 'AMQP\0\0\t\u0001')
+  },
   async postgres() {
     const scripts = join(root, 'docker-entrypoint-initdb.d')
     writeFileSync(join(scripts, '1.sql'), 'CREATE TABLE one (n int); INSERT INTO one VALUES (41);')

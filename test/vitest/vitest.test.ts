@@ -52,3 +52,9 @@ test.each(['', 'older'])('decorated members have the types of their services: %s
   expect(stdout).toBe('')
   expect(status).toBe(0)
 }, 60_000)
+
+test('every preset whose server Debian has, as its image starts it', async () => {
+  const report = await runTests('vitest', 'presets', bench)
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(Array.from({ length: 6 }, () => 'passed'))
+})
