@@ -1,4 +1,5 @@
 import { MayflyError } from '../errors.js'
+import { nearestWord } from '../nearest.js'
 import { PRESETS, presetOf, type PresetName } from './presets/index.js'
 import type { Scope, Service, Services } from './types.js'
 
@@ -13,7 +14,7 @@ export function resolveService(name: string, services: Services, config: string 
     const preset = name as PresetName
     return { image: PRESETS[preset].image, preset, options: {} }
   }
-  const near = nearest(name, [...Object.keys(services), ...Object.keys(PRESETS)])
+  const near = nearestWord(name, [...Object.keys(services), ...Object.keys(PRESETS)])
   const place = config ?? 'no mayfly.config was found'
   throw new MayflyError('ERR_MAYFLY_SERVICE_UNKNOWN', `No service or preset is called "${name}" (${place})`, {
     hint: near === undefined ? `An image's name has a tag or a slash: "${name}:latest".` : `Did you mean "${near}"?`,
@@ -28,26 +29,4 @@ export function scopeOf(service: Service, wanted: Scope | undefined, name: strin
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `"${name}" has scope ${own}; a use cannot widen it to ${wanted}`, {
     hint: `Set scope: '${wanted}' where the service is defined.`,
   })
-}
-
-/** The candidate with the fewest edits to `word`, if that is at most a third of its length, rounded up. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  const allowed = Math.ceil(word.length / 3)
-  const ranked = candidates.map(candidate => ({ candidate, edits: editDistance(word, candidate) }))
-  ranked.sort((a, b) => a.edits - b.edits)
-  const best = ranked[0]
-  return best !== undefined && best.edits <= allowed ? best.candidate : undefined
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (const [i, letter] of [...a].entries()) {
-    const next = [i + 1]
-    for (let j = 1; j <= b.length; j++) {
-      const kept = (row[j - 1] ?? 0) + (letter === b[j - 1] ? 0 : 1)
-      next.push(Math.min(kept, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

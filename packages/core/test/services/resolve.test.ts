@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { postgres, redis } from '../../src/services/presets/index.js'
-import { nearest, resolveService, scopeOf } from '../../src/services/resolve.js'
+import { nearestWord as nearest } from '../../src/nearest.js'
+import { resolveService, scopeOf } from '../../src/services/resolve.js'
 
 const services = { db: postgres('postgres:16', { scope: 'worker' }), cache: redis() }
 
