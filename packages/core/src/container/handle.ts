@@ -5,13 +5,14 @@ import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
 import { environment } from '../sandbox/command.js'
 import { addGroups, compileExec, resolveUser, type Identity, type Rights } from '../sandbox/index.js'
+import type { DriverName } from './drivers.js'
 import { execute } from './exec.js'
 import { freeze } from './freezer.js'
 import { readLogs } from './logs.js'
 import { signalName, signalNumber } from './signals.js'
 import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
-import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, LogLine, LogOptions, RunOptions, StopOptions } from './types.js'
+import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, LogLine, LogOptions, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
   readonly run: Run
@@ -28,6 +29,11 @@ export interface HandleInput {
   /** Container port to host port, for those on the host's loopback. */
   readonly published: ReadonlyMap<number, number>
   readonly closed: () => void
+  /** Directory of its changes; empty when they are in memory. */
+  readonly scratch: string
+  /** As the caller gave them. */
+  readonly given: RunOptions
+  readonly driver: DriverName
 }
 
 const ENDING = new Set([signalNumber('SIGTERM'), signalNumber('SIGKILL'), signalNumber('SIGINT'), signalNumber('SIGQUIT')])
@@ -115,8 +121,33 @@ export class RunningContainer implements Container {
     return readLogs(this.#input.run.connection, this.id, options)
   }
 
-  async stop({ timeout = 10_000, signal }: StopOptions = {}): Promise<void> {
+  async stop(options: StopOptions = {}): Promise<void> {
     if (this.#removal !== undefined) return this.#removal
+    await this.#end(options)
+    return this[Symbol.asyncDispose]()
+  }
+
+  async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
+    const { image, scratch, driver } = this.#input
+    if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
+    if (scratch === '' || driver === 'copy') {
+      throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `No snapshot can be made of ${this.name}: its changes are ${scratch === '' ? 'in memory' : 'a copy of the image'}`, {
+        hint: 'Start it with scratch: \'disk\' and the overlay driver.',
+      })
+    }
+    const [{ keepSnapshot }, { startImage }] = await Promise.all([import('./snapshot.js'), import('./start.js')])
+    await this.#end(options)
+    if (!this.#ended) await this.kill()
+    await this.#exit
+    try {
+      return await keepSnapshot({ image, options: this.#input.given, scratch }, options, startImage)
+    } finally {
+      await this[Symbol.asyncDispose]()
+    }
+  }
+
+  /** The stop signal, and patience. */
+  async #end({ timeout = 10_000, signal }: StopOptions): Promise<void> {
     const number = signalNumber(signal ?? this.#input.options.stopSignal ?? this.#input.image.config.StopSignal ?? 'SIGTERM')
     if (!this.#ended && timeout > 0) {
       await this.#signal(number)
@@ -126,7 +157,6 @@ export class RunningContainer implements Container {
       await Promise.race([this.#exit, patience])
       clearTimeout(timer)
     }
-    return this[Symbol.asyncDispose]()
   }
 
   async kill(signal: string | number = 'SIGKILL'): Promise<void> {

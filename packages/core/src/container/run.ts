@@ -1,4 +1,4 @@
-import type { Container, RunOptions } from './types.js'
+import type { Container, RunOptions, Snapshot } from './types.js'
 
 let engine: Promise<typeof import('./start.js')> | undefined
 
@@ -13,4 +13,13 @@ export async function run(image: string, options: RunOptions = {}): Promise<Cont
   // Loaded at the first use, so that importing the package costs next to nothing.
   engine ??= import('./start.js')
   return (await engine).start(image, options)
+}
+
+/**
+ * A snapshot that was kept under this key, by this process or an earlier one; undefined when there is none, or it is
+ * damaged. Its containers run with `options`.
+ */
+export async function openSnapshot(key: string, options: RunOptions = {}): Promise<Snapshot | undefined> {
+  const [snapshots, { startImage }] = await Promise.all([import('./snapshot.js'), import('./start.js')])
+  return snapshots.openSnapshot(key, options, startImage)
 }

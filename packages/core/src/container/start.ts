@@ -25,6 +25,18 @@ export async function start(image: string, options: RunOptions = {}): Promise<Co
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image} was aborted`, { cause: options.signal.reason })
   }
   const [supervision, found] = await prepare(image, options)
+  return startFrom(supervision, found, options)
+}
+
+/** Starts a container from files that are there already. */
+export async function startImage(image: Image, options: RunOptions = {}): Promise<Container> {
+  if (options.signal?.aborted === true) {
+    throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image.reference.familiar} was aborted`, { cause: options.signal.reason })
+  }
+  return startFrom(await currentRun(), image, options)
+}
+
+async function startFrom(supervision: Run, found: Image, options: RunOptions): Promise<Container> {
   const container = await createWithDriver(supervision, found, options)
   try {
     await waitReady(supervision.connection, container, found, options)
@@ -110,6 +122,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     run.members.set(slot.id, { id: slot.id, name, hostname, address })
     return new RunningContainer({
       run, id: slot.id, name, image, options, address, identity, hostname, exit: slot.exit, published: published.ports, accounts, closed,
+      scratch, given, driver: driver.name,
       workdir: options.workdir ?? (image.config.WorkingDir === '' ? '/' : image.config.WorkingDir),
     })
   } catch (error) {

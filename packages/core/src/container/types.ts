@@ -134,9 +134,41 @@ export interface Container {
   pause(): Promise<void>
   unpause(): Promise<void>
   stats(): Promise<ContainerStats>
+  /**
+   * Stops it as `stop` does and keeps its files; as many containers as wanted start from them. Throws
+   * ERR_MAYFLY_UNSUPPORTED when its changes were in memory or its root file system has no upper directory.
+   */
+  snapshot(options?: SnapshotOptions): Promise<Snapshot>
   /** Settles when the container's process has ended; never rejects. */
   readonly exit: Promise<ExitStatus>
   /** SIGKILL and removal at once. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export interface SnapshotOptions extends StopOptions {
+  /** What it is found by later: letters, digits and dashes. Default: made up. */
+  readonly key?: string | undefined
+  /** Free text for listings. */
+  readonly label?: string | undefined
+  /** Files that belong to the stopped process only, besides sockets and what lies in /run and /tmp: `var/lib/x/*.pid`. */
+  readonly clear?: readonly string[] | undefined
+}
+
+export interface SnapshotInfo {
+  readonly key: string
+  readonly label: string
+  readonly image: string
+  readonly createdAt: Date
+  /** Bytes of the files it keeps. */
+  readonly size: number
+}
+
+/** Files of a stopped container, kept in the store until removed. */
+export interface Snapshot extends SnapshotInfo {
+  /** Starts a container from it: with the first one's options, but for its name and fixed ports on the host, and `options`. */
+  run(options?: RunOptions): Promise<Container>
+  /** Throws ERR_MAYFLY_STORE_BUSY while containers run from it. */
+  remove(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 

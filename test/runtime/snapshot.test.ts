@@ -1,0 +1,90 @@
+import { readdirSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import { openSnapshot, run, wait, type Container } from '@mayfly/core'
+import { removeSnapshot, snapshots } from '@mayfly/core/engine'
+import { expect, test } from 'vitest'
+import { useBench } from './bench.js'
+
+const bench = useBench()
+const disk = { scratch: 'disk' } as const
+
+test('a stopped container\'s files are kept, and every clone has them for itself', async () => {
+  const first = await run('redis', { ...disk, command: ['redis-server', '--appendonly', 'yes'] })
+  await redis(first, 'set', 'who', 'prepared')
+  await first.exec(['rm', '-rf', '/usr/share/bug'])
+  await using snapshot = await first.snapshot({ label: 'a cache' })
+  expect(snapshot).toMatchObject({ label: 'a cache', image: 'redis' })
+  expect(snapshot.size).toBeGreaterThan(50)
+  const clones = await Promise.all([snapshot.run(), snapshot.run(), snapshot.run({ env: { WHICH: 'third' } })])
+  for (const [nth, clone] of clones.entries()) {
+    expect(await redis(clone, 'get', 'who')).toBe('prepared')
+    await redis(clone, 'set', 'who', `clone ${String(nth)}`)
+    expect((await clone.exec(['test', '-e', '/usr/share/bug'])).exitCode).toBe(1)
+  }
+  expect(await Promise.all(clones.map((clone) => redis(clone, 'get', 'who')))).toEqual(['clone 0', 'clone 1', 'clone 2'])
+  expect((await clones[2]?.exec(['sh', '-c', 'echo $WHICH']))?.stdout).toBe('third\n')
+  await expect(snapshot.remove()).rejects.toMatchObject({ code: 'ERR_MAYFLY_STORE_BUSY' })
+  const again = await clones[0]?.snapshot({ key: 'second-generation' })
+  await Promise.all(clones.slice(1).map((clone) => clone.stop({ timeout: 0 })))
+  const grandchild = await again?.run()
+  expect(grandchild === undefined ? '' : await redis(grandchild, 'get', 'who')).toBe('clone 0')
+  await grandchild?.stop({ timeout: 0 })
+  await again?.remove()
+})
+
+test('PostgreSQL is set up once', async () => {
+  const ready = wait.all(wait.log(/ready to accept connections/, { times: 2 }), wait.port(5432))
+  const db = await run('postgres:17', { ...disk, env: { POSTGRES_PASSWORD: 'x' }, ready })
+  expect((await db.exec(['psql', '-U', 'postgres', '-c', 'CREATE TABLE t AS SELECT generate_series(1, 1000) n'])).exitCode).toBe(0)
+  await using snapshot = await db.snapshot()
+  const clone = await snapshot.run({ ready: wait.port(5432) })
+  expect((await clone.exec(['psql', '-U', 'postgres', '-Atc', 'SELECT count(*) FROM t'])).stdout).toBe('1000\n')
+  const lines: string[] = []
+  for await (const { text } of clone.logs()) lines.push(text)
+  expect(lines.join('\n')).toContain('skipping initialisation')
+  expect(lines.join('\n')).not.toContain('was not properly shut down')
+  await clone.stop({ timeout: 0 })
+})
+
+test('it is found again by its key, unless it is damaged', async () => {
+  const first = await run('busybox', { ...disk, command: ['sh', '-c', 'mkdir -p /run/x; echo 1 > /run/x/pid; echo kept > /file; exec sleep 1000'] })
+  await first.exec(['sh', '-c', 'until [ -s /file ]; do usleep 1000; done'])
+  await first.snapshot({ key: 'found-again', timeout: 0 })
+  const opened = await openSnapshot('found-again', { command: ['sh', '-c', 'cat /file; ls /run/x; exec sleep 1000'] })
+  const clone = await opened?.run()
+  let text = ''
+  for await (const line of clone?.logs({ follow: true }) ?? []) {
+    text += line.text
+    break
+  }
+  expect(text).toBe('kept')
+  expect((await clone?.exec(['ls', '/run/x']))?.stdout).toBe('')
+  await clone?.stop({ timeout: 0 })
+  expect((await snapshots()).map(({ key }) => key)).toEqual(['found-again'])
+  const tree = join(bench.home, 'home/snapshots/found-again/tree')
+  truncateSync(join(tree, 'file'), 0)
+  // Known to be whole in this process, found damaged by the next.
+  expect(await fresh('found-again')).toBe('undefined')
+  await removeSnapshot('found-again')
+  expect(readdirSync(join(bench.home, 'home/snapshots'))).toEqual([])
+  expect(await openSnapshot('found-again')).toBeUndefined()
+})
+
+test('what cannot be kept says so', async () => {
+  const memory = await run('busybox', { command: ['sleep', '1000'] })
+  await expect(memory.snapshot()).rejects.toMatchObject({ code: 'ERR_MAYFLY_UNSUPPORTED', hint: expect.stringContaining('scratch') as string })
+  await memory.stop({ timeout: 0 })
+  await expect(memory.snapshot()).rejects.toMatchObject({ code: 'ERR_MAYFLY_CONTAINER_NOT_FOUND' })
+  await expect(openSnapshot('../escape')).rejects.toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID' })
+})
+
+async function redis(container: Container, ...words: string[]): Promise<string> {
+  return (await container.exec(['redis-cli', ...words])).stdout.trim()
+}
+
+async function fresh(key: string): Promise<string> {
+  const { execFile } = await import('node:child_process')
+  const { promisify } = await import('node:util')
+  const script = `import { openSnapshot } from '@mayfly/core'; console.log(String(await openSnapshot(${JSON.stringify(key)})))`
+  return (await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script])).stdout.trim()
+}
