@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path'
 import ts from 'typescript'
 
 const floors = {
-  errors: 1, reference: 1, digest: 1, platform: 1, units: 1, idmap: 1, nearest: 1,
+  errors: 1, reference: 1, digest: 1, platform: 1, units: 1, idmap: 1, nearest: 1, glob: 1,
   native: 2, registry: 2, layers: 2,
   images: 3, sandbox: 3, network: 3,
   container: 4, build: 4,

@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   ERR_MAYFLY_OPTION_INVALID: 'An option has a value that is not allowed',
   ERR_MAYFLY_OUT_OF_MEMORY: 'The container was ended for exceeding its memory limit',
   ERR_MAYFLY_PLATFORM_MISMATCH: 'The image has no variant for the wanted platform',
+  ERR_MAYFLY_PREPARE_FAILED: 'A service could not be brought into its prepared state',
   ERR_MAYFLY_REFERENCE_INVALID: 'The image reference is malformed',
   ERR_MAYFLY_REGISTRY_UNAUTHORIZED: 'The registry refused the credentials, or wants some',
   ERR_MAYFLY_REGISTRY_UNAVAILABLE: 'The registry cannot be reached or does not answer properly',

@@ -23,3 +23,14 @@ export async function openSnapshot(key: string, options: RunOptions = {}): Promi
   const [snapshots, { startImage }] = await Promise.all([import('./snapshot.js'), import('./start.js')])
   return snapshots.openSnapshot(key, options, startImage)
 }
+
+/** Work that only one process of this user does at a time; others wait. */
+export async function alone<T>(name: string, work: () => Promise<T>): Promise<T> {
+  const [{ lockFile }, { openStore }, { join }] = await Promise.all([import('../layers/index.js'), import('../images/index.js'), import('node:path')])
+  const lock = await lockFile(join((await openStore()).home, 'locks', name))
+  try {
+    return await work()
+  } finally {
+    await lock.release()
+  }
+}

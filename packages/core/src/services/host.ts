@@ -8,8 +8,10 @@ import type { TestAttempt } from './client.js'
 import { findConfig, loadConfig } from './config.js'
 import { createImages } from './images.js'
 import { createLeases, type Grant } from './leases.js'
+import { createWarmPool } from './pool.js'
+import { createPrepared } from './prepared.js'
 import { resolveService, scopeOf } from './resolve.js'
-import { needsAddress, type Engine } from './start.js'
+import { needsAddress, runOptions, type Engine } from './start.js'
 import type { Config, Scope, Service } from './types.js'
 import { speak } from './wire.js'
 
@@ -43,7 +45,8 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
   const configs = new Map<string, Promise<Config>>()
   const stables = new Map<string, Promise<StableAddress>>()
   const images = createImages(engine)
-  const leases = createLeases(engine, images)
+  const prepared = createPrepared(engine)
+  const leases = createLeases({ engine, images, prepared, pool: createWarmPool(slots) })
   const token = randomBytes(16).toString('hex')
 
   const configOf = (path: string): Promise<Config> => remember(configs, path, () => loadConfig(path))
@@ -78,8 +81,11 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     return { service, config: own ? path : undefined, scope: scopeOf(service, wanted['scope'] as Scope | undefined, name) }
   }
   const prepare = async (wanted: Params): Promise<Scope> => {
-    const { service, scope } = await used(wanted)
-    await images.of(service)
+    const { service, config, scope } = await used(wanted)
+    const image = await images.of(service)
+    if (config !== undefined && service.options.prepare !== undefined && !needsAddress(service)) {
+      await prepared.of(service, { config, name: text(wanted, 'name') }, image, runOptions(engine, service, undefined, true))
+    }
     return scope
   }
   /** For a service that must know its address before it runs, without one of its slot's. */

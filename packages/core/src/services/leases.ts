@@ -1,7 +1,11 @@
-import type { Container } from '../container/types.js'
+import type { FoundImage } from '../container/index.js'
+import type { Container, RunOptions } from '../container/types.js'
 import type { Address, StableAddress } from './addresses.js'
 import type { Images } from './images.js'
-import { addressOf, startService, type Engine } from './start.js'
+import type { WarmPool } from './pool.js'
+import type { Prepared } from './prepared.js'
+import { addressOf, needsAddress, startService, type Engine } from './start.js'
+import { traceStart, type Source } from './trace.js'
 import type { Scope, Service } from './types.js'
 
 /** What a worker asks for. Equal in all but `attempt`: the newest evicts the older. */
@@ -46,13 +50,21 @@ interface Instance {
   readonly abort: AbortController
 }
 
+/** What instances are made with. */
+export interface Supply {
+  readonly engine: Engine
+  readonly images: Images
+  readonly prepared: Prepared
+  readonly pool: WarmPool
+}
+
 interface Started {
   readonly container: Container
   readonly stable: StableAddress | undefined
 }
 
 /** A table of leases over an engine. Starting is single-flight per key: (slot, service, file, name of the use, and of concurrent tests the test). */
-export function createLeases(engine: Engine, images: Images): Leases {
+export function createLeases({ engine, images, prepared, pool }: Supply): Leases {
   const instances = new Map<string, Instance>()
 
   const forget = (instance: Instance): void => {
@@ -66,12 +78,27 @@ export function createLeases(engine: Engine, images: Images): Leases {
     await started.stable?.drop(started.container)
     await started.container.stop({ timeout: 0 })
   }
+  const supply = async (
+    { config, name, scope }: Wish, service: Service, image: FoundImage, stable: StableAddress | undefined, signal: AbortSignal,
+  ): Promise<{ container: Container; source: Source }> => {
+    const { prepare } = service.options
+    const state = prepare === undefined || config === undefined ? undefined
+      : (options: RunOptions) => prepared.of(service, { config, name }, image, options)
+    const start = (own?: AbortSignal): Promise<Container> => startService(engine, service, { self: stable?.self, signal: own, prepared: state })
+    const fresh = state === undefined ? 'image' : 'snapshot'
+    // One that is made for its address, or lives as long as the run, cannot wait for whoever comes.
+    if (!isOwn(scope) || needsAddress(service) || isFixed(service)) return { container: await start(signal), source: fresh }
+    const { container, waited } = await pool.take(JSON.stringify([config ?? null, name]), () => start())
+    return { container, source: waited ? 'pool' : fresh }
+  }
   const begin = async (wish: Wish, service: Service, address: AddressOf, signal: AbortSignal): Promise<Started> => {
     const image = await images.of(service)
     const stable = await address()
     try {
-      const container = await startService(engine, service, image, { name: wish.as, slot: wish.slot, stable, signal })
+      const began = performance.now()
+      const { container, source } = await supply(wish, service, image, stable, signal)
       if (!signal.aborted) await stable?.aim(container)
+      await traceStart({ source, name: wish.as, slot: wish.slot, image, began, container, address: stable?.address ?? addressOf(service, container) })
       return { container, stable }
     } catch (error) {
       await stable?.drop(undefined)
@@ -119,6 +146,11 @@ export function createLeases(engine: Engine, images: Images): Leases {
 /** A lease of an evicted instance must not end its successor: only the key and the attempt together name it. */
 function instanceOf({ key, wish }: Instance): string {
   return `${wish.attempt} ${key}`
+}
+
+/** Whether there can be only one of it at a time. */
+function isFixed({ options: { ports = [], name } }: Service): boolean {
+  return name !== undefined || ports.some(port => typeof port === 'object' && (port.host ?? 0) !== 0)
 }
 
 /** Whether an instance of this scope belongs to one lease alone. */

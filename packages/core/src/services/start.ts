@@ -1,9 +1,8 @@
 import type { FoundImage, HeldAddress } from '../container/index.js'
-import type { Container, RunOptions, WaitStrategy } from '../container/types.js'
+import type { Container, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
-import type { Address, StableAddress } from './addresses.js'
+import type { Address } from './addresses.js'
 import { PRESETS, type Facts } from './presets/index.js'
-import { traceStart } from './trace.js'
 import type { Self, Service } from './types.js'
 
 /** The part of the library beneath that the run host uses. */
@@ -12,6 +11,10 @@ export interface Engine {
   /** Pulls the image if need be. */
   findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<FoundImage>
   openHeldAddress(containerPorts: readonly number[]): Promise<HeldAddress>
+  /** A snapshot of an earlier start, or of another process's. */
+  openSnapshot(key: string, options: RunOptions): Promise<Snapshot | undefined>
+  /** Work that only one process of this user does at a time. */
+  alone<T>(name: string, work: () => Promise<T>): Promise<T>
   readonly wait: {
     port(port: number): WaitStrategy
     http(path: string, options: { port: number }): WaitStrategy
@@ -21,31 +24,30 @@ export interface Engine {
 }
 
 export interface StartOptions {
-  /** What the tests call it. */
-  readonly name: string
-  readonly slot: number
   /** The address tests will use, where it is known before the start. */
-  readonly stable: StableAddress | undefined
-  readonly signal: AbortSignal
+  readonly self: Self | undefined
+  readonly signal?: AbortSignal | undefined
+  /** The service's prepared state, for containers with these options. */
+  readonly prepared?: ((options: RunOptions) => Promise<Snapshot>) | undefined
 }
 
-/** Starts one instance of a service and waits until it is ready. */
-export async function startService(
-  engine: Engine, service: Service, image: FoundImage, { name, slot, stable, signal }: StartOptions,
-): Promise<Container> {
-  const { scope: _scope, exports: _exports, env: _env, pull: _pull, ...options } = service.options
-  const began = performance.now()
-  const environment = environmentOf(service, stable?.self ?? unknownAddress)
-  const container = await engine.run(service.image, {
+/** Starts one instance of a service, from its prepared state where it has one, and waits until it is ready. */
+export async function startService(engine: Engine, service: Service, { self, signal, prepared }: StartOptions): Promise<Container> {
+  const options = { ...runOptions(engine, service, self, prepared !== undefined), signal }
+  return prepared === undefined ? await engine.run(service.image, options) : await (await prepared(options)).run(options)
+}
+
+/** What a service's containers run with. `self` is their address where it is known before; `again`: they start from prepared data. */
+export function runOptions(engine: Engine, service: Service, self: Self = unknownAddress, again = false): RunOptions {
+  const { scope: _scope, exports: _exports, env: _env, pull: _pull, prepare: _prepare, ...options } = service.options
+  const environment = environmentOf(service, self)
+  return {
     ...options,
-    signal,
     ...commandOf(service),
     env: environment,
     ports: options.ports ?? portsOf(service),
-    ready: options.ready ?? presetReadiness(engine, service, environment),
-  })
-  await traceStart({ name, slot, image, began, container, address: stable?.address ?? addressOf(service, container) })
-  return container
+    ready: options.ready ?? presetReadiness(engine, service, environment, again),
+  }
 }
 
 /** Where an instance without a fixed address is reached. */
@@ -94,9 +96,10 @@ function commandOf({ preset, options }: Service): Pick<RunOptions, 'command'> {
   return command === undefined || options.command !== undefined ? {} : { command }
 }
 
-function presetReadiness({ wait }: Engine, service: Service, env: Environment): WaitStrategy | undefined {
+function presetReadiness({ wait }: Engine, service: Service, env: Environment, again: boolean): WaitStrategy | undefined {
   if (service.preset === undefined) return undefined
-  const { port, http, log } = PRESETS[service.preset].ready(env)
+  const preset = PRESETS[service.preset]
+  const { port, http, log } = again && preset.readyAgain !== undefined ? preset.readyAgain(env) : preset.ready(env)
   if (http !== undefined) return wait.http(http, { port })
   return log === undefined ? wait.port(port) : wait.all(wait.log(log.line, { times: log.times }), wait.port(port))
 }

@@ -23,6 +23,8 @@ export type TraceLine =
     readonly slot: number
     readonly image: string
     readonly container: string
+    /** `pool`: it had been started ahead. */
+    readonly from: Source
     /** Counted from the image's presence. */
     readonly ms: number
     readonly host: string
@@ -35,7 +37,11 @@ export async function tracePull({ reference, digest, origin, pulledAt }: FoundIm
   await write({ event: 'image', image: reference, digest, from, origin, ms: Date.now() - began })
 }
 
+/** Where an instance came from. */
+export type Source = 'image' | 'snapshot' | 'pool'
+
 export interface Start {
+  readonly source: Source
   readonly name: string
   readonly slot: number
   readonly image: FoundImage
@@ -44,8 +50,8 @@ export interface Start {
   readonly address: Address
 }
 
-export async function traceStart({ name, slot, image, began, container, address: { host, ports } }: Start): Promise<void> {
-  await write({ event: 'ready', name, slot, image: image.reference, container: container.id, ms: Math.round(performance.now() - began), host, ports })
+export async function traceStart({ source, name, slot, image, began, container, address: { host, ports } }: Start): Promise<void> {
+  await write({ event: 'ready', from: source, name, slot, image: image.reference, container: container.id, ms: Math.round(performance.now() - began), host, ports })
 }
 
 /** Appends to the file that MAYFLY_TRACE_FILE names, line by line JSON. Without one, does nothing. */

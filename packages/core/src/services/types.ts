@@ -1,5 +1,6 @@
 import type { Container, RunOptions } from '../container/types.js'
 import type { PresetAliases, Presets } from './presets/index.js'
+import type { Shell } from './shell.js'
 
 /** How long an instance lives, and who shares it. */
 export type Scope = 'run' | 'worker' | 'file' | 'test'
@@ -11,11 +12,31 @@ export interface Self {
   port(container: number): number
 }
 
+/** What a service's `prepare` may use besides the service itself. */
+export interface PrepareTools {
+  /** Runs a command in the configuration's directory, with the service's `exports` set. */
+  readonly sh: Shell
+  /** The configuration's directory. */
+  readonly directory: string
+}
+
+/** How a service is brought into the state that every instance begins with. Done once, and kept. */
+export interface Prepare<C> {
+  /** Files the state depends on, as patterns relative to the configuration: `migrations/**\/*.sql`. */
+  readonly inputs?: readonly string[] | undefined
+  readonly run: (service: C, tools: PrepareTools) => unknown
+}
+
 export interface ServiceOptions<C> extends Omit<RunOptions, 'env'> {
   /** Default `file`. A use site may narrow it, never widen it. */
   readonly scope?: Scope | undefined
   /** The container's environment. */
   readonly env?: Readonly<Record<string, string>> | ((self: Self) => Readonly<Record<string, string>>) | undefined
+  /**
+   * Done once to a fresh instance, which is then stopped and kept; every instance is a copy of it. Done again when the
+   * image, the options, the inputs, the configuration or the lock file change, or MAYFLY_REBUILD_SNAPSHOTS=1.
+   */
+  readonly prepare?: Prepare<C> | Prepare<C>['run'] | undefined
   /** Set in the tests' environment before their code loads. */
   readonly exports?: Readonly<Record<string, (self: C) => string>> | undefined
 }

@@ -19,6 +19,7 @@ export const RABBITMQ: Preset = {
   ports: [5672],
   env: {},
   ready: () => ({ port: 5672, log: { line: /Server startup complete/, times: 1 } }),
+  clear: ['var/lib/rabbitmq/mnesia/*.pid'],
   facts: (self, env) => {
     const user = env['RABBITMQ_DEFAULT_USER'] ?? 'guest'
     const password = env['RABBITMQ_DEFAULT_PASS'] ?? 'guest'

@@ -29,6 +29,8 @@ export const POSTGRES: Preset = {
   env: { POSTGRES_PASSWORD: 'mayfly' },
   // The first "ready" is the entrypoint's temporary server, which listens on its socket only.
   ready: () => ({ port: 5432, log: { line: /ready to accept connections/, times: 2 } }),
+  readyAgain: () => ({ port: 5432, log: { line: /ready to accept connections/, times: 1 } }),
+  clear: ['var/lib/postgresql/data/postmaster.pid'],
   facts: (self, env) => {
     const user = env['POSTGRES_USER'] ?? 'postgres'
     const password = env['POSTGRES_PASSWORD'] ?? ''
@@ -49,6 +51,7 @@ function mysqlLike(image: string, prefix: string): Preset {
     env: { [`${prefix}_ROOT_PASSWORD`]: 'mayfly', [`${prefix}_DATABASE`]: 'mayfly' },
     // The entrypoint's temporary server says port 0.
     ready: () => ({ port: 3306, log: { line: /\bport: 3306\b/, times: 1 } }),
+    clear: ['var/lib/mysql/*.pid'],
     facts: (self, env) => {
       const rootPassword = read(env, 'ROOT_PASSWORD') ?? ''
       const user = read(env, 'USER') ?? 'root'
@@ -66,6 +69,8 @@ export const MONGODB: Preset = {
   ports: [27017],
   env: {},
   ready: mongoReady,
+  readyAgain: () => mongoReady({}),
+  clear: ['data/db/mongod.lock'],
   facts: mongoFacts,
 }
 

@@ -26,6 +26,10 @@ export interface Preset {
   /** For images whose own command does not start the server. */
   readonly command?: readonly string[]
   ready(env: Environment): PresetReadiness
+  /** Of an instance whose data is there already. Default: as `ready`. */
+  readyAgain?(env: Environment): PresetReadiness
+  /** Files of the stopped server that its copies must not have, as `SnapshotOptions.clear`. */
+  readonly clear?: readonly string[]
   facts(self: Self, env: Environment): Facts
 }
 

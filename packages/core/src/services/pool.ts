@@ -1,0 +1,57 @@
+import { freemem, totalmem } from 'node:os'
+import type { Container } from '../container/types.js'
+
+/** Instances started ahead of their leases, by what they are instances of. */
+export interface WarmPool {
+  /** A waiting instance, else a new one. Told apart for the run's summary. */
+  take(key: string, start: () => Promise<Container>): Promise<{ readonly container: Container; readonly waited: boolean }>
+}
+
+interface Lane {
+  readonly start: () => Promise<Container>
+  readonly waiting: Promise<Container>[]
+  uses: number
+  /** How many should wait: grows when a lease found none. */
+  wanted: number
+}
+
+/**
+ * Nothing is started ahead for the first lease: whoever needs one may need no second. From the second on, one waits, and
+ * one more for every lease that found none, up to `most`, as long as the machine has memory to spare.
+ */
+export function createWarmPool(most: number): WarmPool {
+  const lanes = new Map<string, Lane>()
+
+  const fill = (lane: Lane): void => {
+    if (lane.waiting.length >= Math.min(lane.wanted, most) || !hasMemory()) return
+    const started = lane.start()
+    lane.waiting.push(started)
+    const drop = (): void => {
+      const at = lane.waiting.indexOf(started)
+      if (at >= 0) lane.waiting.splice(at, 1)
+    }
+    // One after the other: a test is running beside them.
+    started.then(container => {
+      void container.exit.then(drop)
+      fill(lane)
+    }, drop)
+  }
+  return {
+    take: async (key, start) => {
+      const lane = lanes.get(key) ?? { start, waiting: [], uses: 0, wanted: 0 }
+      lanes.set(key, lane)
+      lane.uses += 1
+      const first = lane.waiting.shift()
+      if (lane.uses > 1 && first === undefined) lane.wanted += 1
+      const ready = await first?.catch(() => undefined)
+      const container = ready ?? (await start())
+      if (lane.wanted > 0) setImmediate(fill, lane)
+      return { container, waited: ready !== undefined }
+    },
+  }
+}
+
+/** A tenth of the machine's memory, and half a gigabyte, stay free of what nobody has asked for yet. */
+function hasMemory(): boolean {
+  return freemem() > Math.max(totalmem() / 10, 512 * 1024 ** 2)
+}
