@@ -10,13 +10,7 @@
 
 #include "base.h"
 #include "commands.h"
-#include "sys.h"
-
-struct place {
-  int parent;
-  char name[256];
-  struct stat st;
-};
+#include "lookup.h"
 
 static const char *current = "-";
 
@@ -25,64 +19,13 @@ static int refuse(const char *reason) {
   return 1;
 }
 
-static int open_beneath(int root, const char *path, uint64_t flags) {
-  const uint64_t resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return sys_openat2(root, *path ? path : ".", flags | O_CLOEXEC | O_NOFOLLOW, 0, resolve);
-}
-
-static bool is_opaque(int root, const char *path) {
-  char value;
-  int fd = open_beneath(root, path, O_RDONLY | O_DIRECTORY);
-  if (fd < 0) return false;
-  bool opaque = (fgetxattr(fd, "user.overlay.opaque", &value, 1) == 1 && value == 'y') ||
-                (fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y');
-  close(fd);
-  return opaque;
-}
-
-static bool below_opaque(int root, const char *path) {
-  char part[4096];
-  if (is_opaque(root, "")) return true;
-  for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-    if ((size_t)(slash - path) >= sizeof part) return false;
-    memcpy(part, path, (size_t)(slash - path));
-    part[slash - path] = 0;
-    if (is_opaque(root, part)) return true;
-  }
-  return false;
-}
-
-/* What a container would see at `path` of the layers, top first; the parent's descriptor is the caller's to close. */
-static bool find(const int *layers, int count, const char *path, struct place *out) {
-  char parent[4096];
-  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-  size_t n = slash ? (size_t)(slash - path) : 0;
-  if (n >= sizeof parent || strlen(name) >= sizeof out->name || !*name) return false;
-  memcpy(parent, path, n);
-  parent[n] = 0;
-  snprintf(out->name, sizeof out->name, "%s", name);
-  for (int i = 0; i < count; i++) {
-    out->parent = open_beneath(layers[i], parent, O_PATH | O_DIRECTORY);
-    if (out->parent >= 0 && !fstatat(out->parent, name, &out->st, AT_SYMLINK_NOFOLLOW)) {
-      if (!S_ISCHR(out->st.st_mode) || out->st.st_rdev) return true;
-      close(out->parent);
-      return false;
-    }
-    bool missing = errno == ENOENT;
-    if (out->parent >= 0) close(out->parent);
-    /* Through a link, a file or a whiteout nothing below is seen; neither through an opaque directory. */
-    if (!missing || below_opaque(layers[i], path)) return false;
-  }
-  return false;
-}
-
 static int link_below(int layer, const char *path, const char *target, const int *lowers, int count) {
   struct place from;
   char parent[4096];
   const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
   snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - path) : 0, path);
-  if (!find(lowers, count, target, &from)) return refuse("a hard link to a file that is not there");
-  int dir = open_beneath(layer, parent, O_PATH | O_DIRECTORY), result = 0;
+  if (!lookup(lowers, count, target, &from)) return refuse("a hard link to a file that is not there");
+  int dir = lookup_open(layer, parent, O_PATH | O_DIRECTORY), result = 0;
   if (S_ISDIR(from.st.st_mode) || dir < 0) result = refuse("a hard link to a file that is not there");
   else if ((unlinkat(dir, name, 0) && errno != ENOENT) || linkat(from.parent, from.name, dir, name, 0))
     result = refuse(errno_name(errno));
@@ -93,9 +36,9 @@ static int link_below(int layer, const char *path, const char *target, const int
 
 static int take_over(int layer, const char *path, const int *lowers, int count) {
   struct place below;
-  if (!find(lowers, count, path, &below)) return 0;
+  if (!lookup(lowers, count, path, &below)) return 0;
   close(below.parent);
-  int fd = S_ISDIR(below.st.st_mode) ? open_beneath(layer, path, O_RDONLY | O_DIRECTORY) : -1;
+  int fd = S_ISDIR(below.st.st_mode) ? lookup_open(layer, path, O_RDONLY | O_DIRECTORY) : -1;
   if (fd < 0) return 0;
   struct timespec times[2] = {below.st.st_atim, below.st.st_mtim};
   int result = fchown(fd, below.st.st_uid, below.st.st_gid) || fchmod(fd, below.st.st_mode & 07777) || futimens(fd, times);

@@ -1,3 +1,4 @@
+/* Writes a directory as a tar; of a layer, whiteouts and opaque directories as the image format has them. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 
 #include "base.h"
 #include "commands.h"
+#include "lookup.h"
 #include "tarheader.h"
 
 struct seen {
@@ -19,7 +21,21 @@ struct seen {
   char *path;
 };
 
+/* A directory whose entry is written once something in it is. */
+struct pending {
+  struct pending *above;
+  const char *path;
+  struct stat st;
+  struct buffer extra;
+  bool written;
+};
+
 static bool layer;
+static const char **skipped;
+static size_t skipped_count;
+static int *lowers, lower_count;
+static int64_t latest = INT64_MAX;
+static struct pending *innermost;
 static struct buffer out;
 static struct seen *links;
 static size_t link_count;
@@ -77,7 +93,8 @@ static void block(const char *path, const char *link, char type, const struct st
   if (!octal(b + 108, 8, st->st_uid)) pax_number(extra, "uid", st->st_uid);
   if (!octal(b + 116, 8, st->st_gid)) pax_number(extra, "gid", st->st_gid);
   if (!octal(b + 124, 12, size)) pax_number(extra, "size", size);
-  uint64_t seconds = st->st_mtim.tv_sec < 0 ? 0 : (uint64_t)st->st_mtim.tv_sec;
+  int64_t mtime = st->st_mtim.tv_sec < latest ? st->st_mtim.tv_sec : latest;
+  uint64_t seconds = mtime < 0 ? 0 : (uint64_t)mtime;
   octal(b + 136, 12, seconds);
   b[156] = (uint8_t)type;
   memcpy(b + 257, "ustar\00000", 8);
@@ -97,9 +114,37 @@ static void block(const char *path, const char *link, char type, const struct st
   buffer_append(&out, b, TAR_BLOCK);
 }
 
+/* Those of directories that now have something in them come first. */
+static void write_above(struct pending *directory) {
+  if (directory == NULL || directory->written) return;
+  write_above(directory->above);
+  directory->written = true;
+  block(directory->path, "", '5', &directory->st, 0, &directory->extra);
+}
+
+static void write_entry(const char *path, const char *link, char type, const struct stat *st, uint64_t size,
+                        struct buffer *extra) {
+  write_above(innermost);
+  block(path, link, type, st, size, extra);
+}
+
+static bool below(const char *path, struct stat *st) {
+  struct place place;
+  if (lower_count == 0 || !lookup(lowers, lower_count, path, &place)) return false;
+  close(place.parent);
+  *st = place.st;
+  return true;
+}
+
+static bool is_skipped(const char *path) {
+  for (size_t i = 0; i < skipped_count; i++)
+    if (!strcmp(path, skipped[i])) return true;
+  return false;
+}
+
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static void xattrs(struct buffer *extra, int dir, const char *name, const char *path) {
+static void xattrs(struct buffer *extra, int dir, const char *name) {
   static char list[65536], value[65536];
   if (fchdir(dir) < 0) stop("fchdir");
   ssize_t length = llistxattr(name, list, sizeof list);
@@ -117,7 +162,27 @@ static void xattrs(struct buffer *extra, int dir, const char *name, const char *
     snprintf(key, sizeof key, "SCHILY.xattr.%s", names[i]);
     pax(extra, key, value, (size_t)got);
   }
-  (void)path;
+}
+
+/* Copied up and then left as it was. A directory's time does not count: whatever came and went in it changed that. */
+static bool is_unchanged(int dir, const char *name, const char *path, const struct stat *st) {
+  struct place place;
+  if (lower_count == 0 || !lookup(lowers, lower_count, path, &place)) return false;
+  const struct stat *old = &place.st;
+  bool same = old->st_mode == st->st_mode && old->st_uid == st->st_uid && old->st_gid == st->st_gid;
+  if (!S_ISDIR(st->st_mode))
+    same = same && old->st_size == st->st_size && old->st_rdev == st->st_rdev && old->st_mtim.tv_sec == st->st_mtim.tv_sec &&
+           old->st_mtim.tv_nsec == st->st_mtim.tv_nsec;
+  struct buffer ours = {0}, theirs = {0};
+  if (same) {
+    xattrs(&ours, dir, name);
+    xattrs(&theirs, place.parent, place.name);
+    same = ours.length == theirs.length && (ours.length == 0 || !memcmp(ours.data, theirs.data, ours.length));
+  }
+  buffer_free(&ours);
+  buffer_free(&theirs);
+  close(place.parent);
+  return same;
 }
 
 static void contents(int dir, const char *name, uint64_t size) {
@@ -158,50 +223,69 @@ static char *joined(const char *a, const char *b, const char *c) {
   return text;
 }
 
+static bool is_opaque(int fd) {
+  char value[2];
+  return (fgetxattr(fd, "trusted.overlay.opaque", value, 2) > 0 || fgetxattr(fd, "user.overlay.opaque", value, 2) > 0) &&
+         value[0] == 'y';
+}
+
+/* Takes over `extra`. */
+static void directory(int dir, const char *name, const char *path, const struct stat *st, struct buffer *extra) {
+  char *slashed = joined(path, "/", "");
+  struct pending own = {.above = innermost, .path = slashed, .st = *st, .extra = *extra};
+  int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) stop("open");
+  struct stat old;
+  innermost = &own;
+  if (lower_count == 0 || !is_unchanged(dir, name, path, st)) write_above(&own);
+  /* What hides nothing is no mark: the layers below may have no such directory. */
+  if (layer && is_opaque(fd) && (lower_count == 0 || (below(path, &old) && S_ISDIR(old.st_mode)))) {
+    char *marker = joined(slashed, ".wh..wh..opq", "");
+    struct stat plain = {0};
+    struct buffer none = {0};
+    write_entry(marker, "", '0', &plain, 0, &none);
+    buffer_free(&none);
+    free(marker);
+  }
+  walk(fd, slashed);
+  innermost = own.above;
+  *extra = own.extra;
+  free(slashed);
+}
+
 static void entry(int dir, const char *prefix, const char *name) {
-  struct stat st;
+  struct stat st, old;
   char *path = joined(prefix, name, "");
   current = path;
   if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) stop("stat");
-  struct buffer extra = { 0 };
+  struct buffer extra = {0};
+  if (is_skipped(path)) {
+    free(path);
+    return;
+  }
   if (layer && S_ISCHR(st.st_mode) && st.st_rdev == 0) {
     char *whiteout = joined(prefix, ".wh.", name);
-    struct stat plain = { 0 };
-    block(whiteout, "", '0', &plain, 0, &extra);
+    struct stat plain = {0};
+    if (lower_count == 0 || below(path, &old)) write_entry(whiteout, "", '0', &plain, 0, &extra);
     free(whiteout);
-  } else if (!S_ISSOCK(st.st_mode)) {
+  } else if (!S_ISSOCK(st.st_mode) && (S_ISDIR(st.st_mode) || lower_count == 0 || !is_unchanged(dir, name, path, &st))) {
     const char *first = !S_ISDIR(st.st_mode) && st.st_nlink > 1 ? first_name(&st, path) : NULL;
-    if (first == NULL) xattrs(&extra, dir, name, path);
+    if (first == NULL) xattrs(&extra, dir, name);
     if (first != NULL) {
-      block(path, first, '1', &st, 0, &extra);
+      write_entry(path, first, '1', &st, 0, &extra);
     } else if (S_ISDIR(st.st_mode)) {
-      char *slashed = joined(path, "/", "");
-      block(slashed, "", '5', &st, 0, &extra);
-      int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-      if (fd < 0) stop("open");
-      char opaque[2];
-      if (layer && (fgetxattr(fd, "trusted.overlay.opaque", opaque, 2) > 0 ||
-                    fgetxattr(fd, "user.overlay.opaque", opaque, 2) > 0) && opaque[0] == 'y') {
-        char *marker = joined(slashed, ".wh..wh..opq", "");
-        struct stat plain = { 0 };
-        struct buffer none = { 0 };
-        block(marker, "", '0', &plain, 0, &none);
-        buffer_free(&none);
-        free(marker);
-      }
-      walk(fd, slashed);
-      free(slashed);
+      directory(dir, name, path, &st, &extra);
     } else if (S_ISLNK(st.st_mode)) {
       char target[4097];
       ssize_t got = readlinkat(dir, name, target, sizeof target - 1);
       if (got < 0) stop("readlink");
       target[got] = '\0';
-      block(path, target, '2', &st, 0, &extra);
+      write_entry(path, target, '2', &st, 0, &extra);
     } else if (S_ISREG(st.st_mode)) {
-      block(path, "", '0', &st, (uint64_t)st.st_size, &extra);
+      write_entry(path, "", '0', &st, (uint64_t)st.st_size, &extra);
       contents(dir, name, (uint64_t)st.st_size);
     } else {
-      block(path, "", S_ISCHR(st.st_mode) ? '3' : S_ISBLK(st.st_mode) ? '4' : '6', &st, 0, &extra);
+      write_entry(path, "", S_ISCHR(st.st_mode) ? '3' : S_ISBLK(st.st_mode) ? '4' : '6', &st, 0, &extra);
     }
   }
   buffer_free(&extra);
@@ -232,12 +316,21 @@ static void walk(int dir, const char *path) {
 
 int cmd_tar(int argc, char **argv) {
   const char *root = NULL;
+  lowers = xalloc((size_t)argc * sizeof *lowers);
+  skipped = xalloc((size_t)argc * sizeof *skipped);
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--layer") == 0) layer = true;
-    else root = argv[i];
+    else if (strcmp(argv[i], "--skip") == 0 && i + 1 < argc) skipped[skipped_count++] = argv[++i];
+    else if (strcmp(argv[i], "--latest") == 0 && i + 1 < argc) latest = strtoll(argv[++i], NULL, 10);
+    else if (root == NULL) root = argv[i];
+    else {
+      current = argv[i];
+      lowers[lower_count] = open(argv[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+      if (lowers[lower_count++] < 0) stop("open");
+    }
   }
   if (root == NULL) {
-    fprintf(stderr, "usage: tar [--layer] DIR\n");
+    fprintf(stderr, "usage: tar [--layer] [--skip PATH]... [--latest SECONDS] DIR [LOWER...]\n");
     return 2;
   }
   current = root;
