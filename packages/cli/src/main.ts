@@ -44,7 +44,7 @@ program.command('images').description('List images').option('-q, --quiet', 'only
   .action(async (options) => (await import('./commands/images.js')).images(options))
 
 program.command('ps').description('List containers').option('-a, --all', 'also show those that ended')
-  .option('-q, --quiet', 'only show ids').option('--no-trunc', 'show whole ids').option('--format <format>', 'json')
+  .option('-q, --quiet', 'only show ids').option('--no-trunc', 'show whole ids').option('--format <format>', "table, json, or a template, such as '{{.ID}}'")
   .action(async (options) => (await import('./commands/ps.js')).ps(options))
 
 program.command('logs').description("Show a container's output").argument('<container>')

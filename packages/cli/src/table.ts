@@ -1,8 +1,8 @@
-/** Columns as Docker prints them: padded to the widest cell, three spaces between. */
+/** Columns as Docker prints them: padded to the widest cell and three spaces more, ten at least. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [header, ...rows]
-  const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
-  const line = (row: readonly string[]): string => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   ').trimEnd()
+  const widths = header.map((_, column) => Math.max(7, ...all.map((row) => (row[column] ?? '').length)) + 3)
+  const line = (row: readonly string[]): string => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('').trimEnd()
   return `${all.map(line).join('\n')}\n`
 }
 

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 
 import { elapsed, table } from '../src/table.js'
 
-test('columns are as wide as their widest cell, with nothing after the last', () => {
-  expect(table(['ID', 'NAME'], [['1234', 'web'], ['5', 'a']])).toBe('ID     NAME\n1234   web\n5      a\n')
+test('columns are as wide as their widest cell, or ten, with nothing after the last', () => {
+  expect(table(['ID', 'NAME'], [['1234', 'web'], ['5', 'a']])).toBe('ID        NAME\n1234      web\n5         a\n')
 })
 
 test.each([

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 
 import type { RunningListing } from '@mayfly/core/engine'
 
-import { elapsed, table } from '../table.js'
+import { elapsed } from '../table.js'
+import { formatList, type Column } from '../template/index.js'
 
 interface Row {
   readonly ID: string
@@ -26,15 +27,13 @@ export async function ps(
   const now = Date.now()
   const shown = (await listContainers()).filter(({ state }) => options.all === true || state === 'running')
   const rows = shown.map((one) => rowOf(one, options.trunc, now))
-  if (options.format === 'json') for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`)
-  else if (options.quiet === true) for (const row of rows) process.stdout.write(`${row.ID}\n`)
-  else {
-    process.stdout.write(table(
-      ['CONTAINER ID', 'IMAGE', 'COMMAND', 'CREATED', 'STATUS', 'PORTS', 'NAMES', 'OWNER'],
-      rows.map((row) => [row.ID, row.Image, row.Command, row.RunningFor, row.Status, row.Ports, row.Names, row.Owner]),
-    ))
-  }
+  process.stdout.write(formatList(rows, { columns, format: options.format, quiet: options.quiet === true ? 'ID' : undefined }))
 }
+
+const columns: readonly Column<Row>[] = [
+  ['ID', 'CONTAINER ID'], ['Image', 'IMAGE'], ['Command', 'COMMAND'], ['RunningFor', 'CREATED'], ['Status', 'STATUS'],
+  ['Ports', 'PORTS'], ['Names', 'NAMES'], ['Owner', 'OWNER'],
+]
 
 function rowOf(one: RunningListing, truncated: boolean, now: number): Row {
   const command = one.command.join(' ')
