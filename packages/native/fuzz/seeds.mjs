@@ -42,11 +42,24 @@ const streams = {
   cgroup: [create(1, 'a'), request(2, 16, bytes('a'), bytes('memory'), bytes('memory.current')), request(3, 17, bytes('a'), bytes('pids'), bytes('pids.max'), bytes('5')), request(4, 14, bytes('a')), request(5, 20, bytes('a'), bytes('label'))],
   limits: [create(1, 'a', list, Buffer.concat([u16(1), bytes('pids'), bytes('pids.max'), bytes('10')]))],
   shared: [create(1, 'a'), create(2, 'b', list, u16(0), [0x20000, 'a']), create(3, 'c', list, u16(0), [0x20000, 'gone']), request(4, 21, bytes('a')), request(5, 7, bytes('a'))],
+  networks: [create(1, 'a'), request(2, 33, u32(1), u32(0xC6120401), u8(27), u32(0)), request(3, 33, u32(2), u32(0xC6120421), u8(27), u32(1)), request(4, 37, u32(1), u16(1), bytes('db'), u32(0xC6120402), u16(1), u32(0), u32(0x7f000001), u16(53)), request(5, 35, bytes('a'), u8(1), u32(1), u32(0xC6120403), u32(0)), request(6, 36, bytes('a'), u8(1)), request(7, 34, u32(2))],
   shutdown: [create(1, 'a'), request(2, 19)],
 }
 
 mkdirSync(join(seeds, 'protocol'), { recursive: true })
 for (const [name, frames] of Object.entries(streams)) writeFileSync(join(seeds, 'protocol', name), Buffer.concat(frames))
+
+const question = (flags, name, type, rest = {}) => Buffer.concat([
+  u8(flags), Buffer.from([1, 2, rest.high ?? 1, 0, 0, rest.count ?? 1, 0, 0, 0, 0, 0, 0]),
+  ...name.split('.').map((label) => Buffer.concat([u8(label.length), Buffer.from(label)])), Buffer.from([0, type >> 8, type & 255, 0, 1]),
+])
+const questions = {
+  address: question(2, 'db.test', 1), many: question(2, 'many', 1), whole: question(3, 'many', 255), reverse: question(2, '5.0.18.198.in-addr.arpa', 12),
+  long: question(2, '39.0.18.198.in-addr.arpa', 12), outside: question(8, 'www.example.test', 28), nobody: question(4, 'nobody', 1),
+  update: question(2, 'db.test', 1, { high: 0x29 }), two: question(2, 'db.test', 1, { count: 2 }),
+}
+mkdirSync(join(seeds, 'dns'), { recursive: true })
+for (const [name, bytes] of Object.entries(questions)) writeFileSync(join(seeds, 'dns', name), bytes)
 
 const tree = mkdtempSync(join(tmpdir(), 'mf-seeds-'))
 mkdirSync(join(tree, 'd/e'), { recursive: true })

@@ -189,6 +189,7 @@ void target_run(const uint8_t *data, size_t length) {
   if (run.connections) fuzz_found("the connection outlives its client");
   if (run.containers) fuzz_found("a container outlives its owner");
   if (run.ports) fuzz_found("a port outlives its owner");
+  if (run.networks) fuzz_found("a network outlives its owner");
   if (run.waiters) fuzz_found("a waiting request outlives its client");
   check_closed(before);
 }
@@ -221,7 +222,7 @@ size_t target_mutate(uint8_t *data, size_t length) {
     case 2: data[at + 4] = (uint8_t)(1 + fuzz_random(7)); return length;
     case 3: memcpy(data + at + 5, data + starts[fuzz_random((uint32_t)count)] + 5, 4); return length;
     case 4: /* another request with the same fields */
-      if (n >= 2) data[at + FRAME_HEADER] = (uint8_t)fuzz_random(24), data[at + FRAME_HEADER + 1] = 0;
+      if (n >= 2) data[at + FRAME_HEADER] = (uint8_t)fuzz_random(40), data[at + FRAME_HEADER + 1] = 0;
       return length;
     default: break;
   }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "networks.h"
 #include "run.h"
 
 static void lose(struct connection *c) {
@@ -18,6 +19,7 @@ static void lose(struct connection *c) {
   processes_forget(c);
   helpers_forget(c);
   ports_forget(c);
+  networks_forget(c);
 }
 
 void connection_reap(void) {

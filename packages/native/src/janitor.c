@@ -20,30 +20,33 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "routes.h"
 #include "run.h"
 #include "sys.h"
 #include "userns.h"
 
-enum { SUBNETS = 128, PREFIX = 22, GRACE_MS = 2000, TIDY_MS = 3000 };
+enum { SUBNETS = 64, PREFIX = 22, GRACE_MS = 2000, TIDY_MS = 3000 };
 
-/* 198.18.0.0/15 is set aside for benchmarks (RFC 2544): nobody's network, cut into one /22 for each run. The name of
- * the host's end is the lock: two runs cannot make the same. */
+/* 198.18.0.0/15 is set aside for benchmarks (RFC 2544): nobody's network, cut into two /22 for each run: the hub's, then
+ * its private networks', to which the hub leads. The name of the host's end is the lock: two runs cannot make the same. */
 static uint32_t make_network(struct janitor_message *m, int peer_ns, pid_t self) {
   uint32_t made = 0;
   int route = route_socket();
   if (route < 0) return 0;
   for (uint32_t i = 0; i < SUBNETS; i++) {
     uint32_t block = ((uint32_t)self + i) % SUBNETS;
-    uint32_t subnet = 0xC6120000u + (block << (32 - PREFIX));
+    uint32_t subnet = 0xC6120000u + (block << (33 - PREFIX)), private = subnet + (1u << (32 - PREFIX));
     char name[IFNAMSIZ];
     snprintf(name, sizeof name, "mayfly%u", block);
-    if (if_nametoindex(name) || !address_unrouted(route, subnet + 1)) continue;
+    if (if_nametoindex(name) || !address_unrouted(route, subnet + 1) || !address_unrouted(route, private)) continue;
     if (veth_create(route, name, 0, "host", peer_ns)) {
       if (errno == EEXIST) continue;
       break;
     }
     uint32_t index = if_nametoindex(name);
-    if (!index || link_address(route, index, subnet + 1, PREFIX)) break;
+    const struct route networks = {.table = TABLE_MAIN, .destination = private, .prefix = PREFIX, .gateway = subnet + 2, .index = index};
+    /* Whatever the host passes on elsewhere: nothing from one run's containers to another's. */
+    if (!index || link_forwarding(route, index, false) || link_address(route, index, subnet + 1, PREFIX) || route_add(route, &networks)) break;
     m->subnet = subnet;
     m->gateway = subnet + 1;
     m->prefix = PREFIX;
@@ -84,6 +87,26 @@ static int bind_one(int family, uint16_t *number) {
   return fd;
 }
 
+static void send_sockets(int to, struct janitor_message *m, const int *fds, int count) {
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(2 * sizeof(int))];
+  } control = {0};
+  struct iovec iov = {m, sizeof *m};
+  struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (count) {
+    h.msg_control = &control;
+    h.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, (size_t)count * sizeof(int));
+  }
+  (void)sendmsg(to, &h, MSG_NOSIGNAL);
+  for (int i = 0; i < count; i++) close(fds[i]);
+}
+
 static void bind_ports(int to, struct janitor_message *m) {
   int fds[2], count = 0;
   for (int attempt = 0; attempt < 32; attempt++) {
@@ -108,23 +131,14 @@ static void bind_ports(int to, struct janitor_message *m) {
     if (m->number) break;
   }
   m->word = JANITOR_BOUND;
-  union {
-    struct cmsghdr header;
-    char space[CMSG_SPACE(sizeof fds)];
-  } control = {0};
-  struct iovec iov = {m, sizeof *m};
-  struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-  if (count) {
-    h.msg_control = &control;
-    h.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
-    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
-    memcpy(CMSG_DATA(c), fds, (size_t)count * sizeof(int));
-  }
-  (void)sendmsg(to, &h, MSG_NOSIGNAL);
-  for (int i = 0; i < count; i++) close(fds[i]);
+  send_sockets(to, m, fds, count);
+}
+
+/* Who has it speaks from here, wherever it may be itself. */
+static void make_socket(int to, struct janitor_message *m) {
+  int fd = socket(AF_INET, (m->kind == SOCKET_DNS ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  m->errnum = fd < 0 ? (uint32_t)errno : 0;
+  send_sockets(to, m, &fd, fd >= 0);
 }
 
 /* Containers' directories first, then the run's; what is still busy is tried again until its processes are gone. */
@@ -195,6 +209,7 @@ void janitor_main(struct janitor *j) {
       struct janitor_message m;
       ssize_t n = recv(j->socket, &m, sizeof m, 0);
       if (n == sizeof m && m.word == JANITOR_BIND) bind_ports(j->socket, &m);
+      if (n == sizeof m && m.word == JANITOR_SOCKET) make_socket(j->socket, &m);
       if (n == sizeof m && m.word == JANITOR_DELETE) {
         m.path[sizeof m.path - 1] = 0;
         pid_t pid = fork();

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "inject.h"
+#include "networks.h"
 #include "run.h"
 
 struct run run;
@@ -104,10 +105,12 @@ static void await_network(int janitor) {
 }
 
 /* The hub's own end: beside the host's where a veth leads there, else the gateway itself. */
+uint32_t hub_address(void) { return run.linked ? run.gateway + 1 : run.gateway; }
+
 static void join_hub(void) {
   if (!run.prefix) return;
-  uint32_t own = run.linked ? run.gateway + 1 : run.gateway;
-  if ((run.linked && link_enslave(run.route, "host", run.bridge)) || link_address(run.route, run.bridge, own, run.prefix))
+  if ((run.linked && link_enslave(run.route, "host", run.bridge)) || link_address(run.route, run.bridge, hub_address(), run.prefix) ||
+      hub_routes())
     fatal("hub");
 }
 

@@ -28,10 +28,12 @@ static const char *const names[OP_LAST] = {
   [OP_OOMSCORE] = "oomscore", [OP_TERMINAL] = "terminal", [OP_STAGE] = "stage", [OP_MOUNT_MOVE] = "mount.move",
   [OP_ROOTFS_COPY] = "rootfs.copy", [OP_ROOTFS_FUSE] = "rootfs.fuse",
   [OP_ENTER] = "enter", [OP_TIME] = "time", [OP_DOMAINNAME] = "domainname", [OP_INIT] = "init",
-  [OP_MOUNT_PEER] = "mount.peer", [OP_DEVICES] = "devices",
+  [OP_MOUNT_PEER] = "mount.peer", [OP_DEVICES] = "devices", [OP_LINK] = "link", [OP_LEAVE] = "leave",
 };
 
-const char *op_name(uint16_t op) { return op > 0 && op < OP_LAST ? names[op] : "unknown"; }
+const char *op_name(uint16_t op) { return op > 0 && op < OP_LAST && names[op] ? names[op] : "unknown"; }
+
+static bool ends(uint16_t op) { return op == OP_EXEC || op == OP_AWAIT || op == OP_LEAVE; }
 
 int ops_check(const uint8_t *data, size_t length, struct failure *f) {
   struct reader r = reader_of(data, length);
@@ -41,18 +43,18 @@ int ops_check(const uint8_t *data, size_t length, struct failure *f) {
     (void)get_u16(&r);
     uint32_t n;
     (void)get_bytes(&r, &n);
-    if (r.bad || op == 0 || op >= OP_LAST) {
+    if (r.bad || op == 0 || op >= OP_LAST || !names[op]) {
       fail_with(f, EBADMSG, op_name(op), "", "decode");
       f->index = index;
       return -1;
     }
-    if ((op == OP_EXEC || op == OP_AWAIT) && r.at < r.end) {
+    if (ends(op) && r.at < r.end) {
       fail_with(f, EBADMSG, op_name(op), "", "operations after the last");
       f->index = index;
       return -1;
     }
   }
-  if (op == OP_EXEC || op == OP_AWAIT) return 0;
+  if (ends(op)) return 0;
   return fail_with(f, EBADMSG, "operations", "", "neither exec nor await at the end");
 }
 
@@ -111,6 +113,8 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
     case OP_CGROUP: return op_cgroup(c, r);
     case OP_LOOPBACK: return op_loopback(c);
     case OP_VETH: return op_veth(c, r);
+    case OP_LINK: return op_link(c, r);
+    case OP_LEAVE: _exit(0);
     case OP_HOSTNAME: return op_hostname(c, r);
     case OP_ROOTFS: return op_rootfs(c, r);
     case OP_BINDROOT: return op_bindroot(c, r);

@@ -10,7 +10,8 @@ enum op {
   OP_MOUNT_PROC, OP_MOUNT_SYSFS, OP_MOUNT_TMPFS, OP_MOUNT_DEVPTS, OP_MOUNT_MQUEUE, OP_MOUNT_BIND, OP_MOUNT_CGROUP,
   OP_MASK, OP_READONLY, OP_PIVOT, OP_SYSCTL, OP_UMASK, OP_RLIMIT, OP_CHDIR, OP_GROUPS, OP_USER, OP_CAPABILITIES,
   OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE,
-  OP_ROOTFS_COPY, OP_ROOTFS_FUSE, OP_ENTER, OP_TIME, OP_DOMAINNAME, OP_INIT, OP_MOUNT_PEER, OP_DEVICES, OP_LAST
+  OP_ROOTFS_COPY, OP_ROOTFS_FUSE, OP_ENTER, OP_TIME, OP_DOMAINNAME, OP_INIT, OP_MOUNT_PEER, OP_DEVICES,
+  OP_LINK = 53, OP_LEAVE, OP_LAST
 };
 
 /* Everything a child knows; it is a copy of the supervisor's memory at the moment of the clone. */
@@ -67,6 +68,7 @@ int op_readonly(struct child *c, struct reader *r);
 int op_pivot(struct child *c, struct reader *r);
 int op_sysctl(struct child *c, struct reader *r);
 int op_veth(struct child *c, struct reader *r);
+int op_link(struct child *c, struct reader *r);
 int op_loopback(struct child *c);
 int op_join(struct child *c);
 int op_chdir(struct child *c, struct reader *r);

@@ -12,6 +12,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "dns.h"
+
 struct port *port_find(uint32_t id) {
   for (struct port *p = run.ports; p; p = p->next)
     if (p->id == id && !p->closed) return p;
@@ -131,14 +133,18 @@ void ports_answer(struct source *s, uint32_t events) {
     janitor_lost(s);
     return;
   }
-  if (n != sizeof m || m.word != JANITOR_BOUND) return;
+  if (n != sizeof m) return;
   int fds[2], count = 0;
   struct cmsghdr *c = CMSG_FIRSTHDR(&h);
   if (c && c->cmsg_type == SCM_RIGHTS) {
     count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
     memcpy(fds, CMSG_DATA(c), (size_t)count * sizeof(int));
   }
-  struct port *p = port_find(m.port);
+  if (m.word == JANITOR_SOCKET && count == 1 && m.kind == SOCKET_DNS) {
+    dns_outside(fds[0]);
+    return;
+  }
+  struct port *p = m.word == JANITOR_BOUND ? port_find(m.port) : NULL;
   if (!p) {
     for (int i = 0; i < count; i++) close(fds[i]);
     return;

@@ -212,8 +212,9 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
   struct child child = {
     .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .root_fd = -1, .staged_fd = -1, .fuse_fd = exec ? -1 : helper_fuse(t->id),
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
-    .veth_index = ++run.next_veth, .host_net = run.host_net, .self_fd = run.self_fd, .pidfd_of = container_pidfd,
+    .veth_index = exec ? 0 : ++run.next_veth, .host_net = run.host_net, .self_fd = run.self_fd, .pidfd_of = container_pidfd,
     .join_pidfd = exec ? t->main->exit.fd : -1};
+  if (!exec) t->veth = child.veth_index;
   if (!exec) child.hub_route_fd = route_socket(); /* its own: answers on a shared one would mix */
   int pidfd = -1;
   struct clone3_args args = {.flags = CLONE_PIDFD | (exec ? 0 : t->namespaces), .pidfd = (uint64_t)(uintptr_t)&pidfd,

@@ -8,12 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dns.h"
+#include "networks.h"
 #include "ops.h"
 #include "run.h"
 
 enum method {
   HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
-  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV
+  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV,
+  NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES
 };
 
 static int hello(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -39,7 +42,7 @@ static int hello(struct connection *c, uint32_t id, struct reader *r, struct fai
   put_u32(&b, (uint32_t)run.supervisor_pid);
   put_u32(&b, run.subnet);
   put_u8(&b, run.prefix);
-  put_u32(&b, run.gateway);
+  put_u32(&b, hub_address());
   send_frame(c, FRAME_REPLY, id, &b);
   buffer_free(&b);
   return 0;
@@ -245,6 +248,11 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case LABEL: return label(c, id, r, f);
     case HELPER: return helper_start(c, id, r, f);
     case NETDEV: return netdev(c, id, r, f);
+    case NETWORK_CREATE: return network_create(c, id, r, f);
+    case NAMES: return done(c, id, dns_names(r, f));
+    case NETWORK_DELETE: return done(c, id, network_delete(r, f));
+    case NETWORK_CONNECT: return done(c, id, network_connect(r, f));
+    case NETWORK_DISCONNECT: return done(c, id, network_disconnect(r, f));
     case SHUTDOWN: send_reply(c, id); _exit(0);
     default: return fail_with(f, ENOSYS, "request", "", "unknown");
   }

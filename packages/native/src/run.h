@@ -70,6 +70,7 @@ struct container {
   char *scratch;
   int cgroup_fds[MAX_HIERARCHIES];
   int diag;
+  uint32_t veth; /* names the hub's ends of its interfaces */
   struct process *main;
   struct process *execs;
   struct log log;
@@ -110,6 +111,7 @@ struct run {
   char stage[512], socket_path[108];
   struct cgroups cgroups;
   uint32_t bridge, next_veth, next_exec;
+  struct network *networks;
   pid_t supervisor_pid;
   uint32_t subnet, gateway;
   uint8_t prefix;
@@ -123,6 +125,9 @@ struct run {
   struct helper *helpers;
 };
 extern struct run run;
+
+/* The hub's own address: what containers send everything to that is not in their network. 0 without a network. */
+uint32_t hub_address(void);
 
 /* loop */
 int source_add(struct source *s, int fd, uint32_t events, void (*ready)(struct source *, uint32_t), void *owner);
@@ -192,9 +197,11 @@ void ports_answer(struct source *s, uint32_t events);
 void janitor_delete(const char *path);
 
 /* What janitor and supervisor say to each other, a message a packet. */
-enum janitor_word { JANITOR_NETWORK = 1, JANITOR_BIND, JANITOR_BOUND, JANITOR_DELETE };
+enum janitor_word { JANITOR_NETWORK = 1, JANITOR_BIND, JANITOR_BOUND, JANITOR_DELETE, JANITOR_SOCKET };
+/* What a socket of the outside is for. */
+enum socket_kind { SOCKET_DNS = 1, SOCKET_REACH };
 struct janitor_message {
-  uint32_t word, port, errnum, subnet, gateway;
+  uint32_t word, port, errnum, subnet, gateway, kind;
   uint16_t number;
   uint8_t prefix, linked; /* linked: a veth leads from the host into the hub */
   uint32_t supervisor;

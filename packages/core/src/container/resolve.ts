@@ -1,14 +1,20 @@
 import { readFile } from 'node:fs/promises'
 
 import { isMayflyError, MayflyError } from '../errors.js'
+import { formatAddress } from '../network/addresses.js'
+import { checkAliases } from '../network/names.js'
+import { checkResolver } from '../network/resolv.js'
 import { checkOptions, resolveDevices, sharedWith, type ResolvedOptions } from '../sandbox/index.js'
+import { PrivateNetwork } from './network.js'
 import type { Member, Run } from './supervision.js'
-import type { RunOptions } from './types.js'
+import type { Network, RunOptions } from './types.js'
 
 /** A start's options, and the container whose network it shares. */
 export interface Resolved {
-  readonly options: Omit<RunOptions, 'devices' | 'seccomp'> & ResolvedOptions
+  readonly options: Omit<RunOptions, 'devices' | 'seccomp' | 'network'> & ResolvedOptions
   readonly networkOf: Member | undefined
+  /** Private networks, the first its main one. */
+  readonly networks: readonly PrivateNetwork[]
 }
 
 const SHAREABLE = ['pid', 'ipc', 'uts', 'network'] as const
@@ -17,8 +23,11 @@ const SHAREABLE = ['pid', 'ipc', 'uts', 'network'] as const
  * Checks the options, and looks up what they name outside of the image: other containers, devices, a profile.
  * Throws ERR_MAYFLY_OPTION_INVALID, ERR_MAYFLY_CONTAINER_NOT_FOUND.
  */
-export async function resolveOptions(run: Pick<Run, 'members'>, { devices, seccomp, ...rest }: RunOptions): Promise<Resolved> {
+export async function resolveOptions(run: Run, { devices, seccomp, network: where, ...given }: RunOptions): Promise<Resolved> {
+  const networks = networksOf(run, where, given.aliases)
+  const rest = { ...given, network: typeof where === 'string' ? where : undefined, extraHosts: withGateway(run, given.extraHosts) }
   checkOptions({ ...rest, devices, seccomp })
+  checkResolver(rest)
   if (rest.network !== undefined) checkPorts(rest, rest.network)
   const shared: Partial<Record<(typeof SHAREABLE)[number], `container:${string}`>> = {}
   for (const kind of SHAREABLE) {
@@ -35,7 +44,35 @@ export async function resolveOptions(run: Pick<Run, 'members'>, { devices, secco
       ...(profile === undefined ? {} : { seccomp: profile }),
     },
     networkOf: network === undefined ? undefined : memberOf(run, 'network', network),
+    networks,
   }
+}
+
+function networksOf(run: Run, where: RunOptions['network'], aliases: readonly string[] = []): readonly PrivateNetwork[] {
+  const wanted = where === undefined || typeof where === 'string' ? [] : isList(where) ? where : [where]
+  checkAliases(aliases)
+  if (wanted.length === 0 && aliases.length > 0) {
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'aliases without a private network: there is nobody to know the names', {
+      hint: 'Make one: run(image, { network: await network(), aliases: [\'db\'] }).',
+    })
+  }
+  if (new Set(wanted).size !== wanted.length) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'network names the same network twice')
+  return wanted.map((one) => {
+    if (one instanceof PrivateNetwork && one.run === run && !one.removed) return one
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'network is none of this process\'s run, or was removed', {
+      hint: 'Give what network() answered in this process.',
+    })
+  })
+}
+
+function isList(where: Network | readonly Network[]): where is readonly Network[] {
+  return Array.isArray(where)
+}
+
+/** Docker's word for the machine itself. */
+function withGateway({ hello }: Run, extraHosts: RunOptions['extraHosts']): RunOptions['extraHosts'] {
+  if (extraHosts === undefined || hello.prefix === 0) return extraHosts
+  return Object.fromEntries(Object.entries(extraHosts).map(([name, ip]) => [name, ip === 'host-gateway' ? formatAddress(hello.gateway) : ip]))
 }
 
 function memberOf({ members }: Pick<Run, 'members'>, option: string, which: string): Member {

@@ -1,6 +1,15 @@
-import type { Container, RunOptions, Snapshot } from './types.js'
+import type { Container, Network, NetworkOptions, RunOptions, Snapshot } from './types.js'
 
 let engine: Promise<typeof import('./start.js')> | undefined
+
+/**
+ * Makes a private network. It ends with its disposal, or with this process.
+ *
+ * Throws ERR_MAYFLY_OPTION_INVALID, ERR_MAYFLY_NAME_IN_USE, ERR_MAYFLY_UNSUPPORTED when no addresses are left.
+ */
+export async function network(options: NetworkOptions = {}): Promise<Network> {
+  return (await import('./network.js')).createNetwork(options)
+}
 
 /**
  * Starts a container and waits until it is ready. The image is pulled when it is missing. The container dies with this

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 
 import { encodeCreate, encodeStart, METHOD, type CreateRequest, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
-import { formatAddress } from '../network/addresses.js'
 import { compileFoundation, deviceWrites, FOUNDATION_OPTIONS, isPrivate, namespacesOf, type Foundation } from '../sandbox/index.js'
 import type { Run as AnyRun } from './supervision.js'
 
@@ -163,5 +162,5 @@ function foundation(run: Run, address: number | undefined, options: Foundation['
 
 /** The network of a container with this address, as the sandbox wants it. */
 export function networkOf({ hello }: Run, address: number | undefined): Foundation['network'] {
-  return address === undefined ? undefined : { address, prefix: hello.prefix, gateway: hello.gateway, ip: formatAddress(address) }
+  return address === undefined ? undefined : { address, prefix: hello.prefix, gateway: hello.gateway }
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { hostname as systemName } from 'node:os'
 import { join } from 'node:path'
@@ -7,15 +6,17 @@ import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
+import { formatAddress } from '../network/addresses.js'
 import { addGroups, cgroupWrites, compileSandbox, resolveUser, sharedWith } from '../sandbox/index.js'
 import { driverAfter, forcedDriver, type Driver } from './drivers.js'
 import { RunningContainer } from './handle.js'
+import { attach, type Attachment } from './attachment.js'
 import { accountsOf, obtainImage } from './image.js'
 import { encodeLabel } from './label.js'
+import { openNameServer, resolvConf } from './nameserver.js'
 import { publish, type Published } from './publish.js'
 import { waitReady } from './readiness.js'
 import { resolveOptions } from './resolve.js'
-import { networkOf } from './slots.js'
 import { currentRun, type Run } from './supervision.js'
 import type { Container, RunOptions } from './types.js'
 
@@ -80,7 +81,7 @@ async function createWithDriver(run: Run, image: Image, options: RunOptions): Pr
 }
 
 async function create(run: Run, image: Image, given: RunOptions, driver: Driver): Promise<RunningContainer> {
-  const { options, networkOf: other } = await resolveOptions(run, given)
+  const { options, networkOf: other, networks } = await resolveOptions(run, given)
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
   const [passwd, group] = await accounts()
   const identity = addGroups(resolveUser(options.user ?? image.config.User, passwd, group), options.groupAdd, group)
@@ -89,17 +90,22 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
   const slot = await run.slots.take(options, flags, driver.name === 'fuse-overlayfs')
   let name: string | undefined
   let published: Published | undefined
+  let attachment: Attachment | undefined
   const closed = (): void => {
     if (name !== undefined) run.names.delete(name)
-    run.members.delete(slot.id)
+    attachment?.leave()
     published?.close()
     slot.free()
   }
   try {
     name = reserve(run, options.name ?? `mayfly-${slot.id.slice(0, 12)}`)
     // In a shared network the address is the other's, and in a shared UTS namespace the name is.
-    const address = other?.address ?? slot.address
     const hostname = options.hostname ?? (options.uts === 'host' ? systemName() : sharedName(run, options.uts) ?? slot.id.slice(0, 12))
+    const resolv = resolvConf(run, networks, formatAddress(run.hello.gateway), options)
+    attachment = attach(run, slot, { id: slot.id, name, hostname }, networks, { ...options, resolv, shared: other?.address })
+    const naming = slot.address === undefined ? undefined : openNameServer(run)
+    naming?.catch(() => undefined)
+    const { address, links, hosts } = attachment
     const scratch = scratchDirectory(run, slot.id, options, driver)
     const operations = compileSandbox({
       config: image.config,
@@ -108,18 +114,19 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
       hostname,
       rootfs: await driver.rootfs(run, slot.id, image.layers, scratch),
       features: run.hello.features,
-      network: networkOf(run, address),
-      resolvConf: resolvConf(options),
+      links,
+      hosts: hosts(),
+      resolvConf: resolv,
       map: run.map,
     })
     const cgroup = cgroupWrites(run.hello.features, options)
-    published = await publish(run, image, options, slot.address)
+    published = await publish(run, image, options, address)
     const label = encodeLabel({ name, image, options, address, published: published.ports })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
     await slot.start({ flags, scratch, logCap: 0, operations, cgroup, label })
     await published.aim(slot.id)
-    run.members.set(slot.id, { id: slot.id, name, hostname, address })
+    await Promise.all([attachment.running(), naming])
     return new RunningContainer({
       run, id: slot.id, name, image, options, address, identity, hostname, exit: slot.exit, published: published.ports, accounts, closed,
       scratch, given, driver: driver.name,
@@ -152,18 +159,4 @@ function scratchDirectory(run: Run, id: string, options: Pick<RunOptions, 'scrat
   const fit = run.hello.features.get('memory-xattrs') !== 'no'
   const where = options.scratch ?? (options.memory === undefined ? 'memory' : 'disk')
   return where === 'memory' && fit && driver.inMemory ? '' : join(run.dir, 'scratch', id)
-}
-
-let hostResolvConf: string | undefined
-
-function resolvConf({ dns }: Pick<RunOptions, 'dns'>): string {
-  if (dns !== undefined) return dns.map((server) => `nameserver ${server}\n`).join('')
-  if (hostResolvConf === undefined) {
-    try {
-      hostResolvConf = readFileSync('/etc/resolv.conf', 'utf8')
-    } catch {
-      hostResolvConf = ''
-    }
-  }
-  return hostResolvConf
 }

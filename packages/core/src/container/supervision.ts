@@ -7,9 +7,11 @@ import { MayflyError } from '../errors.js'
 import type { IdMap } from '../idmap.js'
 import { launchSupervisor, METHOD, decodeEvent, privilege, type Connection, type Hello, type RawExit } from '../native/index.js'
 import { Addresses } from '../network/addresses.js'
+import { Subnets } from '../network/subnets.js'
 import { claimHome, defaultHome } from '../images/store.js'
 import { requireLinux } from '../platform.js'
 import { fastestDriver, type Driver } from './drivers.js'
+import type { PrivateNetwork } from './network.js'
 import { Slots } from './slots.js'
 
 /** A started run: one supervisor and what belongs to it. */
@@ -28,10 +30,16 @@ export interface Run {
   readonly names: Set<string>
   /** Running containers of this process, by id: others can share their namespaces. */
   readonly members: Map<string, Member>
+  /** Networks of their own, and the addresses those are cut from; none where containers have no network. */
+  readonly networks: Set<PrivateNetwork>
+  readonly subnets: Subnets | undefined
   readonly slots: Slots
   /** What root file systems are made with, until it fails. */
   driver: Driver
   nextPort: number
+  nextNetwork: number
+  /** Settles when the run's own network has a name server; absent until somebody needs one. */
+  naming: Promise<void> | undefined
 }
 
 /** What others need to know of a running container. */
@@ -40,6 +48,15 @@ export interface Member {
   readonly name: string
   readonly hostname: string
   readonly address: number | undefined
+  readonly connection: Connection
+  /** Whether its network namespace is its own. */
+  readonly owned: boolean
+  readonly networks: PrivateNetwork[]
+  readonly resolv: string
+  /** What its hosts file should say, and what it says. */
+  readonly hosts: () => string
+  written: string
+  refreshing: Promise<void>
 }
 
 /** What stands in a run's `run.json`. */
@@ -97,10 +114,13 @@ async function start(): Promise<Run> {
     exits.clear()
   }
   const addresses = hello.prefix === 0 ? undefined : new Addresses(hello.subnet, hello.prefix)
+  // Beside the run's own network, as large (janitor.c).
+  const subnets = hello.prefix === 0 ? undefined : new Subnets(hello.subnet + 2 ** (32 - hello.prefix), hello.prefix)
   const own = privilege()
   warn(own)
   const run = {
     id, dir, connection, hello, addresses, exits, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1,
+    networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, naming: undefined,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }
   // Before anybody asks: the first slot is being prepared while the first image is looked up.

@@ -2,7 +2,14 @@ import type { MayflyError } from '../errors.js'
 import type { SandboxOptions } from '../sandbox/options.js'
 
 /** How to run an image. Every field is optional; what is left out comes from the image, then from Docker's defaults. */
-export interface RunOptions extends SandboxOptions {
+export interface RunOptions extends Omit<SandboxOptions, 'network'> {
+  /**
+   * A private network or several, the first of which has the default route and the address of the handle; or `none`,
+   * `host`, `container:NAME`. Default: the run's own network, on which containers know no names.
+   */
+  readonly network?: SandboxOptions['network'] | Network | readonly Network[] | undefined
+  /** Further names on its networks. */
+  readonly aliases?: readonly string[] | undefined
   /** Ports to publish besides those the image EXPOSEs; `host` fixes the number on the host's loopback. */
   readonly ports?: readonly (number | PortMapping)[] | undefined
   /** Reach every port through the host's loopback instead of the container's own address. Default false. */
@@ -31,6 +38,47 @@ export interface RunOptions extends SandboxOptions {
    * kernel's overlay, fuse-overlayfs and a copy (by reflink where the file system has it).
    */
   readonly driver?: 'overlay' | 'fuse-overlayfs' | 'copy' | undefined
+}
+
+export interface NetworkOptions {
+  /** Unique among the networks of this process. Default: made up from the id. */
+  readonly name?: string | undefined
+  /** Nothing outside of it is reached from it. Default false. */
+  readonly internal?: boolean | undefined
+  /** Containers at a time, 1 to 1021. Default 29. */
+  readonly size?: number | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
+}
+
+export interface ConnectOptions {
+  /** Names beside the container's own. */
+  readonly aliases?: readonly string[] | undefined
+}
+
+export interface NetworkMember {
+  readonly id: string
+  readonly name: string
+  readonly ip: string
+  readonly aliases: readonly string[]
+}
+
+/** A private network: its containers reach one another by name and alias, and those of other networks not at all. */
+export interface Network {
+  readonly id: string
+  readonly name: string
+  readonly internal: boolean
+  readonly labels: Readonly<Record<string, string>>
+  readonly createdAt: Date
+  /** `198.18.4.0/27` */
+  readonly subnet: string
+  readonly gateway: string
+  readonly containers: readonly NetworkMember[]
+  /** A further interface for a running container. Throws ERR_MAYFLY_OPTION_INVALID when it is connected already. */
+  connect(container: Pick<Container, 'id' | 'name'>, options?: ConnectOptions): Promise<void>
+  disconnect(container: Pick<Container, 'id' | 'name'>): Promise<void>
+  /** Throws ERR_MAYFLY_NETWORK_IN_USE while it has containers; disposal takes it away from them. */
+  remove(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
 }
 
 export interface PortMapping {

@@ -1,14 +1,15 @@
 import { MayflyError } from '../errors.js'
 
-/** Hands out the addresses of a subnet: never its first three nor its last, and a freed one as late as possible. */
+/** Hands out the addresses of a subnet: never its first ones nor its last, and a freed one as late as possible. */
 export class Addresses {
   readonly #taken = new Set<number>()
   readonly #first: number
   readonly #last: number
   #next: number
 
-  constructor(subnet: number, prefix: number) {
-    this.#first = subnet + 3
+  /** `skip`: so many addresses at its beginning are others'. */
+  constructor(subnet: number, prefix: number, skip = 3) {
+    this.#first = subnet + skip
     this.#last = subnet + 2 ** (32 - prefix) - 2
     this.#next = this.#first
   }
@@ -22,7 +23,7 @@ export class Addresses {
       this.#taken.add(address)
       return address
     }
-    throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `A run has at most ${Math.max(0, count)} containers at a time`)
+    throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `A network has at most ${Math.max(0, count)} containers at a time`)
   }
 
   free(address: number): void {

@@ -5,12 +5,11 @@ import { parseSize } from '../units.js'
 import { capabilitySets } from './capabilities.js'
 import { commandLine, environment } from './command.js'
 import { deviceProgram, deviceRules } from './devices.js'
-import { hostsFile } from './hosts.js'
 import { absolute } from './invalid.js'
 import type { Features } from './limits.js'
 import { addMounts } from './mounts.js'
 import { namespacesOf, sharedWith } from './namespaces.js'
-import { MOUNT, NAMESPACES, Operations, type Rootfs } from './operations.js'
+import { MOUNT, NAMESPACES, Operations, type Link, type Rootfs } from './operations.js'
 import type { ResolvedOptions } from './options.js'
 import { rlimits } from './rlimits.js'
 import { seccompProgram } from './seccomp/index.js'
@@ -25,9 +24,11 @@ export interface SandboxInput {
   readonly identity: Identity
   readonly hostname: string
   readonly features: Features
-  /** Absent: no network but the loopback. */
-  readonly network?: { readonly address: number; readonly prefix: number; readonly gateway: number; readonly ip: string } | undefined
   readonly resolvConf: string
+  /** Its interfaces on private networks. */
+  readonly links?: readonly Link[] | undefined
+  /** The content of /etc/hosts. */
+  readonly hosts: string
   /** The ids of an ordinary user's containers; absent for root. */
   readonly map?: IdMap | undefined
 }
@@ -46,7 +47,9 @@ const DEFAULT_SHM = 64 * 2 ** 20
 const NO_ESCAPE = MOUNT.nosuid | MOUNT.nodev | MOUNT.noexec
 
 /** What of a container can be built before its image and most of its options are known. */
-export type Foundation = Pick<SandboxInput, 'network' | 'map' | 'features'> & {
+export type Foundation = Pick<SandboxInput, 'map' | 'features'> & {
+  /** Absent: no network but the loopback. */
+  readonly network?: { readonly address: number; readonly prefix: number; readonly gateway: number } | undefined
   readonly options: Pick<ResolvedOptions, (typeof FOUNDATION_OPTIONS)[number]>
 }
 
@@ -80,6 +83,7 @@ export function compileFoundation({ network, map, options, features }: Foundatio
 export function compileSandbox(input: SandboxInput): Buffer {
   const { config, options, identity, hostname } = input
   const list = new Operations()
+  for (const link of input.links ?? []) list.link(link)
   if (options.uts === undefined || options.uts === 'private') list.hostname(hostname)
   if (options.domainname !== undefined) list.domainname(options.domainname)
   list.rootfs(input.rootfs)
@@ -168,7 +172,12 @@ function pingGroups(map: IdMap | undefined): string {
   return `0 ${Math.min(count - 1, 2147483647)}`
 }
 
-function identityFiles(list: Operations, { hostname, network, options, resolvConf }: SandboxInput): void {
-  list.mkdir('/etc', 0o755).file('/etc/hosts', 0o644, hostsFile(network === undefined ? undefined : { ip: network.ip, hostname }, options.extraHosts))
+/** The list of an exec that does nothing but replace a file of a running container. */
+export function compileWrite(target: string, mode: number, content: string): Buffer {
+  return new Operations().join().file(target, mode, content).leave()
+}
+
+function identityFiles(list: Operations, { hostname, hosts, resolvConf }: SandboxInput): void {
+  list.mkdir('/etc', 0o755).file('/etc/hosts', 0o644, hosts)
   list.file('/etc/hostname', 0o644, `${hostname}\n`).file('/etc/resolv.conf', 0o644, resolvConf)
 }

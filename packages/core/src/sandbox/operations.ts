@@ -7,7 +7,7 @@ export const OP = {
   mask: 18, readonly: 19, pivot: 20, sysctl: 21, umask: 22, rlimit: 23, chdir: 24, groups: 25, user: 26,
   capabilities: 27, nonewprivs: 28, seccomp: 29, join: 30, env: 31, argv: 32, exec: 33, await: 34, oomscore: 35,
   terminal: 36, stage: 37, mountMove: 38, rootfsCopy: 39, rootfsFuse: 40, enter: 41, time: 42, domainname: 43, init: 44,
-  mountPeer: 45, devices: 46,
+  mountPeer: 45, devices: 46, link: 53, leave: 54,
 } as const
 
 /** Bits of `mountTmpfs` and `mountBind`. */
@@ -42,6 +42,19 @@ export interface CapabilitySets {
   readonly ambient: bigint
 }
 
+/** A container's interface eth`number` on a bridge, which is named by its index in the hub. */
+export interface Link {
+  readonly number: number
+  readonly bridge: number
+  readonly address: number
+  readonly prefix: number
+  /** 0 when it leads nowhere. */
+  readonly gateway: number
+  /** What lies behind the gateway. */
+  readonly beyond: { readonly address: number; readonly prefix: number }
+  readonly from?: { readonly address: number; readonly prefix: number } | undefined
+}
+
 /** Builds an operation list. */
 export class Operations {
   readonly #list = new Writer(4096)
@@ -56,6 +69,13 @@ export class Operations {
 
   veth(address: number, prefix: number, gateway: number): this {
     return this.#add(OP.veth, (w) => w.u32(address).u8(prefix).u32(gateway))
+  }
+
+  /** An interface on a bridge of the hub's. `from`: it is there already, with this address, and moves. */
+  link(link: Link): this {
+    const { number, bridge, address, prefix, gateway, beyond, from } = link
+    return this.#add(OP.link, (w) =>
+      w.u8(number).u32(bridge).u32(address).u8(prefix).u32(gateway).u32(beyond.address).u8(beyond.prefix).u32(from?.address ?? 0).u8(from?.prefix ?? 0))
   }
 
   /** Shares a namespace of another container's; of the host's (the network alone) when `container` is empty. */
@@ -223,6 +243,11 @@ export class Operations {
   /** Ends the list: the command replaces the child. */
   exec(): Buffer {
     return this.#add(OP.exec).#list.take()
+  }
+
+  /** Ends the list of an exec that runs no command. */
+  leave(): Buffer {
+    return this.#add(OP.leave).#list.take()
   }
 
   /** Ends the list of a container that waits for the rest. */

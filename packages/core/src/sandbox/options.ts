@@ -72,8 +72,14 @@ export interface SandboxOptions {
   readonly shmSize?: number | string | undefined
   readonly ulimits?: Readonly<Record<string, number | { readonly soft: number; readonly hard: number }>> | undefined
   readonly sysctls?: Readonly<Record<string, string>> | undefined
+  /** Lines of /etc/hosts: an address by name; `host-gateway` is the machine that the tests run on. */
   readonly extraHosts?: Readonly<Record<string, string>> | undefined
+  /** Name servers instead of the machine's. */
   readonly dns?: readonly string[] | undefined
+  /** Domains to look bare names up in; `.` for none. Default: the machine's. */
+  readonly dnsSearch?: readonly string[] | undefined
+  /** Options of resolv.conf, such as `ndots:2`. */
+  readonly dnsOptions?: readonly string[] | undefined
 }
 
 export interface Mount {

@@ -1,0 +1,68 @@
+import { formatAddress } from '../network/addresses.js'
+import { HOST_NAMES } from '../network/names.js'
+import { hostsFile, type Link, type ResolvedOptions } from '../sandbox/index.js'
+import { refreshHosts } from './hosts.js'
+import type { PrivateNetwork } from './network.js'
+import type { Slot } from './slots.js'
+import type { Member, Run } from './supervision.js'
+
+/** A container's place in the networks it is started on. */
+export interface Attachment {
+  /** Of its main network; none where it has none. */
+  readonly address: number | undefined
+  readonly links: readonly Link[]
+  /** The content of /etc/hosts at the moment. */
+  hosts(): string
+  /** To be called when it runs: from now on others find it, and it them. */
+  running(): Promise<void>
+  /** Gives its addresses and names back. Harmless when there are none. */
+  leave(): void
+}
+
+interface Own {
+  readonly id: string
+  readonly name: string
+  readonly hostname: string
+}
+
+/** Takes addresses and names on `networks`. `shared` is the address of the container whose network it shares. */
+export function attach(
+  run: Run, slot: Slot, own: Own, networks: readonly PrivateNetwork[],
+  { aliases = [], extraHosts, dns, shared, resolv }: Pick<ResolvedOptions, 'extraHosts' | 'dns'> & { readonly resolv: string; readonly aliases?: readonly string[] | undefined; readonly shared: number | undefined },
+): Attachment {
+  const joined = [...networks]
+  const plugs = networks.map((one, number) => one.plug(own, number, aliases, dns))
+  const address = plugs[0]?.address ?? shared ?? slot.address
+  const hosts = (): string => hostsFile(
+    address === undefined ? undefined : { ip: formatAddress(address), hostname: own.hostname }, extraHosts,
+    [
+      ...(address === undefined ? [] : [{ ip: formatAddress(run.hello.gateway), names: HOST_NAMES }]),
+      ...joined.flatMap((one) => one.neighbours(own.id)),
+    ],
+  )
+  const announce = async (): Promise<void> => void await Promise.all(joined.map((one) => one.announce()))
+  return {
+    address,
+    // A prepared place has an interface already, on the run's own network.
+    links: networks.flatMap((one, number) => {
+      const plug = plugs[number]
+      const from = number === 0 && slot.address !== undefined ? { address: slot.address, prefix: run.hello.prefix } : undefined
+      return plug === undefined ? [] : [one.link(plug, from)]
+    }),
+    hosts,
+    running: async () => {
+      const member: Member = {
+        ...own, address, hosts, resolv, networks: joined, connection: run.connection, owned: slot.address !== undefined,
+        written: hosts(), refreshing: Promise.resolve(),
+      }
+      run.members.set(own.id, member)
+      if (joined.length > 0) await Promise.all([announce(), refreshHosts(member)])
+    },
+    leave: () => {
+      run.members.delete(own.id)
+      const left = joined.splice(0)
+      for (const one of left) one.unplug(own)
+      void Promise.all(left.map((one) => one.announce()))
+    },
+  }
+}

@@ -1,0 +1,27 @@
+/* Private networks: bridges of the hub, and containers' interfaces on them. */
+#ifndef MAYFLY_NETWORKS_H
+#define MAYFLY_NETWORKS_H
+
+#include "run.h"
+
+struct network {
+  struct network *next;
+  uint32_t id;
+  struct connection *conn;
+  uint32_t bridge, gateway;
+  uint8_t prefix;
+  bool internal;
+};
+
+enum { NETWORK_INTERNAL = 1 };
+
+/* The hub's routes: from the host to every network, between networks none, to the outside where it is open. */
+int hub_routes(void);
+int network_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
+int network_delete(struct reader *r, struct failure *f);
+int network_connect(struct reader *r, struct failure *f);
+int network_disconnect(struct reader *r, struct failure *f);
+void networks_forget(struct connection *c);
+struct network *network_find(uint32_t id);
+
+#endif

@@ -1,0 +1,29 @@
+/* Routes, rules and what the hub forwards. Addresses are in the host's byte order; errors are errno's. */
+#ifndef MAYFLY_ROUTES_H
+#define MAYFLY_ROUTES_H
+
+#include "base.h"
+
+enum { TABLE_MAIN = 254, TABLE_OUTBOUND = 100, TABLE_INTERNAL = 101 };
+enum { RULE_HOST = 1000, RULE_HUB, RULE_NETWORK };
+
+struct route {
+  uint32_t table, destination;
+  uint8_t prefix;
+  uint32_t gateway; /* 0: on the link itself */
+  uint32_t index;   /* of the interface; 0 with no gateway: unreachable */
+  uint32_t metric;
+};
+
+int route_add(int route, const struct route *wanted);
+int route_delete(int route, const struct route *wanted);
+/* What comes in at the interface, from `source` alone unless 0, is routed by `table`. */
+int rule_change(int route, bool add, uint32_t priority, const char *interface, uint32_t source, uint32_t table);
+/* Whether packets that come in there are passed on. Through netlink, since /proc/sys can be read-only. */
+int link_forwarding(int route, uint32_t index, bool on);
+int link_address_delete(int route, uint32_t index, uint32_t address, uint8_t prefix);
+/* An interface of the socket's namespace, named, becomes a port of the bridge; or goes. */
+int link_move(int route, const char *name, uint32_t bridge);
+int link_delete_named(int route, const char *name);
+
+#endif
