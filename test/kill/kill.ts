@@ -63,7 +63,7 @@ async function lists(scratch: string): Promise<Readonly<Record<string, unknown>>
   // As long as the place of any run's scratch directory: `runs/ID/scratch/c` in a home of six random characters.
   const mark = join(scratch, 'home-......', 'runs', '............', 'scratch', 'c')
   const sandbox = (upper: string, work: string): string => compileSandbox({
-    config, options: { command: program }, identity, hostname: 'host', rootfs: { driver: 'overlay', lowers, tmpfsSize: 0, upper, work, userxattr: false }, features: new Map(), resolvConf: '',
+    config, options: { command: program }, identity, hostname: 'host', rootfs: { driver: 'overlay', lowers, tmpfsSize: 0, upper, work, userxattr: false }, features: new Map(), hosts: '', resolvConf: '',
   }).toString('base64')
   return {
     namespaces: CONTAINER_NAMESPACES,
