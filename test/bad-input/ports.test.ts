@@ -25,9 +25,9 @@ test.each(['127.0.0.1', '0.0.0.0', '::1', '::'])('a host port somebody listens o
     const error = await failure(run('busybox', options))
     expect(error).toMatchObject({
       code: 'ERR_MAYFLY_ADDRESS_IN_USE',
-      message: `Port ${port} of this machine is in use`,
+      message: `Port ${port} of this machine is in use by node (process ${process.pid})`,
       hint: 'Choose another host port, or leave it out for a free one.',
-      details: { port },
+      details: { port, protocol: 'tcp', holder: `node (process ${process.pid})` },
     })
     await nothingLeft()
     const outcome = await place.mayfly(['run', '--rm', '-p', `${port}:80`, 'busybox', 'true'])
@@ -44,7 +44,7 @@ test('a port of another container', async () => {
   await using first = await run('busybox', { ...sleeper, ports: [{ container: 80, host: 0 }], loopback: true })
   const port = first.port(80)
   expect(await failure(run('busybox', { ...sleeper, ports: [81, { container: 80, host: port }], loopback: true }))).toMatchObject({
-    code: 'ERR_MAYFLY_ADDRESS_IN_USE', details: { port },
+    code: 'ERR_MAYFLY_ADDRESS_IN_USE', details: { port, protocol: 'tcp', holder: `the container ${first.name}` },
   })
 })
 

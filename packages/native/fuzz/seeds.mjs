@@ -29,7 +29,7 @@ const waiting = Buffer.concat([operation(2), operation(AWAIT)])
 const create = (id, name, operations = list, limits = u16(0), [namespaces, pidOf] = [0x20020000, '']) =>
   request(id, 2, bytes(name), u32(1), u32(namespaces), bytes(pidOf), bytes('{"name":"x"}'), bytes(''), limits, u32(64), bytes(operations))
 const logs = (id, name, flags) => request(id, 8, bytes(name), u32(flags), u64(0), u32(1), u32(100))
-const port = (id, name, where, number, hold) => request(id, 11, u32(name), u8(where), u32(0x7f000001), u16(number), u32(hold))
+const port = (id, name, where, number, hold) => request(id, 11, u32(name), u8(where), u32(0x7f000001), u16(number), u32(hold), bytes(''))
 
 const streams = {
   hello: [request(1, 1, u32(1), bytes('0.1.0'), bytes('token'))],
@@ -39,6 +39,7 @@ const streams = {
   'log-stream': [create(1, 'a'), logs(2, 'a', 7), credit(2, 5), logs(3, 'a', 2), request(4, 6, bytes('a')), request(5, 7, bytes('a')), end(2)],
   attach: [create(1, 'a'), request(2, 9, bytes('a'), u32(0)), data(2, Buffer.from('typed')), end(2), request(3, 10, bytes('a'), u32(0), u16(80), u16(24))],
   ports: [create(1, 'a'), port(2, 1, 1, 0, 1), port(3, 2, 2, 0, 0), request(4, 12, u32(2), bytes('a'), u32(0x7f000001), u16(80)), request(5, 15, bytes('a'), u16(80)), end(5), request(6, 13, u32(2))],
+  datagrams: [create(1, 'a'), request(2, 11, u32(1), u8(1), u32(0), u16(0), u32(2), bytes('127.0.0.1')), request(3, 12, u32(1), bytes('a'), u32(0x7f000001), u16(53)), request(4, 11, u32(2), u8(1), u32(0), u16(3), u32(0), bytes('::1')), request(5, 7, bytes('a')), request(6, 13, u32(1))],
   cgroup: [create(1, 'a'), request(2, 16, bytes('a'), bytes('memory'), bytes('memory.current')), request(3, 17, bytes('a'), bytes('pids'), bytes('pids.max'), bytes('5')), request(4, 14, bytes('a')), request(5, 20, bytes('a'), bytes('label'))],
   limits: [create(1, 'a', list, Buffer.concat([u16(1), bytes('pids'), bytes('pids.max'), bytes('10')]))],
   shared: [create(1, 'a'), create(2, 'b', list, u16(0), [0x20000, 'a']), create(3, 'c', list, u16(0), [0x20000, 'gone']), request(4, 21, bytes('a')), request(5, 7, bytes('a'))],

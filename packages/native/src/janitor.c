@@ -65,15 +65,17 @@ static void private_network(struct janitor_message *m) {
   m->prefix = PREFIX;
 }
 
-static int bind_one(int family, uint16_t *number) {
+static int bind_one(const struct janitor_message *m, int family, uint16_t *number) {
   struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(*number), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(*number), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-  int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (m->family == AF_INET) memcpy(&v4.sin_addr, m->host, sizeof v4.sin_addr);
+  if (m->family == AF_INET6) memcpy(&v6.sin6_addr, m->host, sizeof v6.sin6_addr);
+  int fd = socket(family, (m->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
   int on = 1, off = 0;
   if (family == AF_INET6) (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   /* Past connections in TIME_WAIT must not hold a fixed port; afterwards nobody may share it. */
-  if (*number) (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (*number && !m->udp) (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   struct sockaddr *a = family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
   socklen_t n = family == AF_INET ? sizeof v4 : sizeof v6;
   if (bind(fd, a, n) || getsockname(fd, a, &n)) {
@@ -107,28 +109,36 @@ static void send_sockets(int to, struct janitor_message *m, const int *fds, int 
   for (int i = 0; i < count; i++) close(fds[i]);
 }
 
-static void bind_ports(int to, struct janitor_message *m) {
-  int fds[2], count = 0;
+/* Both addresses of the loopback under one number, which takes several tries when any number will do. */
+static int bind_loopback(struct janitor_message *m, int *fds) {
   for (int attempt = 0; attempt < 32; attempt++) {
     uint16_t number = m->number;
-    count = 0;
     m->errnum = 0;
-    fds[0] = bind_one(AF_INET, &number);
+    fds[0] = bind_one(m, AF_INET, &number);
     if (fds[0] < 0) {
       m->errnum = (uint32_t)errno;
-      break;
+      return 0;
     }
-    fds[count++] = fds[0];
-    int v6 = bind_one(AF_INET6, &number);
-    if (v6 >= 0) fds[count++] = v6;
-    if (v6 >= 0 || errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL) { /* a host without IPv6 has one of them */
+    fds[1] = bind_one(m, AF_INET6, &number);
+    if (fds[1] >= 0 || errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL) { /* a host without IPv6 has one of them */
       m->number = number;
-      break;
+      return fds[1] >= 0 ? 2 : 1;
     }
     m->errnum = (uint32_t)errno;
     close(fds[0]);
-    count = 0;
-    if (m->number) break;
+    if (m->number) return 0;
+  }
+  return 0;
+}
+
+static void bind_ports(int to, struct janitor_message *m) {
+  int fds[2], count;
+  if (!m->family) {
+    count = bind_loopback(m, fds);
+  } else {
+    fds[0] = bind_one(m, m->family, &m->number);
+    m->errnum = fds[0] < 0 ? (uint32_t)errno : 0;
+    count = fds[0] >= 0;
   }
   m->word = JANITOR_BOUND;
   send_sockets(to, m, fds, count);

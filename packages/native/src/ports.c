@@ -46,6 +46,10 @@ static void answer_open(struct port *p, int errnum) {
 void port_listen(struct port *p) {
   if (p->listening || p->closed) return;
   p->listening = true;
+  if (p->udp) {
+    if (flows_open(p)) _exit(71);
+    return;
+  }
   for (int i = 0; i < 2; i++) {
     int fd = p->listeners[i].fd;
     if (fd >= 0 && !listen(fd, 1024) && source_add(&p->listeners[i], fd, EPOLLIN, incoming, p)) _exit(71);
@@ -84,10 +88,15 @@ int port_open(struct connection *c, uint32_t id, struct reader *r, struct failur
   uint32_t address = get_u32(r);
   uint16_t number = get_u16(r);
   uint32_t flags = get_u32(r);
+  char host[INET6_ADDRSTRLEN];
+  get_str(r, host, sizeof host);
+  struct janitor_message m = {.word = JANITOR_BIND, .port = name, .number = number, .udp = (flags & 2) != 0};
+  m.family = !*host ? 0 : strchr(host, ':') ? AF_INET6 : AF_INET;
+  if (m.family && inet_pton(m.family, host, m.host) != 1) r->bad = true;
   if (r->bad || (where != 1 && where != 2)) return fail_with(f, EBADMSG, "port.open", "", "decode");
   if (port_find(name)) return fail_with(f, EEXIST, "port.open", "", "id");
   struct port *p = xalloc(sizeof *p);
-  *p = (struct port){.next = run.ports, .id = name, .conn = c, .request = id, .number = number, .hold = flags & 1};
+  *p = (struct port){.next = run.ports, .id = name, .conn = c, .request = id, .number = number, .hold = flags & 1, .udp = flags & 2};
   p->listeners[0].fd = p->listeners[1].fd = -1;
   run.ports = p;
   if (where == 2) {
@@ -97,7 +106,6 @@ int port_open(struct connection *c, uint32_t id, struct reader *r, struct failur
     ports_sweep();
     return 0;
   }
-  struct janitor_message m = {.word = JANITOR_BIND, .port = name, .number = number};
   if (send(run.janitor.fd, &m, sizeof m, MSG_NOSIGNAL) < 0) {
     p->closed = true;
     ports_sweep();
@@ -171,6 +179,11 @@ int port_target(struct reader *r, struct failure *f) {
   p->container = t;
   p->target = address;
   p->target_number = number;
+  if (p->udp) {
+    flows_close(p);
+    port_listen(p);
+    return 0;
+  }
   if (!t) return 0;
   if (p->listening) {
     pairs_resume(p);
@@ -189,6 +202,7 @@ static void close_port(struct port *p) {
   for (struct waiter *w = run.waiters; w; w = w->next)
     if (w->port == p) w->done = true;
   pairs_close(p, true);
+  flows_close(p);
 }
 
 void ports_sweep(void) {
@@ -217,6 +231,7 @@ void ports_lost(struct container *t) {
     if (p->container != t) continue;
     p->container = NULL;
     pairs_close(p, false);
+    flows_close(p);
   }
 }
 

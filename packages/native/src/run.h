@@ -203,6 +203,8 @@ enum socket_kind { SOCKET_DNS = 1, SOCKET_REACH };
 struct janitor_message {
   uint32_t word, port, errnum, subnet, gateway, kind;
   uint16_t number;
+  uint8_t udp, family; /* 0: both addresses of the loopback; else AF_INET or AF_INET6 of `host` */
+  uint8_t host[16];
   uint8_t prefix, linked; /* linked: a veth leads from the host into the hub */
   uint32_t supervisor;
   char path[512];

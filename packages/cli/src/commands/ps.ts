@@ -46,7 +46,7 @@ function rowOf(one: RunningListing, truncated: boolean, now: number): Row {
     RunningFor: `${elapsed(created.getTime(), now)} ago`,
     Status: statusOf(one, now),
     State: one.state,
-    Ports: one.ports.map(({ host, number, container }) => `${host}:${number}->${container}/tcp`).join(', '),
+    Ports: one.ports.map(({ host, number, container, protocol }) => `${host}:${number}->${container}/${protocol}`).join(', '),
     Names: one.name,
     Run: one.runId,
     Owner: `${one.ownerPid} ${nameOf(one.ownerPid)}`.trim(),

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 
-import type { Container, Mount, PortMapping, RunOptions } from '@mayfly/core'
+import type { Container, Mount, RunOptions } from '@mayfly/core'
 
 import { ask } from '../keeper.js'
 
@@ -10,6 +10,7 @@ interface Flags {
   readonly interactive?: boolean
   readonly env?: readonly string[]
   readonly publish?: readonly string[]
+  readonly publishAll?: boolean
   readonly memory?: string
   readonly cpus?: number
   readonly pidsLimit?: number
@@ -77,7 +78,8 @@ function runOptions(words: readonly string[], flags: Flags): RunOptions {
     ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === '' ? [] : [flags.entrypoint] }),
     ...(flags.env === undefined ? {} : { env: Object.fromEntries(flags.env.flatMap(variable)) }),
     // Docker's users look for published ports on the host itself.
-    ...(flags.publish === undefined ? {} : { ports: flags.publish.map(port), loopback: true }),
+    ...(flags.publish === undefined ? {} : { ports: flags.publish }),
+    ...(flags.publish === undefined && flags.publishAll !== true ? {} : { loopback: true }),
     ...(flags.volume === undefined ? {} : { mounts: flags.volume.map(mount) }),
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
@@ -97,16 +99,6 @@ function variable(text: string): [string, string][] {
   if (at > 0) return [[text.slice(0, at), text.slice(at + 1)]]
   const value = process.env[text]
   return value === undefined ? [] : [[text, value]]
-}
-
-/** `80`, `8080:80` or `127.0.0.1:8080:80`, `/tcp` allowed. */
-function port(text: string): PortMapping {
-  const match = /^(?:(?:127\.0\.0\.1|localhost):)?(?:(\d*):)?(\d+)(?:\/tcp)?$/.exec(text)
-  const [host, container] = [Number(match?.[1] ?? 0), Number(match?.[2])]
-  if (match === null || container < 1 || container > 65_535 || host > 65_535) {
-    throw invalid(`Invalid port ${JSON.stringify(text)}`, 'Give CONTAINER or HOST:CONTAINER, such as 8080:80; the host side is the loopback.')
-  }
-  return { container, host }
 }
 
 function mount(text: string): Mount {

@@ -3,6 +3,7 @@ import type { Image } from '../images/index.js'
 import { METHOD, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
+import { containerPorts, exposed, parsePorts, type Protocol } from '../network/ports.js'
 import { environment } from '../sandbox/command.js'
 import { addGroups, compileExec, resolveUser, type Identity, type Rights } from '../sandbox/index.js'
 import type { DriverName } from './drivers.js'
@@ -10,6 +11,7 @@ import { execute } from './exec.js'
 import { freeze } from './freezer.js'
 import { readLogs } from './logs.js'
 import { signalName, signalNumber } from './signals.js'
+import type { PublishedPort } from './publish.js'
 import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
 import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, LogLine, LogOptions, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
@@ -26,8 +28,8 @@ export interface HandleInput {
   readonly workdir: string
   readonly accounts: () => Promise<readonly [string, string]>
   readonly exit: Promise<RawExit>
-  /** Container port to host port, for those on the host's loopback. */
-  readonly published: ReadonlyMap<number, number>
+  /** Those on the machine. */
+  readonly published: readonly PublishedPort[]
   readonly closed: () => void
   /** Directory of its changes; empty when they are in memory. */
   readonly scratch: string
@@ -80,12 +82,12 @@ export class RunningContainer implements Container {
     return [...new Set([...optionPorts(this.#input.options), ...exposedPorts(this.#input.image)])]
   }
 
-  port(container: number): number {
-    const published = this.#input.published.get(container)
+  port(container: number, protocol: Protocol = 'tcp'): number {
+    const published = this.#input.published.find((one) => one.container === container && one.protocol === protocol)?.number
     if (this.host === '127.0.0.1' && published !== undefined) return published
     if (this.host !== '127.0.0.1' && Number.isInteger(container) && container > 0 && container < 65_536) return container
-    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${this.image} does not publish port ${container}`, {
-      hint: `Add it: run(image, { ports: [${container}] }).`,
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${this.image} does not publish ${protocol === 'tcp' ? 'port' : 'UDP port'} ${container}`, {
+      hint: `Add it: run(image, { ports: [${protocol === 'tcp' ? container : `'${container}/udp'`}] }).`,
     })
   }
 
@@ -218,13 +220,14 @@ export class RunningContainer implements Container {
   }
 }
 
-export function optionPorts({ ports = [] }: Pick<RunOptions, 'ports'>): number[] {
-  return ports.map((port) => typeof port === 'number' ? port : port.container)
+/** The TCP ports that the options name. */
+export function optionPorts({ ports }: Pick<RunOptions, 'ports'>): number[] {
+  return containerPorts(parsePorts(ports))
 }
 
+/** The TCP ports that the image EXPOSEs. */
 export function exposedPorts({ config }: Image): number[] {
-  return config.ExposedPorts.filter((port) => !port.endsWith('/udp') && !port.endsWith('/sctp'))
-    .map((port) => Number.parseInt(port, 10)).filter((port) => port > 0 && port < 65_536)
+  return exposed(config.ExposedPorts, 'tcp')
 }
 
 function isGone(error: unknown): boolean {

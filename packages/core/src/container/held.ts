@@ -33,7 +33,7 @@ export async function openHeldAddress(containerPorts: readonly number[]): Promis
     await Promise.all(containerPorts.map(async (port) => {
       const id = run.nextPort++
       const [where, number] = address === undefined ? [LOOPBACK, 0] as const : [HUB, port] as const
-      const reply = await run.connection.request(METHOD.portOpen, encodePortOpen(id, where, address ?? 0, number, true))
+      const reply = await run.connection.request(METHOD.portOpen, encodePortOpen(id, where, address ?? 0, number, { hold: true }))
       opened.set(port, { id, number: new Reader(reply).u16() })
     }))
   } catch (error) {

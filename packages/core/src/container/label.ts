@@ -1,15 +1,19 @@
 import type { Image } from '../images/index.js'
 import { formatAddress } from '../network/addresses.js'
 import { commandLine } from '../sandbox/command.js'
-import { exposedPorts, optionPorts } from './handle.js'
+import { containerPorts, exposed, parsePorts, type Protocol } from '../network/ports.js'
+import type { PublishedPort } from './publish.js'
 import { signalNumber } from './signals.js'
 import type { RunOptions } from './types.js'
 
-/** A container's TCP port, and where it is reached. */
+/** A container's port, and where it is reached. */
 export interface ListedPort {
   readonly container: number
+  readonly protocol: Protocol
   readonly host: string
   readonly number: number
+  /** Whether it is a port of the machine's, and not of the container's own address. */
+  readonly published: boolean
 }
 
 /** What the supervisor keeps of a container for those who did not start it. It only passes it on. */
@@ -30,17 +34,21 @@ export interface LabelInput {
   readonly image: Image
   readonly options: Omit<RunOptions, 'devices' | 'seccomp'>
   readonly address: number | undefined
-  /** Container port to port of the host's loopback. */
-  readonly published: ReadonlyMap<number, number>
+  /** Those on the machine. */
+  readonly published: readonly PublishedPort[]
 }
 
 export function encodeLabel({ name, image, options, address, published }: LabelInput): Buffer {
-  const ports = [...new Set([...optionPorts(options), ...exposedPorts(image)])].map((container) => {
-    const number = published.get(container)
-    return number === undefined
-      ? { container, host: address === undefined ? '' : formatAddress(address), number: container }
-      : { container, host: '127.0.0.1', number }
+  const bindings = parsePorts(options.ports)
+  const others = (['tcp', 'udp'] as const).flatMap((protocol) => {
+    const all = new Set([...containerPorts(bindings, protocol), ...exposed(image.config.ExposedPorts, protocol)])
+    for (const { container, protocol: own } of published) if (own === protocol) all.delete(container)
+    return [...all].map((container) => ({ container, protocol, host: address === undefined ? '' : formatAddress(address), number: container, published: false }))
   })
+  const ports = [
+    ...published.map(({ container, protocol, address: on, number }) => ({ container, protocol, host: on === '' ? '127.0.0.1' : on, number, published: true })),
+    ...others,
+  ]
   const label: Label = {
     name,
     image: image.reference.familiar,

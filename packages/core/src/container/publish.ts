@@ -1,62 +1,122 @@
+import { isMayflyError, MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { encodePortOpen, encodePortTarget, METHOD, Reader } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
-import { exposedPorts, optionPorts } from './handle.js'
+import { holderOf } from '../network/holder.js'
+import { containerPorts, exposed, parsePorts, type Binding, type Protocol } from '../network/ports.js'
 import type { Run } from './supervision.js'
 import type { RunOptions } from './types.js'
 
 const LOOPBACK = 1
 const LOCALHOST = 0x7f000001
+/** How often a free number may be snatched away between its choice and its use. */
+const ATTEMPTS = 10
 
-/** A container's ports on the host's loopback. */
+/** A container's port on the machine. */
+export interface PublishedPort {
+  readonly container: number
+  readonly protocol: Protocol
+  /** Empty for 127.0.0.1 and ::1. */
+  readonly address: string
+  readonly number: number
+}
+
+/** A container's ports on the machine. */
 export interface Published {
-  /** Container port to host port. */
-  readonly ports: ReadonlyMap<number, number>
+  readonly ports: readonly PublishedPort[]
   /** Points them at the container, which exists by now. */
   aim(id: string): Promise<void>
   close(): void
 }
 
+type Options = Pick<RunOptions, 'ports' | 'loopback'> & { readonly network?: string | undefined }
+
 /**
- * Binds host ports on the loopback: those with a fixed number, and all when the loopback is asked for. Done before the
+ * Binds ports of the machine: those that `ports` names one for, and all when the loopback is asked for. Done before the
  * program starts, which shall not run when its port is taken. Throws ERR_MAYFLY_ADDRESS_IN_USE.
  */
-export async function publish(
-  run: Run, image: Image, options: Pick<RunOptions, 'ports' | 'loopback' | 'network'>, address: number | undefined,
-): Promise<Published> {
-  if (options.network !== undefined) return unpublished(image, options)
+export async function publish(run: Run, image: Image, options: Options, address: number | undefined): Promise<Published> {
+  const bindings = parsePorts(options.ports)
+  if (options.network !== undefined) return unpublished(image, bindings, options.network)
   const everything = options.loopback === true || !run.reachable || address === undefined
-  const mappings = (options.ports ?? []).map((port) => typeof port === 'number' ? { container: port } : port)
-  const fixed = new Map(mappings.flatMap(({ container, host }) => host === undefined ? [] : [[container, host] as const]))
-  const wanted = everything ? new Set([...optionPorts(options), ...exposedPorts(image)]) : new Set(fixed.keys())
-  const ports = new Map<number, number>()
-  const opened = new Map<number, number>()
+  const wanted = everything ? [...bindings, ...remaining(image, bindings)] : bindings.filter(({ published }) => published)
+  const opened: { readonly id: number; readonly port: PublishedPort }[] = []
   const close = (): void => {
-    for (const port of opened.values()) closePort(run, port)
-    opened.clear()
+    for (const { id } of opened.splice(0)) closePort(run, id)
   }
   try {
-    await Promise.all([...wanted].map(async (container) => {
-      const port = run.nextPort++
-      const reply = await run.connection.request(METHOD.portOpen, encodePortOpen(port, LOOPBACK, 0, fixed.get(container) ?? 0, false))
-      opened.set(container, port)
-      ports.set(container, new Reader(reply).u16())
-    }))
+    const outcomes = await Promise.allSettled(wanted.map(async (binding) => void opened.push(await open(run, binding))))
+    const failed = outcomes.find((one) => one.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
   } catch (error) {
     close()
     throw error
   }
   const aim = async (id: string): Promise<void> => {
-    await Promise.all([...opened].map(([container, port]) =>
-      run.connection.request(METHOD.portTarget, encodePortTarget(port, id, address ?? LOCALHOST, container))))
+    await Promise.all(opened.map((one) =>
+      run.connection.request(METHOD.portTarget, encodePortTarget(one.id, id, address ?? LOCALHOST, one.port.container))))
   }
-  return { ports, aim, close }
+  const order = (one: PublishedPort): number => wanted.findIndex(({ container, protocol }) => container === one.container && protocol === one.protocol)
+  return { ports: opened.map(({ port }) => port).sort((a, b) => order(a) - order(b)), aim, close }
+}
+
+/** What the image EXPOSEs beside them. */
+function remaining(image: Image, bindings: readonly Binding[]): Binding[] {
+  return (['tcp', 'udp'] as const).flatMap((protocol) => {
+    const named = containerPorts(bindings, protocol)
+    return exposed(image.config.ExposedPorts, protocol).filter((port) => !named.includes(port))
+      .map((container) => ({ container, protocol, address: '', wanted: undefined, flexible: false, published: false }))
+  })
+}
+
+async function open(run: Run, binding: Binding): Promise<{ id: number; port: PublishedPort }> {
+  const { container, protocol, address, wanted, flexible } = binding
+  const single = wanted !== undefined && wanted.from === wanted.to && !flexible
+  for (let attempt = 1; ; attempt += 1) {
+    const number = wanted === undefined ? 0 : single ? wanted.from : await choose(binding)
+    const id = run.nextPort++
+    try {
+      const reply = await run.connection.request(METHOD.portOpen, encodePortOpen(id, LOOPBACK, 0, number, { udp: protocol === 'udp', host: address }))
+      return { id, port: { container, protocol, address, number: new Reader(reply).u16() } }
+    } catch (error) {
+      if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_ADDRESS_IN_USE') throw error
+      if (single || attempt === ATTEMPTS) throw await taken(number, protocol, error)
+    }
+  }
+}
+
+/** A number that is free at the moment: the preferred one, or one of the range. */
+async function choose({ wanted, flexible, protocol, address }: Binding): Promise<number> {
+  const { from, to } = wanted ?? { from: 0, to: 0 }
+  const { default: getPort, portNumbers } = await import('get-port')
+  const number = await getPort({ port: portNumbers(from, to), ...(address === '' ? {} : { host: address }) })
+  if (number >= from && number <= to) return number
+  if (flexible) return 0
+  throw new MayflyError('ERR_MAYFLY_ADDRESS_IN_USE', `Every port from ${from} to ${to} of this machine is in use`, {
+    hint: 'Choose another range, or leave the host port out for a free one.', details: { from, to, protocol },
+  })
+}
+
+async function taken(port: number, protocol: Protocol, cause: MayflyError): Promise<MayflyError> {
+  const holder = await containerAt(port, protocol) ?? holderOf(port, protocol)
+  return new MayflyError('ERR_MAYFLY_ADDRESS_IN_USE', `${protocol === 'udp' ? 'UDP port' : 'Port'} ${port} of this machine is in use${holder === undefined ? '' : ` by ${holder}`}`, {
+    hint: cause.hint, details: { port, protocol, ...(holder === undefined ? {} : { holder }) },
+  })
+}
+
+/** A container of ours holds its port before anything listens there, which no table of the kernel's shows. */
+async function containerAt(port: number, protocol: Protocol): Promise<string | undefined> {
+  const { listContainers } = await import('./runs.js')
+  const found = (await listContainers().catch(() => [])).find(({ ports }) =>
+    ports.some((one) => one.published && one.number === port && one.protocol === protocol))
+  return found === undefined ? undefined : `the container ${found.name}`
 }
 
 /** Without a network of its own: the host's ports are the container's, and elsewhere there are none. */
-function unpublished(image: Image, options: Pick<RunOptions, 'ports' | 'network'>): Published {
-  const ports = options.network === 'host' ? [...optionPorts(options), ...exposedPorts(image)] : []
-  return { ports: new Map(ports.map((port) => [port, port])), aim: () => Promise.resolve(), close: () => undefined }
+function unpublished(image: Image, bindings: readonly Binding[], network: string): Published {
+  const all = network === 'host' ? [...bindings, ...remaining(image, bindings)] : []
+  const ports = all.map(({ container, protocol }) => ({ container, protocol, address: '', number: container }))
+  return { ports, aim: () => Promise.resolve(), close: () => undefined }
 }
 
 function closePort(run: Run, port: number): void {

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { formatAddress } from '../network/addresses.js'
 import { checkAliases } from '../network/names.js'
+import { parsePorts } from '../network/ports.js'
 import { checkResolver } from '../network/resolv.js'
 import { checkOptions, resolveDevices, sharedWith, type ResolvedOptions } from '../sandbox/index.js'
 import { PrivateNetwork } from './network.js'
@@ -86,7 +87,7 @@ function memberOf({ members }: Pick<Run, 'members'>, option: string, which: stri
 
 function checkPorts({ ports = [], loopback }: RunOptions, network: string): void {
   const refused = network !== 'host' ? ports.length > 0 || loopback === true
-    : ports.some((port) => typeof port !== 'number' && port.host !== undefined && port.host !== port.container)
+    : parsePorts(ports).some(({ wanted, container, flexible }) => wanted !== undefined && !flexible && wanted.from !== container)
   if (!refused) return
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `network ${JSON.stringify(network)} and ports contradict each other: there is no network of its own to publish from`, {
     hint: network === 'none' || network === 'host' ? 'Leave network or ports out.' : 'Publish the ports of the container whose network it shares.',

@@ -1,4 +1,5 @@
 import type { MayflyError } from '../errors.js'
+import type { PortMapping, Protocol } from '../network/ports.js'
 import type { SandboxOptions } from '../sandbox/options.js'
 
 /** How to run an image. Every field is optional; what is left out comes from the image, then from Docker's defaults. */
@@ -10,8 +11,11 @@ export interface RunOptions extends Omit<SandboxOptions, 'network'> {
   readonly network?: SandboxOptions['network'] | Network | readonly Network[] | undefined
   /** Further names on its networks. */
   readonly aliases?: readonly string[] | undefined
-  /** Ports to publish besides those the image EXPOSEs; `host` fixes the number on the host's loopback. */
-  readonly ports?: readonly (number | PortMapping)[] | undefined
+  /**
+   * Ports to publish besides those the image EXPOSEs: a number, Docker's forms (`8080:80`, `127.0.0.1:8080:80`,
+   * `5000-5005:5000-5005/udp`), or an object; the machine's side is its loopback.
+   */
+  readonly ports?: readonly (number | string | PortMapping)[] | undefined
   /** Reach every port through the host's loopback instead of the container's own address. Default false. */
   readonly loopback?: boolean | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
@@ -79,12 +83,6 @@ export interface Network {
   /** Throws ERR_MAYFLY_NETWORK_IN_USE while it has containers; disposal takes it away from them. */
   remove(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
-}
-
-export interface PortMapping {
-  readonly container: number
-  /** Fixed number on the host's loopback; 0 or absent for any free one. */
-  readonly host?: number | undefined
 }
 
 export interface ExecOptions {
@@ -167,7 +165,7 @@ export interface Container {
   /** Every TCP port the image EXPOSEs or the options name. */
   readonly ports: readonly number[]
   /** The number under which the container's port is reached at `host`. Throws ERR_MAYFLY_OPTION_INVALID when it is none. */
-  port(container: number): number
+  port(container: number, protocol?: Protocol): number
   /** `scheme://host:port`. Default scheme `http`. */
   urlOf(container: number, scheme?: string): string
   /** `fetch` on the first HTTP-like port: `path` is relative to it. */
@@ -254,4 +252,5 @@ export interface HttpWaitOptions {
 }
 
 export type { Mount, NamespaceMode, SandboxOptions } from '../sandbox/options.js'
+export type { PortMapping, Protocol } from '../network/ports.js'
 export type { MayflyError }

@@ -108,8 +108,11 @@ export function encodeLogs(container: string, flags: number, since: bigint, tail
   return new Writer().str(container).u32(flags).u64(since).u32(tail).u32(credit).take()
 }
 
-export function encodePortOpen(port: number, where: 1 | 2, address: number, number: number, hold: boolean): Buffer {
-  return new Writer().u32(port).u8(where).u32(address).u16(number).u32(hold ? 1 : 0).take()
+/** `hold`: connections are accepted before there is a target; `host`: an address of the machine instead of its loopback. */
+export function encodePortOpen(
+  port: number, where: 1 | 2, address: number, number: number, { hold = false, udp = false, host = '' }: { readonly hold?: boolean; readonly udp?: boolean; readonly host?: string } = {},
+): Buffer {
+  return new Writer().u32(port).u8(where).u32(address).u16(number).u32(Number(hold) | Number(udp) << 1).str(host).take()
 }
 
 export function encodePortTarget(port: number, container: string, address: number, number: number): Buffer {

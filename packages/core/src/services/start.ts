@@ -2,6 +2,7 @@ import type { FoundImage, HeldAddress } from '../container/index.js'
 import type { Container, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import type { Address } from './addresses.js'
+import { containerPorts, parsePorts } from '../network/ports.js'
 import { PRESETS, type Facts } from './presets/index.js'
 import type { Self, Service } from './types.js'
 
@@ -58,7 +59,7 @@ export function addressOf(service: Service, container: Container): Address {
 
 /** The container ports known before the start: the preset's, and those listed in `ports`. */
 export function portsOf(service: Service): readonly number[] {
-  const own = (service.options.ports ?? []).map(port => (typeof port === 'object' ? port.container : Number(port)))
+  const own = containerPorts(parsePorts(service.options.ports))
   return [...new Set([...(service.preset === undefined ? [] : PRESETS[service.preset].ports), ...own])]
 }
 
