@@ -5,6 +5,7 @@
 int cmd_untar(int argc, char **argv);
 int cmd_tar(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
+int cmd_idle(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_remove(int argc, char **argv);

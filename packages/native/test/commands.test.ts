@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -30,6 +30,35 @@ it('lock holds until its standard input ends, and the next waits for it', async 
   second.stdin.end()
   await once(second, 'close')
 })
+
+it('idle takes away the locks nobody holds with the work under them, and a waiter is not left with a lock on nothing', async () => {
+  const [locks, work, trash] = ['locks', 'work', 'trash'].map((name) => join(root, name)) as [string, string, string]
+  for (const directory of [locks, work, trash, join(work, 'dead'), join(work, 'living'), join(work, 'other')]) mkdirSync(directory)
+  writeFileSync(join(locks, 'dead'), '')
+  symlinkSync(join(root, 'elsewhere'), join(locks, 'linked'))
+  const owner = spawn(nativeBinary(), ['lock', join(locks, 'living')])
+  await once(owner.stdout, 'data')
+  expect(native(['idle', locks, work, trash])).toMatchObject({ status: 0, err: '' })
+  expect(readdirSync(locks).sort()).toEqual(['linked', 'living'])
+  expect(readdirSync(work).sort()).toEqual(['living', 'other'])
+  expect(readdirSync(trash)).toEqual([expect.stringMatching(/^dead\.\d+$/)])
+  expect(existsSync(join(root, 'elsewhere'))).toBe(false)
+  // Waits on a file that is then deleted under it.
+  const waiter = spawn(nativeBinary(), ['lock', join(locks, 'living')])
+  await expect.poll(() => readlinks(waiter.pid ?? 0)).toContain(join(locks, 'living'))
+  rmSync(join(locks, 'living'))
+  owner.stdin.end()
+  await once(waiter.stdout, 'data')
+  expect(native(['idle', locks]).status).toBe(0)
+  expect(readdirSync(locks).sort()).toEqual(['linked', 'living'])
+  waiter.stdin.end()
+  await once(waiter, 'close')
+})
+
+/** What a process has open. */
+function readlinks(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).map((fd) => { try { return readlinkSync(`/proc/${pid}/fd/${fd}`) } catch { return '' } })
+}
 
 it('gc finishes dead runs, leaves living ones and those without a lock, and follows no link', async () => {
   const runs = join(root, 'runs')

@@ -16,6 +16,11 @@ export async function obtainImage(reference: string, options: Pick<RunOptions, '
   return image
 }
 
+/** Has an image looked for anew. */
+export function forgetImage(image: Image): void {
+  for (const [key, one] of known) if (one === image) known.delete(key)
+}
+
 /** What is to know of an image before it runs. */
 export interface FoundImage {
   /** `registry/repository[:tag][@digest]`. */

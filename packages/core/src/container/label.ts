@@ -20,6 +20,8 @@ export interface ListedPort {
 export interface Label {
   readonly name: string
   readonly image: string
+  /** The image's id: the digest of its configuration. */
+  readonly imageId: string
   readonly labels: Readonly<Record<string, string>>
   readonly command: readonly string[]
   readonly ports: readonly ListedPort[]
@@ -52,6 +54,7 @@ export function encodeLabel({ name, image, options, address, published }: LabelI
   const label: Label = {
     name,
     image: image.reference.familiar,
+    imageId: image.id,
     labels: options.labels ?? {},
     command: commandLine(image.config, options),
     ports,

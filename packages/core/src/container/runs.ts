@@ -17,6 +17,8 @@ export interface RunningListing {
   readonly id: string
   readonly name: string
   readonly image: string
+  /** The image's id: the digest of its configuration. */
+  readonly imageId: string
   readonly command: readonly string[]
   readonly ports: readonly ListedPort[]
   readonly labels: Readonly<Record<string, string>>
@@ -134,6 +136,7 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
     id: one.id,
     name: label.name ?? one.id.slice(0, 12),
     image: label.image ?? '',
+    imageId: label.imageId ?? '',
     command: label.command ?? [],
     ports: label.ports ?? [],
     labels: label.labels ?? {},

@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { hostname as systemName } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
@@ -11,7 +11,7 @@ import { addGroups, cgroupWrites, compileSandbox, resolveUser, sharedWith } from
 import { driverAfter, forcedDriver, type Driver } from './drivers.js'
 import { RunningContainer } from './handle.js'
 import { attach, type Attachment } from './attachment.js'
-import { accountsOf, obtainImage } from './image.js'
+import { accountsOf, forgetImage, obtainImage } from './image.js'
 import { encodeLabel } from './label.js'
 import { openNameServer, resolvConf } from './nameserver.js'
 import { publish, type Published } from './publish.js'
@@ -26,7 +26,12 @@ export async function start(image: string, options: RunOptions = {}): Promise<Co
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image} was aborted`, { cause: options.signal.reason })
   }
   const [supervision, found] = await prepare(image, options)
-  return startFrom(supervision, found, options)
+  if (await keep(supervision, found)) return startFrom(supervision, found, options)
+  // Removed by another process since it was looked up.
+  forgetImage(found)
+  const fresh = await obtainImage(image, options)
+  if (!await keep(supervision, fresh)) throw gone(fresh)
+  return startFrom(supervision, fresh, options)
 }
 
 /** Starts a container from files that are there already. */
@@ -34,7 +39,21 @@ export async function startImage(image: Image, options: RunOptions = {}): Promis
   if (options.signal?.aborted === true) {
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image.reference.familiar} was aborted`, { cause: options.signal.reason })
   }
-  return startFrom(await currentRun(), image, options)
+  const supervision = await currentRun()
+  if (!await keep(supervision, image)) throw gone(image)
+  return startFrom(supervision, image, options)
+}
+
+/** Nobody collects what a live run uses. */
+async function keep({ dir }: Run, image: Image): Promise<boolean> {
+  const { leaseForRun } = await import('../images/lease.js')
+  return leaseForRun(dirname(dirname(dir)), dir, image)
+}
+
+function gone({ reference }: Image): MayflyError {
+  return new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The files of ${reference.familiar} are no longer in the store`, {
+    hint: 'Somebody removed them meanwhile: try again.',
+  })
 }
 
 async function startFrom(supervision: Run, found: Image, options: RunOptions): Promise<Container> {

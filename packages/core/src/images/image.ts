@@ -1,3 +1,5 @@
+import { utimes } from 'node:fs/promises'
+
 import { chainIds, type Digest } from '../digest.js'
 import { readFromStack, type StackLayer } from '../layers/index.js'
 import { parseManifest, type ImageManifest } from '../registry/index.js'
@@ -5,7 +7,7 @@ import type { Reference } from '../reference.js'
 import { parseConfig, type ImageConfig, type ParsedConfig } from './config.js'
 import type { WantedLayer } from './layer.js'
 import { findLayer, syncSettled } from './record.js'
-import { readBlob, type Store } from './store.js'
+import { blobPath, readBlob, type Store } from './store.js'
 
 /** An image whose layers are all unpacked in the store. */
 export interface Image {
@@ -40,6 +42,7 @@ export async function loadImage(store: Store, reference: Reference, digest: Dige
   const stack = found.filter((layer) => layer !== undefined)
   if (stack.length < found.length) return undefined
   syncSettled(store, stack)
+  noteUse(store, digest)
   // A layer listed twice counts where it lies topmost; the kernel takes no directory twice.
   const layers = new Map(stack.reverse().map(({ directory, opaque }) => [directory, { directory, opaque }]))
   return {
@@ -54,8 +57,19 @@ export async function loadImage(store: Store, reference: Reference, digest: Dige
   }
 }
 
+const noted = new Set<string>()
+
+/** The time of a manifest's file says when the image was last used, once for each process. */
+function noteUse(store: Store, digest: Digest): void {
+  const file = blobPath(store, digest)
+  if (noted.has(file)) return
+  noted.add(file)
+  const now = new Date()
+  utimes(file, now, now).catch(() => undefined)
+}
+
 /** An image's manifest and configuration if both are in the store. */
-export async function loadManifest(store: Store, reference: Reference, digest: Digest): Promise<StoredManifest | undefined> {
+export async function loadManifest(store: Store, reference: Pick<Reference, 'familiar'>, digest: Digest): Promise<StoredManifest | undefined> {
   const bytes = await readBlob(store, digest)
   const manifest = bytes === undefined ? undefined : parseManifest(bytes, reference.familiar)
   if (manifest?.kind !== 'image') return undefined

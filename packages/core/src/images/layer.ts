@@ -100,7 +100,7 @@ async function place(store: Store, layer: WantedLayer, ingest: string, report: U
   const kind = isSelfContained(report) ? 'diffId' : 'chainId'
   const key = layer[kind]
   const target = layerPath(store, key)
-  await writeRecord(join(ingest, 'layer'), store, layer.diffId, kind, report.opaque)
+  await writeRecord(join(ingest, 'layer'), store, { diffId: layer.diffId, kind, opaque: report.opaque, size: report.bytes })
   if (await readRecord(store, key, kind) === undefined) {
     await discardTree(store, target)
     await rename(join(ingest, 'layer'), target).catch(async (error: unknown) => {

@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
 
 import type { Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
@@ -12,6 +12,7 @@ import { fillLayers, type PullProgress } from './fill.js'
 import { Flights } from './flight.js'
 import { loadImage, loadManifest, wantedLayers, type Image, type StoredManifest } from './image.js'
 import { notThere } from './layer.js'
+import { openLease, type Lease } from './lease.js'
 import { readRef, refStamp, writeRef } from './refs.js'
 import { blobPath, readBlob, writeAtomically, type Store } from './store.js'
 
@@ -55,23 +56,21 @@ async function resolveLocally(store: Store, reference: Reference, platform: Plat
   const stamp = await refStamp(store, reference)
   if (stamp === undefined) return undefined
   const known = resolved.get(key)
-  // The top layer stands for all: they are only ever deleted together.
-  if (known?.stamp === stamp && await exists(known.image.layers[0])) return known.image
+  if (known?.stamp === stamp && known.image.layers.every((layer) => existsSync(layer))) return known.image
   const digest = (await readRef(store, reference))?.manifests[formatPlatform(platform)]
   const image = digest === undefined ? undefined : await loadImage(store, reference, digest)
   if (image !== undefined) resolved.set(key, { stamp, image })
   return image
 }
 
-async function exists(path: string | undefined): Promise<boolean> {
-  return path === undefined || access(path).then(() => true, () => false)
-}
-
 async function pull(
   store: Store, reference: Reference, platform: Platform, policy: Policy, signal: AbortSignal, tell: (progress: PullProgress) => void,
 ): Promise<Image> {
-  const { top, stored, config } = await whatToUnpack(store, reference, platform, policy, signal)
-  await fillLayers(store, reference, wantedLayers(stored.manifest.layers, stored.parsed), { fetch: policy !== 'never', signal, tell })
+  await using lease = await openLease(store, signal)
+  const { top, stored, config } = await whatToUnpack(store, reference, platform, policy, { signal, lease })
+  const wanted = wantedLayers(stored.manifest.layers, stored.parsed)
+  await lease.hold(stored.digest, stored.manifest.config.digest, ...wanted.flatMap(({ blob, diffId, chainId }) => [blob.digest, diffId, chainId]))
+  await fillLayers(store, reference, wanted, { fetch: policy !== 'never', signal, tell })
   if (top !== undefined) {
     await writeAtomically(blobPath(store, stored.manifest.config.digest), config)
     const known = await readRef(store, reference)
@@ -90,7 +89,7 @@ async function pull(
 
 /** What the name means: as the store knows it, or `top` says what the registry said just now. */
 async function whatToUnpack(
-  store: Store, reference: Reference, platform: Platform, policy: Policy, signal: AbortSignal,
+  store: Store, reference: Reference, platform: Platform, policy: Policy, { signal, lease }: { signal: AbortSignal, lease: Lease },
 ): Promise<{ stored: StoredManifest, config: Buffer, top: FetchedManifest } | { stored: StoredManifest, config?: undefined, top?: undefined }> {
   if (policy !== 'always') {
     const digest = (await readRef(store, reference))?.manifests[formatPlatform(platform)]
@@ -99,17 +98,18 @@ async function whatToUnpack(
     if (policy === 'never') throw notThere(reference)
   }
   const top = await fetchManifest(reference, { signal })
-  const { digest, manifest } = await imageManifest(store, reference, top, platform, signal)
+  const { digest, manifest } = await imageManifest(store, reference, top, platform, { signal, lease })
   const config = await readBlob(store, manifest.config.digest) ?? await fetchSmallBlob(reference, manifest.config, signal)
   return { stored: { digest, manifest, parsed: parseConfig(config, manifest.layers.length, reference.familiar) }, config, top }
 }
 
 async function imageManifest(
-  store: Store, reference: Reference, top: { bytes: Buffer, digest: Digest }, platform: Platform, signal: AbortSignal,
+  store: Store, reference: Reference, top: { bytes: Buffer, digest: Digest }, platform: Platform, { signal, lease }: { signal: AbortSignal, lease: Lease },
 ): Promise<{ digest: Digest, manifest: ImageManifest }> {
   let { bytes, digest } = top
   for (let depth = 0; depth < 3; depth += 1) {
     const manifest = parseManifest(bytes, reference.familiar)
+    await lease.hold(digest)
     await writeAtomically(blobPath(store, digest), bytes)
     if (manifest.kind === 'image') return { digest, manifest }
     digest = choosePlatform(manifest, platform, reference.familiar).digest

@@ -18,6 +18,8 @@ interface LayerRecord {
   readonly diffId: Digest
   readonly kind: LayerKind
   readonly opaque: readonly string[]
+  /** Bytes of its files; absent in records of earlier versions. */
+  readonly size?: number
   /** The boot in which it was unpacked; absent once it is known to have reached the disk. */
   readonly bootId?: string
   /** Milliseconds since 1970. */
@@ -50,10 +52,27 @@ export async function readRecord(store: Store, key: Digest, kind: LayerKind): Pr
 }
 
 /** Writes the record of a tree that lies beside it, and the one that takes its place after a sync. */
-export async function writeRecord(directory: string, store: Store, diffId: Digest, kind: LayerKind, opaque: readonly string[]): Promise<void> {
-  const record: LayerRecord = { diffId, kind, opaque, placedAt: Date.now() }
+export async function writeRecord(
+  directory: string, store: Store, { diffId, kind, opaque, size }: Pick<LayerRecord, 'diffId' | 'kind' | 'opaque' | 'size'>,
+): Promise<void> {
+  const record: LayerRecord = { diffId, kind, opaque, placedAt: Date.now(), ...(size === undefined ? {} : { size }) }
   await writeFile(join(directory, SYNCED_RECORD), JSON.stringify(record), { mode: 0o600 })
   await writeFile(join(directory, RECORD), JSON.stringify({ ...record, bootId: store.bootId }), { mode: 0o600 })
+}
+
+/** Bytes of a layer's files; `undefined` when it is not unpacked, or was by an earlier version. */
+export async function layerSize(store: Store, { diffId, chainId }: { readonly diffId: Digest, readonly chainId: Digest }): Promise<number | undefined> {
+  return (await rawRecord(store, diffId))?.size ?? (await rawRecord(store, chainId))?.size
+}
+
+/** What a layer's record says, whatever it is worth. */
+export async function rawRecord(store: Store, key: Digest): Promise<Partial<LayerRecord> | undefined> {
+  try {
+    const record: unknown = JSON.parse(await readFile(join(layerPath(store, key), RECORD), 'utf8'))
+    return typeof record === 'object' && record !== null ? record : undefined
+  } catch {
+    return undefined
+  }
 }
 
 const begun = new Set<Digest>()

@@ -9,7 +9,7 @@ import { syncAside } from '../layers/index.js'
 import { parseReference } from '../reference.js'
 import type { ImageConfig } from './config.js'
 import type { Image } from './image.js'
-import { discardTree, storeFailed, type Store } from './store.js'
+import { absent, discardTree, storeFailed, type Store } from './store.js'
 
 /** A container's files as they were when it had stopped, kept as a layer over its image. */
 export interface StoredSnapshot {
@@ -116,6 +116,13 @@ export async function listSnapshots(store: Store): Promise<StoredSnapshot[]> {
     .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
 }
 
+/** What all snapshots need to be kept: manifests, and directories of layers relative to the store. */
+export async function snapshotRoots(store: Store): Promise<string[]> {
+  const keys = await readdir(join(store.home, 'snapshots')).catch(absent([]))
+  const records = await Promise.all(keys.map(key => readRecord(join(store.home, 'snapshots', key))))
+  return records.flatMap(record => record === undefined ? [] : [record.digest, ...record.below.map(({ directory }) => directory)])
+}
+
 /** Deletes a snapshot; harmless when it is not there. No container may run from it. */
 export async function discardSnapshot(store: Store, key: string): Promise<void> {
   checked.delete(pathOf(store, key))
@@ -123,8 +130,9 @@ export async function discardSnapshot(store: Store, key: string): Promise<void> 
 }
 
 async function readRecord(directory: string): Promise<SnapshotRecord | undefined> {
+  const text = await readFile(join(directory, RECORD), 'utf8').catch(absent(''))
   try {
-    const record = JSON.parse(await readFile(join(directory, RECORD), 'utf8')) as SnapshotRecord
+    const record = JSON.parse(text) as SnapshotRecord
     return record.version === 1 ? record : undefined
   } catch {
     return undefined

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createReadStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 
 import { digestOf, hexOf, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
@@ -29,7 +30,7 @@ export async function openStore(home: string = defaultHome()): Promise<Store> {
   const root = claimHome(home)
   const layers = layersName()
   try {
-    for (const name of ['blobs/sha256', 'refs', layers, 'ingest', 'locks', 'trash']) {
+    for (const name of ['blobs/sha256', 'refs', layers, 'ingest', 'leases', 'locks', 'trash']) {
       await mkdir(join(root, name), { recursive: true, mode: 0o700 })
     }
   } catch (cause) {
@@ -90,16 +91,39 @@ export function blobPath(store: Store, digest: Digest): string {
 
 /** A small blob of the store, verified; `undefined` when missing or damaged. */
 export async function readBlob(store: Store, digest: Digest): Promise<Buffer | undefined> {
-  const bytes = await readFile(blobPath(store, digest)).catch(() => undefined)
+  const bytes = await readFile(blobPath(store, digest)).catch(absent(undefined))
   return bytes !== undefined && digestOf(bytes) === digest ? bytes : undefined
+}
+
+/** Instead of what is not there. What cannot be read for another reason must not be taken for missing: it would be collected. */
+export function absent<T>(instead: T): (error: NodeJS.ErrnoException) => T {
+  return (error) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return instead
+    throw error
+  }
+}
+
+/** The SHA-256 of a file of any size, as hexadecimal digits. */
+export async function hashFile(file: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(file, { highWaterMark: 2 ** 20 }), hash)
+  return hash.digest('hex')
 }
 
 /** Replaces a file so that a reader sees the old or the new content, never a part. */
 export async function writeAtomically(file: string, content: Buffer | string): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   try {
-    await writeFile(temporary, content, { mode: 0o600, flag: 'wx' })
+    for (let attempt = 1; ; attempt += 1) {
+      await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+      try {
+        await writeFile(temporary, content, { mode: 0o600, flag: 'wx' })
+        break
+      } catch (error) {
+        // Whoever removed the last name there took the directory away.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 5) throw error
+      }
+    }
     await rename(temporary, file)
   } catch (cause) {
     await rm(temporary, { force: true })

@@ -16,6 +16,8 @@ export interface UntarReport {
   readonly opaque: readonly string[]
   /** How many device nodes were left out, which only root can make. */
   readonly devices: number
+  /** Bytes of its files. */
+  readonly bytes: number
   /** What the archive says about the layer's root directory; absent when it has no entry for it. */
   readonly root?: { readonly mode: number, readonly uid: number, readonly gid: number } | undefined
 }
@@ -67,8 +69,26 @@ export async function removeTree(path: string): Promise<void> {
   await carryOut(['remove', path], '', (why) => new MayflyError('ERR_MAYFLY_STORE_FAILED', `Cannot delete ${path}: ${why}`))
 }
 
-async function carryOut(words: readonly string[], input: string, failure: (why: string) => MayflyError): Promise<void> {
-  const child = spawn(nativeBinary(), [...enterWords(), ...words], { stdio: ['pipe', 'ignore', 'pipe'] })
+/**
+ * Deletes the lock files in `locks` that nobody holds, moving what lies under their names in `work` to `trash` first. Throws
+ * ERR_MAYFLY_STORE_FAILED.
+ */
+export async function dropIdleLocks(locks: string, moved?: { readonly work: string, readonly trash: string }): Promise<void> {
+  const words = moved === undefined ? [] : [moved.work, moved.trash]
+  // As oneself: locks are never a container's.
+  await carryOut(['idle', locks, ...words], '', (why) => new MayflyError('ERR_MAYFLY_STORE_FAILED', `Cannot look through ${locks}: ${why}`), [])
+}
+
+/** Finishes what dead runs under `runs` left. Throws ERR_MAYFLY_STORE_FAILED. */
+export async function finishDeadRuns(runs: string): Promise<void> {
+  await carryOut(['gc', runs], '', (why) =>
+    new MayflyError('ERR_MAYFLY_STORE_FAILED', `What dead runs left under ${runs} cannot all be removed: ${why}`))
+}
+
+async function carryOut(
+  words: readonly string[], input: string, failure: (why: string) => MayflyError, enter: readonly string[] = enterWords(),
+): Promise<void> {
+  const child = spawn(nativeBinary(), [...enter, ...words], { stdio: ['pipe', 'ignore', 'pipe'] })
   child.stdin.on('error', () => undefined)
   child.stdin.end(input)
   const trouble = collect(child.stderr)
@@ -91,9 +111,12 @@ export interface FileLock {
   release(): Promise<void>
 }
 
-/** Takes the lock on `file`, waiting for other holders. Throws ERR_MAYFLY_ABORTED or ERR_MAYFLY_NATIVE_FAILED. */
-export async function lockFile(file: string, signal?: AbortSignal): Promise<FileLock> {
-  const child = spawn(nativeBinary(), ['lock', file], { stdio: ['pipe', 'pipe', 'pipe'] })
+/**
+ * Takes the lock on `file`, waiting for other holders; a shared one only for holders of it alone. Throws
+ * ERR_MAYFLY_ABORTED or ERR_MAYFLY_NATIVE_FAILED.
+ */
+export async function lockFile(file: string, signal?: AbortSignal, { shared = false }: { readonly shared?: boolean } = {}): Promise<FileLock> {
+  const child = spawn(nativeBinary(), ['lock', file, ...(shared ? ['shared'] : [])], { stdio: ['pipe', 'pipe', 'pipe'] })
   child.stdin.on('error', () => undefined)
   const ended = new Promise<void>((resolve) => { child.once('close', () => { resolve() }) })
   const abort = (): void => { child.kill('SIGKILL') }
@@ -144,6 +167,7 @@ export function parseReport(text: string): UntarReport {
   const linksBelow: { path: string, target: string }[] = []
   const opaque: string[] = []
   let devices = 0
+  let bytes = 0
   let root: UntarReport['root']
   for (const line of text.split('\n')) {
     const [, word, path = '', target = ''] = /^(\w+) ([^\t]*)\t?(.*)$/.exec(line) ?? []
@@ -151,10 +175,11 @@ export function parseReport(text: string): UntarReport {
     if (word === 'opaque') opaque.push(path)
     if (word === 'below') linksBelow.push({ path, target })
     if (word === 'devices') devices = Number(path)
+    if (word === 'done') bytes = Number(path.split(' ')[1] ?? 0)
     const [, mode, uid, gid] = (word === 'root' && /^([0-7]+) (\d+) (\d+)$/.exec(path)) || []
     if (mode !== undefined) root = { mode: Number.parseInt(mode, 8), uid: Number(uid), gid: Number(gid) }
   }
-  return { implicit, linksBelow, opaque, devices, root }
+  return { implicit, linksBelow, opaque, devices, bytes, root }
 }
 
 async function exit(child: ChildProcess): Promise<string> {

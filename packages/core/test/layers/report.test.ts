@@ -7,8 +7,8 @@ test('the report of untar names implicit directories, links into lower layers an
     implicit: ['usr/a b'],
     opaque: ['usr/c d'],
     linksBelow: [{ path: 'x y', target: 'usr/z w' }],
-    devices: 0,
+    devices: 0, bytes: 100,
     root: { mode: 0o1755, uid: 0, gid: 70000 },
   })
-  expect(parseReport('done 0 0\n')).toEqual({ implicit: [], opaque: [], linksBelow: [], devices: 0 })
+  expect(parseReport('done 0 0\n')).toEqual({ implicit: [], opaque: [], linksBelow: [], devices: 0, bytes: 0 })
 })

@@ -1,0 +1,83 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+
+import { chainIds, hexOf, isDigest, type Digest } from '../digest.js'
+import { isMayflyError } from '../errors.js'
+import { parseManifest } from '../registry/index.js'
+import { parseConfig } from './config.js'
+import { LEASES_OF_RUN } from './lease.js'
+import { listRefs } from './refs.js'
+import { snapshotRoots } from './snapshots.js'
+import { absent, blobPath, readBlob, type Store } from './store.js'
+
+/** What names, snapshots and leases lead to; everything else is garbage. Hexadecimal parts of digests. */
+export interface Reachable {
+  readonly blobs: ReadonlySet<string>
+  /** By diffId or chainId. */
+  readonly layers: ReadonlySet<string>
+  readonly snapshots: ReadonlySet<string>
+}
+
+/** Larger than any manifest or configuration that a pull accepts. */
+const DOCUMENT_LIMIT = 8 * 2 ** 20
+
+/** Reads all roots and follows them. Nothing may be relied on that was written since, unless the writer waited for a sweep. */
+export async function findReachable(store: Store): Promise<Reachable> {
+  const found = { blobs: new Set<string>(), layers: new Set<string>(), snapshots: new Set<string>() }
+  // In this order: a lease is given up when its name is there, or its snapshot.
+  const lines = await leasedLines(store)
+  const [refs, snapshots] = await Promise.all([listRefs(store), snapshotRoots(store)])
+  const digests = refs.flatMap(({ record }) => [record.digest, ...Object.values(record.manifests)])
+  for (const line of [...digests, ...snapshots, ...lines]) {
+    if (isDigest(line)) await follow(store, line, found, 0)
+    const [room, name] = line.split('/')
+    if (room?.startsWith('layers') === true && name !== undefined) found.layers.add(name)
+    if (room === 'snapshots' && name !== undefined) found.snapshots.add(name)
+  }
+  return found
+}
+
+/** What the containers of live runs were made from: digests of manifests, and directories of layers and snapshots. */
+export async function linesOfRuns(store: Store): Promise<string[]> {
+  const runs = await readdir(join(store.home, 'runs')).catch(absent([]))
+  return linesOf(runs.map((id) => join(store.home, 'runs', id, LEASES_OF_RUN)))
+}
+
+/** Of dead pulls, too: whoever wants to be exact takes those away first. */
+async function leasedLines(store: Store): Promise<string[]> {
+  const leases = await readdir(join(store.home, 'leases'))
+  return [...await linesOf(leases.map((name) => join(store.home, 'leases', name))), ...await linesOfRuns(store)]
+}
+
+async function linesOf(files: readonly string[]): Promise<string[]> {
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(absent(''))))
+  // A line that is not whole is being written, and its writer will wait for this sweep.
+  return texts.flatMap((text) => text.split('\n').slice(0, -1))
+}
+
+async function follow(
+  store: Store, digest: Digest, found: { readonly blobs: Set<string>, readonly layers: Set<string> }, depth: number,
+): Promise<void> {
+  const known = found.blobs.has(hexOf(digest)) && depth === 0
+  found.blobs.add(hexOf(digest))
+  found.layers.add(hexOf(digest))
+  if (known) return
+  const size = (await stat(blobPath(store, digest)).catch(absent(undefined)))?.size ?? Number.POSITIVE_INFINITY
+  const bytes = size > DOCUMENT_LIMIT ? undefined : await readBlob(store, digest)
+  if (bytes?.[0] !== 0x7b) return
+  try {
+    const manifest = parseManifest(bytes, basename(digest))
+    if (manifest.kind === 'index') {
+      if (depth < 3) for (const one of manifest.manifests) await follow(store, one.digest, found, depth + 1)
+      return
+    }
+    for (const one of [manifest.config, ...manifest.layers]) found.blobs.add(hexOf(one.digest))
+    const config = await readBlob(store, manifest.config.digest)
+    if (config === undefined) return
+    const { diffIds } = parseConfig(config, manifest.layers.length, basename(digest))
+    for (const one of [...diffIds, ...chainIds(diffIds)]) found.layers.add(hexOf(one))
+  } catch (error) {
+    // A configuration, or a document of a kind that leads nowhere.
+    if (!isMayflyError(error)) throw error
+  }
+}
