@@ -33,13 +33,13 @@ test.each([['databse', 'database'], ['postgre', 'postgres'], ['http', 'httpd']])
 })
 
 test('a bare name that resembles nothing: how images are named', async () => {
-  const error = await failure(session.lease({ name: 'nginx' }))
-  expect(error).toMatchObject({ code: 'ERR_MAYFLY_SERVICE_UNKNOWN', hint: 'An image\'s name has a tag or a slash: "nginx:latest".' })
+  const error = await failure(session.lease({ name: 'caddy' }))
+  expect(error).toMatchObject({ code: 'ERR_MAYFLY_SERVICE_UNKNOWN', hint: 'An image\'s name has a tag or a slash: "caddy:latest".' })
   await nothingLeft()
 })
 
 test('an image nobody has', async () => {
-  const error = await failure(session.lease({ name: 'nginx:1' }))
+  const error = await failure(session.lease({ name: 'caddy:1' }))
   expect(error).toMatchObject({ code: 'ERR_MAYFLY_IMAGE_NOT_FOUND', hint: 'Check the name for typing errors.' })
   await nothingLeft()
 })
