@@ -1,3 +1,5 @@
+export { build } from './build/index.js'
+export type { BuildEvent, BuildOptions, BuildStep, BuiltImage } from './build/types.js'
 export { network, openSnapshot, run } from './container/run.js'
 export { wait } from './container/wait.js'
 export type * from './container/types.js'

@@ -241,6 +241,7 @@ static void directory(int dir, const char *name, const char *path, const struct 
   /* What hides nothing is no mark: the layers below may have no such directory. */
   if (layer && is_opaque(fd) && (lower_count == 0 || (below(path, &old) && S_ISDIR(old.st_mode)))) {
     char *marker = joined(slashed, ".wh..wh..opq", "");
+    fprintf(stderr, "opaque %s\n", path);
     struct stat plain = {0};
     struct buffer none = {0};
     write_entry(marker, "", '0', &plain, 0, &none);

@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD, type RawExit } from '../native/index.js'
@@ -146,6 +148,13 @@ export class RunningContainer implements Container {
     } finally {
       await this[Symbol.asyncDispose]()
     }
+  }
+
+  /** Moves the directory of its changes away, once it has ended. For those kept on disk by the kernel's overlay. */
+  async takeChanges(target: string): Promise<void> {
+    await this.#exit
+    const { rename } = await import('node:fs/promises')
+    await rename(join(this.#input.scratch, 'upper'), target)
   }
 
   /** The stop signal, and patience. */

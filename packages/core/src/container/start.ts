@@ -35,7 +35,7 @@ export async function start(image: string, options: RunOptions = {}): Promise<Co
 }
 
 /** Starts a container from files that are there already. */
-export async function startImage(image: Image, options: RunOptions = {}): Promise<Container> {
+export async function startImage(image: Image, options: RunOptions = {}): Promise<RunningContainer> {
   if (options.signal?.aborted === true) {
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image.reference.familiar} was aborted`, { cause: options.signal.reason })
   }
@@ -56,7 +56,7 @@ function gone({ reference }: Image): MayflyError {
   })
 }
 
-async function startFrom(supervision: Run, found: Image, options: RunOptions): Promise<Container> {
+async function startFrom(supervision: Run, found: Image, options: RunOptions): Promise<RunningContainer> {
   const container = await createWithDriver(supervision, found, options)
   try {
     await waitReady(supervision.connection, container, found, options)

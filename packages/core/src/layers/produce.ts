@@ -29,21 +29,23 @@ export interface ProducedLayer {
   readonly size: number
   /** Whether it has no entry at all. */
   readonly empty: boolean
+  /** Directories that hide what the layers below have under their names. */
+  readonly opaque: readonly string[]
 }
 
 /**
  * A directory as the tar of a layer: whiteouts only for what the layers below have, sorted, so that the same change gives
- * the same bytes. [OCI image specification, "Creating layers"]
+ * the same bytes. `done` answers its opaque directories. [OCI image specification, "Creating layers"]
  */
-export function layerTar({ directory, lowers, skip = [], latest }: LayerSource): { readonly tar: Readable; readonly done: Promise<void> } {
+export function layerTar({ directory, lowers, skip = [], latest }: LayerSource): { readonly tar: Readable; readonly done: Promise<readonly string[]> } {
   const words = ['tar', '--layer', ...skip.flatMap(path => ['--skip', path]), ...(latest === undefined ? [] : ['--latest', String(latest)]), directory, ...lowers]
   const child = spawn(nativeBinary(), [...enterWords(), ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
   let trouble = ''
   child.stderr.on('data', (chunk: Buffer) => void (trouble += chunk.toString()))
-  const done = new Promise<void>((resolve, reject) => {
+  const done = new Promise<readonly string[]>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => {
-      if (code === 0) resolve()
+      if (code === 0) resolve([...trouble.matchAll(/^opaque (.*)$/gm)].map(([, path = '']) => path))
       else reject(new MayflyError('ERR_MAYFLY_STORE_FAILED', `${directory} cannot be made a layer: ${trouble.trim() || signal || `status ${String(code)}`}`))
     })
   })
@@ -73,9 +75,9 @@ export async function produceLayer(source: LayerSource, file: string): Promise<P
   // Quick rather than small: what is pushed is read by few, what is built is waited for.
   const zip = createGzip({ level: 1, chunkSize: 256 * 1024 })
   const target = createWriteStream(file, { flags: 'wx', mode: 0o600 })
-  await Promise.all([pipeline(tar, counted, zip, written, target), done])
+  const [, opaque] = await Promise.all([pipeline(tar, counted, zip, written, target), done])
   await finished(target).catch(() => undefined)
-  return { diffId: digestFromHex(plain.digest('hex')), digest: digestFromHex(compressed.digest('hex')), size, empty: bytes === NOTHING }
+  return { diffId: digestFromHex(plain.digest('hex')), digest: digestFromHex(compressed.digest('hex')), size, empty: bytes === NOTHING, opaque }
 }
 
 /** The digest of a layer's tar, nothing being written. */

@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs'
-import { lstat, open, readlink } from 'node:fs/promises'
+import { lstat, open, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** An unpacked layer as it is looked into from here; the kernel's marks of opaque directories cannot be read. */
@@ -15,29 +15,80 @@ interface Found {
   readonly stat: Stats
 }
 
-/** The content of a regular file of at most `limit` bytes as a container would read it; links stay inside the stack. */
-export async function readFromStack(layers: readonly StackLayer[], path: string, limit: number): Promise<Buffer | undefined> {
+/** An entry of the stack, links on the way to it followed. */
+export interface StackEntry {
+  /** Where it is in the stack, without a link on the way; relative, '' for the root. */
+  readonly path: string
+  /** Where it lies on the host; absent when there is none. */
+  readonly file: string | undefined
+  readonly stat: Stats | undefined
+}
+
+/**
+ * Follows links as a container would, inside the stack; the last part's own only with `follow`. What is missing is told as
+ * it would be made. `undefined` when the way leads through a file, or links go round in circles.
+ */
+export async function resolveInStack(layers: readonly StackLayer[], path: string, follow = true): Promise<StackEntry | undefined> {
   let left = path.split('/')
   let resolved: string[] = []
+  let entry: StackEntry = { path: '', file: layers[0]?.directory, stat: undefined }
   for (let links = 0; left.length > 0;) {
     const [name = '', ...rest] = left
     left = rest
-    if (name === '..') resolved = resolved.slice(0, -1)
-    if (name === '' || name === '.' || name === '..') continue
-    const found = await findInStack(layers, [...resolved, name].join('/'))
-    if (found === undefined) return undefined
-    if (found.stat.isSymbolicLink()) {
+    if (name === '' || name === '.') continue
+    if (name === '..') {
+      resolved = resolved.slice(0, -1)
+      continue
+    }
+    const there = [...resolved, name].join('/')
+    const found = await findInStack(layers, there)
+    const last = rest.every(part => part === '' || part === '.')
+    if (found?.stat.isSymbolicLink() === true && (!last || follow)) {
       links += 1
       if (links > 40) return undefined
       const target = await readlink(found.file)
       if (target.startsWith('/')) resolved = []
-      left = [...target.split('/'), ...left]
+      left = [...target.split('/'), ...rest]
       continue
     }
+    if (found !== undefined && !last && !found.stat.isDirectory()) return undefined
     resolved = [...resolved, name]
-    if (left.every((part) => part === '' || part === '.')) return readRegular(found, limit)
+    entry = { path: there, file: found?.file, stat: found?.stat }
   }
-  return undefined
+  const whole = resolved.join('/')
+  // After `..` the entry is another than the last that was looked at.
+  if (entry.path === whole && whole !== '') return entry
+  const found = await findInStack(layers, whole)
+  return { path: whole, file: found?.file, stat: found?.stat }
+}
+
+/** Names in a directory of the stack, no link on its way, sorted. */
+export async function namesInStack(layers: readonly StackLayer[], path: string): Promise<readonly string[]> {
+  const names = new Map<string, boolean>()
+  for (const layer of layers) {
+    const found = await walk(layer, path.split('/').filter(name => name !== ''))
+    if (found === 'hidden') break
+    if (found === undefined) continue
+    if (!found.stat.isDirectory()) break
+    for (const entry of await readdir(found.file, { withFileTypes: true })) {
+      if (names.has(entry.name)) continue
+      names.set(entry.name, !entry.isCharacterDevice() || (await lstat(join(found.file, entry.name))).rdev !== 0)
+    }
+    if (coversBelow(layer, path)) break
+  }
+  return [...names].filter(([, there]) => there).map(([name]) => name).sort()
+}
+
+function coversBelow({ opaque }: StackLayer, path: string): boolean {
+  const names = path.split('/').filter(name => name !== '')
+  return names.some((_, at) => opaque.includes(names.slice(0, at + 1).join('/'))) || opaque.includes('')
+}
+
+/** The content of a regular file of at most `limit` bytes as a container would read it; links stay inside the stack. */
+export async function readFromStack(layers: readonly StackLayer[], path: string, limit: number): Promise<Buffer | undefined> {
+  const entry = await resolveInStack(layers, path)
+  if (entry?.file === undefined || entry.stat === undefined) return undefined
+  return readRegular({ file: entry.file, stat: entry.stat }, limit)
 }
 
 /**

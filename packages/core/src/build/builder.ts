@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { MayflyError } from '../errors.js'
+import { discardTree, openStore, type Store } from '../images/index.js'
+import { hostPlatform, parsePlatform } from '../platform.js'
+import { openCache, type BuildCache } from './cache.js'
+import { openContext, type Context } from './context.js'
+import type { Source } from './dockerfile/fault.js'
+import { parseDockerfile } from './dockerfile/parse.js'
+import { splitStages, targetStage, type Stage } from './graph.js'
+import { Progress } from './progress.js'
+import { createStages, type StageRunner } from './stage.js'
+import type { BuildState } from './state.js'
+import type { BuildOptions, BuiltImage } from './types.js'
+import { writeImage } from './write.js'
+
+/** What every step of one build shares. */
+export interface Build {
+  readonly store: Store
+  readonly cache: BuildCache
+  readonly options: BuildOptions
+  readonly source: Source
+  readonly escape: string
+  readonly stages: readonly Stage[]
+  /** ARGs of the whole file, and what the caller gave. */
+  readonly globalArgs: Readonly<Record<string, string>>
+  readonly context: Context
+  readonly platform: BuildState['platform']
+  readonly progress: Progress
+  readonly signal: AbortSignal
+  /** Seconds since 1970: no time in the image is later, and it is the image's own. */
+  readonly epoch: number | undefined
+  /** A directory of this build's, gone with it. */
+  place(): string
+}
+
+/**
+ * Builds an image from a Dockerfile. Only stages that the target needs are built, independent ones at the same time; steps
+ * that an earlier build did are taken from it. Throws ERR_MAYFLY_DOCKERFILE_INVALID, ERR_MAYFLY_BUILD_FAILED and what
+ * pulling the base images throws.
+ */
+export async function build(options: BuildOptions): Promise<BuiltImage> {
+  const store = await openStore()
+  const directory = join(store.home, 'ingest', `build-${randomBytes(6).toString('hex')}`)
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const stop = new AbortController()
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
+  const context = await openContext(options, join(directory, 'context'))
+  let stages: StageRunner | undefined
+  try {
+    const source = await dockerfileOf(options, context)
+    const { directives, instructions } = parseDockerfile(source)
+    const { global, stages: parsed } = splitStages(instructions)
+    let last = 0
+    const build: Build = {
+      store, cache: openCache(store), options, source, context, signal, stages: parsed,
+      escape: directives['escape'] ?? '\\',
+      globalArgs: {},
+      platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
+      progress: new Progress(options.onProgress),
+      epoch: epochOf(process.env['SOURCE_DATE_EPOCH'] ?? options.buildArgs?.['SOURCE_DATE_EPOCH']),
+      place: () => {
+        last += 1
+        return join(directory, String(last))
+      },
+    }
+    stages = createStages(build, global)
+    const state = await stages.of(targetStage(source, parsed, options.target))
+    return await writeImage(build, state)
+  } finally {
+    stop.abort()
+    await stages?.settle()
+    await context.close()
+    await discardTree(store, directory)
+  }
+}
+
+async function dockerfileOf({ dockerfile, file }: BuildOptions, context: Context): Promise<Source> {
+  if (dockerfile !== undefined) return { file: file ?? 'Dockerfile', text: dockerfile }
+  const path = file ?? context.path('Dockerfile')
+  try {
+    return { file: file ?? 'Dockerfile', text: await readFile(path, 'utf8') }
+  } catch (cause) {
+    throw new MayflyError('ERR_MAYFLY_DOCKERFILE_INVALID', `${path} cannot be read: ${(cause as NodeJS.ErrnoException).code ?? ''}`, {
+      cause, hint: 'Name it: -f path/to/Dockerfile.',
+    })
+  }
+}
+
+function epochOf(text: string | undefined): number | undefined {
+  return text === undefined || !/^\d+$/.test(text) ? undefined : Number(text)
+}

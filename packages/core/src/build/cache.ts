@@ -1,0 +1,37 @@
+import { access, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { isDigest, type Digest } from '../digest.js'
+import { blobPath, writeAtomically, type Store } from '../images/index.js'
+
+/** A layer that an earlier build made. */
+export interface CachedLayer {
+  readonly diffId: Digest
+  readonly digest: Digest
+  readonly size: number
+  /** The chain it was made on: it is unpacked under this name, or its own. */
+  readonly chainId: Digest
+  /** Milliseconds since 1970. */
+  readonly createdAt: number
+}
+
+/** What a step made, kept from build to build by what the step depends on. */
+export interface BuildCache {
+  find(key: string): Promise<CachedLayer | undefined>
+  keep(key: string, layer: CachedLayer): Promise<void>
+}
+
+export function openCache(store: Store): BuildCache {
+  const path = (key: string): string => join(store.home, 'build', `${key}.json`)
+  return {
+    find: async key => {
+      const record = await readFile(path(key), 'utf8').then(text => JSON.parse(text) as Partial<CachedLayer>, () => undefined)
+      const { diffId, digest, chainId, size, createdAt } = record ?? {}
+      if (!isDigest(diffId) || !isDigest(digest) || !isDigest(chainId) || typeof size !== 'number' || typeof createdAt !== 'number') return undefined
+      // A layer whose bytes were collected is made anew.
+      const there = await access(blobPath(store, digest)).then(() => true, () => false)
+      return there ? { diffId, digest, size, chainId, createdAt } : undefined
+    },
+    keep: (key, layer) => writeAtomically(path(key), JSON.stringify(layer)),
+  }
+}

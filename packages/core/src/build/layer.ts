@@ -1,0 +1,63 @@
+import { findLayer } from '../images/index.js'
+import { resolveInStack } from '../layers/index.js'
+import type { Build } from './builder.js'
+import type { LayerEntry } from './copy.js'
+import type { Step } from './instruction.js'
+import { layerPlace } from './keep.js'
+import { packLayer, type FreshLayer } from './pack.js'
+import { nextKey, settledStack, stackOf, type BuildLayer, type BuildState } from './state.js'
+
+const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip'
+
+/** A state with one more layer: an earlier build's, or what `make` makes. Nothing is added when it would be empty. */
+export async function withLayer(
+  build: Build, { state, label }: Pick<Step, 'state' | 'label'>, text: string, key: string, make: (step: import('./types.js').BuildStep) => Promise<FreshLayer>,
+): Promise<BuildState> {
+  return await build.progress.step(label, text, async step => {
+    const created = (time: number): string => new Date(build.epoch === undefined ? time : build.epoch * 1000).toISOString()
+    const found = build.options.noCache === true ? undefined : await cached(build, state, key)
+    if (found !== undefined) {
+      return { cached: true, value: added(state, key, text, created(found.createdAt), found.layer) }
+    }
+    const fresh = await make(step)
+    const layer: BuildLayer = { kind: 'fresh', tree: fresh.tree, fresh, cacheKey: key, createdAt: Date.now() }
+    return { cached: false, value: added(state, key, text, created(layer.createdAt), layer) }
+  })
+}
+
+function added(state: BuildState, key: string, text: string, created: string, layer: BuildLayer): BuildState {
+  return { ...state, key, layers: [...state.layers, layer], history: [...state.history, { created, created_by: text }] }
+}
+
+async function cached(build: Build, state: BuildState, key: string): Promise<{ layer: BuildLayer; createdAt: number } | undefined> {
+  const record = await build.cache.find(key)
+  if (record === undefined) return undefined
+  const { diffId, digest, size, chainId, createdAt } = record
+  const tree = await findLayer(build.store, { diffId, chainId })
+  // A layer that was collected, or not written out before a restart, is made anew.
+  if (tree === undefined) return undefined
+  const { directory, opaque } = tree
+  return { createdAt, layer: { kind: 'stored', tree: { directory, opaque }, diffId, blob: { mediaType: GZIP, digest, size } } }
+}
+
+/** A state in which a directory is there, made where it is missing. */
+export async function directoryLayer(build: Build, step: Step, path: string): Promise<BuildState> {
+  const found = await resolveInStack(await settledStack(step.state), path)
+  if (found === undefined || found.stat !== undefined || found.path === '') return step.state
+  const entry: LayerEntry = {
+    path: found.path, type: 'directory', mode: 0o755, uid: 0, gid: 0, mtime: build.epoch === undefined ? Date.now() : build.epoch * 1000,
+    size: 0, target: undefined, content: undefined,
+  }
+  // The instruction stands in the history already, as one that made nothing.
+  const { state } = step
+  const before = { ...state, history: state.history.slice(0, -1) }
+  const text = state.history.at(-1)?.created_by ?? `WORKDIR ${path}`
+  return await withLayer(build, { ...step, state: before }, text, nextKey(state.key, 'directory', path), async () => await pack(build, state, [entry]))
+}
+
+/** Makes entries a layer over a state. */
+export async function pack(build: Build, state: BuildState, entries: readonly LayerEntry[]): Promise<FreshLayer> {
+  const lowers = stackOf(state).map(({ directory }) => directory)
+  return await packLayer(entries, { ...layerPlace(build.place()), lowers, latest: build.epoch })
+}
+

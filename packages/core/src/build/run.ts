@@ -1,0 +1,158 @@
+import { lstat, mkdir, readdir, rmdir, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+import { startImage } from '../container/start.js'
+import type { RunOptions } from '../container/types.js'
+import { digestOf } from '../digest.js'
+import { isMayflyError } from '../errors.js'
+import type { Image } from '../images/index.js'
+import { produceLayer, resolveInStack, type StackLayer } from '../layers/index.js'
+import { parseReference } from '../reference.js'
+import type { Build } from './builder.js'
+import { fault } from './dockerfile/fault.js'
+import type { Command, RunInstruction } from './dockerfile/types.js'
+import type { Step } from './instruction.js'
+import { layerPlace } from './keep.js'
+import { withLayer } from './layer.js'
+import { openMounts, type OpenMounts } from './mounts.js'
+import type { FreshLayer } from './pack.js'
+import type { StageRunner } from './stage.js'
+import { envOf, nextKey, stackOf, type BuildState, type RawConfig } from './state.js'
+import type { BuildStep } from './types.js'
+import { isPredefined } from './variables.js'
+
+/** What a container gets from us and no image may keep. */
+const OURS = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf']
+/** Ready as soon as it runs: it is waited for to its end. */
+const STARTED = { description: 'the start', ready: () => Promise.resolve(), acceptsExit: true }
+
+/** RUN: a command in a container over the state; what it changed is a layer. */
+export async function applyRun(build: Build, stages: StageRunner, step: Step, instruction: RunInstruction): Promise<BuildState> {
+  const { state } = step
+  const network = instruction.network ?? build.options.network ?? 'default'
+  const { entrypoint, command } = wordsOf(instruction.command, state.config)
+  const variables = argEnvironment(build, state)
+  const text = `RUN ${textOf(instruction.command)}`
+  const counted = Object.entries(variables).filter(([name]) => !isPredefined(name)).map(([name, value]) => `${name}=${value}`)
+  const mounts = await openMounts(build, stages, step, instruction)
+  try {
+    const key = nextKey(state.key, 'RUN', JSON.stringify([...entrypoint, ...command]), JSON.stringify(counted), network, mounts.key)
+    return await withLayer(build, step, text, key, async buildStep => {
+      const options: RunOptions = {
+        entrypoint, command, env: variables, mounts: mounts.mounts, tmpfs: mounts.tmpfs, ready: STARTED, scratch: 'disk', driver: 'overlay', labels: { 'mayfly.build': '1' },
+        signal: build.signal,
+        ...(network === 'default' || network === 'host' ? { network: 'host' as const } : { network: 'none' as const }),
+        ...(instruction.security === 'insecure' ? { privileged: true } : {}),
+        ...(build.options.extraHosts === undefined ? {} : { extraHosts: build.options.extraHosts }),
+        ...(build.options.shmSize === undefined ? {} : { shmSize: build.options.shmSize }),
+        ...(build.options.ulimits === undefined ? {} : { ulimits: build.options.ulimits }),
+      } as RunOptions
+      return await execute(build, step, instruction, buildStep, mounts, options)
+    })
+  } finally {
+    await mounts.close()
+  }
+}
+
+async function execute(
+  build: Build, { state }: Step, instruction: RunInstruction, step: BuildStep, mounts: OpenMounts, options: RunOptions,
+): Promise<FreshLayer> {
+  const place = layerPlace(build.place())
+  const container = await startImage(imageOf(state), options).catch((error: unknown) => { throw failed(build, instruction, error) })
+  try {
+    const tail: string[] = []
+    for await (const { stream, text } of container.logs({ follow: true })) {
+      tail.push(text)
+      if (tail.length > 20) tail.shift()
+      build.progress.output(step, stream, text)
+    }
+    const { code, signal, oomKilled } = await container.ending
+    build.signal.throwIfAborted()
+    if (code !== 0) {
+      const why = oomKilled ? 'was ended for its memory' : signal === undefined ? `ended with status ${String(code)}` : `was ended by ${signal}`
+      throw fault(build.source, instruction.place, `the command ${why}${tail.length === 0 ? '' : `; it printed last:\n${tail.map(line => `  ${line}`).join('\n')}\n`}`)
+    }
+    await mkdir(dirname(place.directory), { recursive: true, mode: 0o700 })
+    await container.takeChanges(place.directory)
+  } finally {
+    await container[Symbol.asyncDispose]()
+  }
+  const stack = stackOf(state)
+  await removeStubs(place.directory, stack, [...OURS, ...mounts.targets])
+  const produced = produceLayer({ directory: place.directory, lowers: stack.map(({ directory }) => directory), latest: build.epoch }, place.blob)
+  produced.catch(() => undefined)
+  return { tree: { directory: place.directory, opaque: [] }, blob: place.blob, produced, opaque: produced.then(({ opaque }) => opaque) }
+}
+
+/** The files of a state, as an image for a container. */
+export function imageOf(state: BuildState): Image {
+  const stack = stackOf(state)
+  const { config, platform, base } = state
+  return {
+    reference: base?.reference ?? parseReference('scratch'), id: digestOf(state.key), digest: digestOf(state.key), size: 0, stack,
+    layers: [...new Set(stack.map(({ directory }) => directory))], architecture: platform.architecture,
+    config: {
+      Env: config.Env ?? [], Cmd: config.Cmd ?? [], Entrypoint: config.Entrypoint ?? [], ExposedPorts: [], Volumes: [], Labels: {},
+      User: config.User ?? '', WorkingDir: config.WorkingDir ?? '',
+    },
+  }
+}
+
+/** The container's command: a heredoc alone is the script itself. */
+function wordsOf(command: Command, config: RawConfig): { entrypoint: readonly string[]; command: readonly string[] } {
+  if (command.form === 'exec') return { entrypoint: [], command: command.words }
+  const shell = config.Shell ?? ['/bin/sh', '-c']
+  const [only, ...others] = command.heredocs
+  if (only !== undefined && others.length === 0 && /^<<-?["']?[\w.]+["']?$/.test(command.text)) {
+    const interpreter = /^#!\s*(\S+)(?:[ \t]+([^\n]+?))?[ \t]*\n/.exec(only.content)
+    if (interpreter === null) return { entrypoint: [], command: [...shell, only.content] }
+    // Handed to its interpreter through the shell: `sh -c 'exec python3 /dev/fd/3 3<<…'` would need the file, and none is left behind so.
+    const [, program = '', argument] = interpreter
+    return { entrypoint: [], command: [...shell, `exec ${[program, argument].filter(part => part !== undefined).join(' ')} /dev/fd/3 3<<'${only.name}'\n${only.content}${only.name}\n`] }
+  }
+  const bodies = command.heredocs.map(({ content, name }) => `\n${content}${name}`).join('')
+  return { entrypoint: [], command: [...shell, `${command.text}${bodies}`] }
+}
+
+function textOf(command: Command): string {
+  if (command.form === 'exec') return JSON.stringify(command.words)
+  return [command.text, ...command.heredocs.map(({ content, name }) => `${content}${name}`)].join('\n')
+}
+
+/** ARGs are there while the command runs; the image's own ENV comes before them. */
+function argEnvironment(build: Build, { args, config }: BuildState): Readonly<Record<string, string>> {
+  const given = Object.entries(build.options.buildArgs ?? {}).filter(([name]) => isPredefined(name))
+  const own = Object.entries(args).filter(([name]) => envOf(config, name) === undefined)
+  return Object.fromEntries([...given, ...own])
+}
+
+/** Takes out of a container's changes the files and mount points that were put there for its run alone. */
+async function removeStubs(upper: string, below: readonly StackLayer[], paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    let at = path.replace(/^\/+|\/+$/g, '')
+    const file = join(upper, at)
+    if (OURS.includes(at)) await unlink(file).catch(missing)
+    // What the layers below have stays theirs; directories made on the way go as far up as they are empty and ours.
+    for (; at !== ''; at = dirname(at) === '.' ? '' : dirname(at)) {
+      const there = await lstat(join(upper, at)).catch(() => undefined)
+      if (there === undefined) continue
+      if ((await resolveInStack(below, at, false))?.stat !== undefined) break
+      if (there.isDirectory()) {
+        if ((await readdir(join(upper, at))).length > 0) break
+        await rmdir(join(upper, at))
+      } else if (there.isFile() && there.size === 0) await unlink(join(upper, at))
+      else break
+    }
+  }
+}
+
+function missing(error: unknown): void {
+  if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+}
+
+function failed(build: Build, { place }: RunInstruction, error: unknown): unknown {
+  if (!isMayflyError(error) || error.code === 'ERR_MAYFLY_ABORTED') return error
+  if (!['ERR_MAYFLY_COMMAND_NOT_FOUND', 'ERR_MAYFLY_COMMAND_NOT_EXECUTABLE', 'ERR_MAYFLY_OPTION_INVALID'].includes(error.code)) return error
+  return fault(build.source, place, error.message, error.hint)
+}
+

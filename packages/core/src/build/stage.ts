@@ -1,0 +1,97 @@
+import { imageState } from './base.js'
+import type { Build } from './builder.js'
+import { apply } from './instruction.js'
+import { fault } from './dockerfile/fault.js'
+import { parseTrigger } from './dockerfile/parse.js'
+import type { Instruction } from './dockerfile/types.js'
+import { findStage, sourcesOf, type Stage } from './graph.js'
+import { keepLayers } from './keep.js'
+import { scratch, type BuildState } from './state.js'
+import { expandAt, platformArgs } from './variables.js'
+
+/** Stages being built, each once. */
+export interface StageRunner {
+  of(stage: Stage): Promise<BuildState>
+  /** What `COPY --from`, a mount or FROM names: an earlier stage, a further context's image, or any image. */
+  named(name: string, before: number): Promise<BuildState>
+  /** Waits for what is still under way, and keeps the layers that are whole. */
+  settle(): Promise<void>
+}
+
+export function createStages(build: Build, global: readonly Instruction[]): StageRunner {
+  const stages = new Map<number, Promise<BuildState>>()
+  const images = new Map<string, Promise<BuildState>>()
+  const states: BuildState[] = []
+  const globalArgs = globalValues(build, global)
+
+  const image = (name: string, platform: string | undefined): Promise<BuildState> => {
+    const key = `${name} ${platform ?? ''}`
+    const there = images.get(key)
+    if (there !== undefined) return there
+    const state = imageState(build, name, platform)
+    images.set(key, state)
+    return state
+  }
+  const named = async (name: string, before: number): Promise<BuildState> => {
+    const stage = findStage(build.stages, name, before)
+    return stage === undefined ? await image(name, undefined) : await runner.of(stage)
+  }
+  const run = async (stage: Stage): Promise<BuildState> => {
+    const { from, index } = stage
+    const lookup = (name: string): string | undefined => globalArgs[name]
+    const reference = expandAt(build.source, from.place, from.image, lookup, build.escape)
+    if (reference === '') throw fault(build.source, from.place, `FROM ${from.image} names nothing`, 'Give the ARG a default before FROM.')
+    const platform = from.platform === undefined ? undefined : expandAt(build.source, from.place, from.platform, lookup, build.escape)
+    const earlier = findStage(build.stages, reference, index)
+    // Other stages begin while this one's base is being fetched.
+    for (const name of sourcesOf(stage)) {
+      const source = findStage(build.stages, name, index)
+      if (source !== undefined) runner.of(source).catch(() => undefined)
+    }
+    let state = earlier !== undefined ? await runner.of(earlier) : reference === 'scratch' ? scratch(build.platform) : await image(reference, platform)
+    // Another stage's ARGs are its own.
+    state = { ...state, args: {} }
+    const triggers = earlier === undefined ? (state.config.OnBuild ?? []).map(parseTrigger) : []
+    if (triggers.length > 0) state = { ...state, config: { ...state.config, OnBuild: [] } }
+    const instructions = [...triggers, ...stage.instructions]
+    for (const [nth, instruction] of instructions.entries()) {
+      build.signal.throwIfAborted()
+      const label = `${from.name === undefined ? `stage ${String(index)}` : from.name} ${String(nth + 1)}/${String(instructions.length)}`
+      state = await apply(build, runner, { state, instruction, label, index, globalArgs })
+      states.push(state)
+    }
+    return state
+  }
+  const runner: StageRunner = {
+    of: stage => {
+      const there = stages.get(stage.index)
+      if (there !== undefined) return there
+      const state = run(stage)
+      stages.set(stage.index, state)
+      return state
+    },
+    named,
+    settle: async () => {
+      await Promise.allSettled([...stages.values(), ...images.values()])
+      // The longest states hold all layers of the shorter ones.
+      for (const state of states.sort((a, b) => b.layers.length - a.layers.length)) await keepLayers(build, state).catch(() => undefined)
+    },
+  }
+  return runner
+}
+
+/** ARGs before the first FROM, with what the caller gives for them. */
+function globalValues(build: Build, global: readonly Instruction[]): Readonly<Record<string, string>> {
+  const values: Record<string, string> = { ...platformArgs(build.platform) }
+  for (const instruction of global) {
+    if (instruction.kind !== 'ARG') continue
+    for (const { name, value } of instruction.args) {
+      const given = build.options.buildArgs?.[name]
+      const own = value === undefined ? undefined : expandAt(build.source, instruction.place, value, one => values[one], build.escape)
+      const chosen = given ?? own
+      if (chosen !== undefined) values[name] = chosen
+    }
+  }
+  return values
+}
+

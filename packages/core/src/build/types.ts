@@ -1,0 +1,56 @@
+import type { Readable } from 'node:stream'
+import type { Digest } from '../digest.js'
+
+export interface BuildOptions {
+  /** Directory of the build context, or a tar of it. */
+  readonly context: string | Readable
+  /** Path of the Dockerfile. Default: `Dockerfile` in the context. */
+  readonly file?: string | undefined
+  /** Its text, instead of a file. */
+  readonly dockerfile?: string | undefined
+  /** Names the image gets. */
+  readonly tags?: readonly string[] | undefined
+  readonly buildArgs?: Readonly<Record<string, string>> | undefined
+  /** The stage to build; default the last. */
+  readonly target?: string | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  /** `os/architecture`. Default: this machine's. */
+  readonly platform?: string | undefined
+  /** Do every step anew. Default false. */
+  readonly noCache?: boolean | undefined
+  /** Ask registries what base images are now. Default false. */
+  readonly pull?: boolean | undefined
+  /** For RUN. Default `default`. */
+  readonly network?: 'default' | 'none' | 'host' | undefined
+  /** By id: a file, a variable of this process's environment, or the value. */
+  readonly secrets?: Readonly<Record<string, { readonly file: string } | { readonly env: string } | { readonly value: string }>> | undefined
+  /** Further contexts for `COPY --from` and `FROM`, by name: a directory, or `docker-image://reference`. */
+  readonly contexts?: Readonly<Record<string, string>> | undefined
+  readonly extraHosts?: Readonly<Record<string, string>> | undefined
+  readonly shmSize?: number | string | undefined
+  readonly ulimits?: Readonly<Record<string, number | { readonly soft: number; readonly hard: number }>> | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((event: BuildEvent) => void) | undefined
+}
+
+/** What a build tells while it runs. */
+export type BuildEvent =
+  | { readonly kind: 'step'; readonly step: BuildStep; readonly state: 'started' | 'cached' | 'done' | 'failed'; readonly ms: number }
+  | { readonly kind: 'output'; readonly step: BuildStep; readonly stream: 'stdout' | 'stderr'; readonly text: string }
+  | { readonly kind: 'warning'; readonly text: string }
+
+export interface BuildStep {
+  /** Unique in the build. */
+  readonly id: number
+  /** `stage name 2/5`, or empty for what belongs to none. */
+  readonly label: string
+  readonly text: string
+}
+
+export interface BuiltImage {
+  /** Digest of the configuration. */
+  readonly id: Digest
+  /** Digest of the manifest. */
+  readonly digest: Digest
+  readonly tags: readonly string[]
+}
