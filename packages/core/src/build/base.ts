@@ -33,6 +33,7 @@ export async function imageState(build: Build, name: string, platform: string | 
     const image = await pullImage(build.store, reference, {
       policy: build.options.pull === true ? 'always' : 'missing', platform: wanted, signal: build.signal,
     })
+    await build.lease.hold(image.digest)
     const stored = await loadManifest(build.store, reference, image.digest)
     const bytes = await readBlob(build.store, image.id)
     if (stored === undefined || bytes === undefined) throw new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `${reference} vanished from the store while it was being built on`)

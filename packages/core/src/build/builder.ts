@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
-import { discardTree, openStore, type Store } from '../images/index.js'
+import { discardTree, openLease, openStore, type Lease, type Store } from '../images/index.js'
 import { hostPlatform, parsePlatform } from '../platform.js'
 import { openCache, type BuildCache } from './cache.js'
 import { openContext, type Context } from './context.js'
@@ -20,6 +20,8 @@ import { writeImage } from './write.js'
 export interface Build {
   readonly store: Store
   readonly cache: BuildCache
+  /** Keeps what the build uses and makes from being collected. */
+  readonly lease: Lease
   readonly options: BuildOptions
   readonly source: Source
   readonly escape: string
@@ -48,6 +50,7 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
   const stop = new AbortController()
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
   const context = await openContext(options, join(directory, 'context'))
+  const lease = await openLease(store, signal)
   let stages: StageRunner | undefined
   try {
     const source = await dockerfileOf(options, context)
@@ -55,7 +58,7 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
     const { global, stages: parsed } = splitStages(instructions)
     let last = 0
     const build: Build = {
-      store, cache: openCache(store), options, source, context, signal, stages: parsed,
+      store, lease, cache: openCache(store), options, source, context, signal, stages: parsed,
       escape: directives['escape'] ?? '\\',
       globalArgs: {},
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
@@ -72,6 +75,7 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
   } finally {
     stop.abort()
     await stages?.settle()
+    await lease.release()
     await context.close()
     await discardTree(store, directory)
   }

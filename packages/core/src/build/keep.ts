@@ -29,11 +29,12 @@ export async function keepLayers(build: Build, { layers }: Pick<BuildState, 'lay
     const diffIds = [...kept.map(({ diffId }) => diffId), produced.diffId]
     const chainId = chainIds(diffIds).at(-1) ?? produced.diffId
     const { diffId, digest, size } = produced
+    await build.lease.hold(digest, diffId, chainId)
     await rename(layer.fresh.blob, blobPath(store, digest)).catch(alreadyThere)
     const { directory } = layer.tree
     if (await findLayer(store, { diffId, chainId }) === undefined) {
       const place = dirname(directory)
-      await writeLayerRecord(place, store, diffId, 'chainId', produced.opaque)
+      await writeLayerRecord(place, store, { diffId, kind: 'chainId', opaque: produced.opaque })
       await mkdir(store.layers, { recursive: true, mode: 0o700 })
       await discardTree(store, layerPath(store, chainId))
       await rename(place, layerPath(store, chainId)).catch(alreadyThere)

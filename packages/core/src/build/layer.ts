@@ -33,6 +33,8 @@ async function cached(build: Build, state: BuildState, key: string): Promise<{ l
   const record = await build.cache.find(key)
   if (record === undefined) return undefined
   const { diffId, digest, size, chainId, createdAt } = record
+  await build.lease.hold(digest, diffId, chainId)
+  if (await build.cache.find(key) === undefined) return undefined
   const tree = await findLayer(build.store, { diffId, chainId })
   // A layer that was collected, or not written out before a restart, is made anew.
   if (tree === undefined) return undefined

@@ -26,6 +26,7 @@ export async function writeImage(build: Build, state: BuildState): Promise<Built
     layers: layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
   }))
   const digest = digestOf(manifest)
+  await build.lease.hold(id, digest)
   await writeAtomically(blobPath(store, id), config)
   await writeAtomically(blobPath(store, digest), manifest)
   const tags = (options.tags ?? []).map(tag => parseReference(tag))
