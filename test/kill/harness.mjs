@@ -162,7 +162,7 @@ async function workerScenario(state) {
 async function use(client, name, network) {
   await client.stream(METHOD.exec, name, u32(0), u32(1 << 20), bytes(list.exec))
   await client.request(METHOD.portOpen, u32(1), u8(1), u32(0), u16(0), u32(0), bytes(''))
-  await client.request(METHOD.portTarget, u32(1), name, u32(network.subnet + 2), u16(80))
+  await client.request(METHOD.portTarget, u32(1), name, u32(network.subnet + 2), u16(80), bytes(''))
   await client.request(METHOD.signal, name, u32(0), u32(15))
   await client.request(METHOD.wait, name)
   await client.request(METHOD.remove, name)

@@ -106,6 +106,7 @@ static void begin(void) {
   run.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   run.hub_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   run.pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+  run.mount_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
   run.route = route_socket();
   run.run_dir = -1;
   int pair[2], timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -144,6 +145,7 @@ void target_start(void) {
 static void answer_janitor(void) {
   struct janitor_message m;
   while (recv(janitor, &m, sizeof m, MSG_DONTWAIT) == sizeof m) {
+    if (m.word == JANITOR_SOCKET) (void)send(janitor, &m, sizeof m, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (m.word != JANITOR_BIND) continue;
     m.word = JANITOR_BOUND;
     m.errnum = m.number % 3 ? EADDRINUSE : 0;

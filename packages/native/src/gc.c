@@ -56,6 +56,9 @@ static void remove_socket(int run) {
   if (n <= 0) return;
   path[n] = 0;
   if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid()) (void)unlink(path);
+  if ((size_t)n + 3 > sizeof path) return;
+  memcpy(path + n, ".d", 3); /* those of its containers that were asked for */
+  if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid()) (void)remove_tree(AT_FDCWD, path);
 }
 
 /* The lock of a run whose owner is gone, held; -1 when it lives, has none, or was replaced meanwhile. */

@@ -146,7 +146,7 @@ static void bind_ports(int to, struct janitor_message *m) {
 
 /* Who has it speaks from here, wherever it may be itself. */
 static void make_socket(int to, struct janitor_message *m) {
-  int fd = socket(AF_INET, (m->kind == SOCKET_DNS ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int fd = socket(m->family == AF_INET6 ? AF_INET6 : AF_INET, (m->kind == SOCKET_DNS ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   m->errnum = fd < 0 ? (uint32_t)errno : 0;
   send_sockets(to, m, &fd, fd >= 0);
 }
@@ -174,7 +174,12 @@ static int remove_path(const char *path) { return remove_tree(AT_FDCWD, path); }
 static void tidy(const struct janitor *j) {
   for (int waited = 0; !remove_cgroups(&j->cgroups) && waited < TIDY_MS; waited += 5) pause_ms(5);
   STEP(INJECT_JANITOR);
-  if (j->socket_path[0]) (void)unlink(j->socket_path);
+  if (j->socket_path[0]) {
+    char sockets[120];
+    (void)unlink(j->socket_path);
+    snprintf(sockets, sizeof sockets, "%s.d", j->socket_path);
+    (void)remove_tree(AT_FDCWD, sockets);
+  }
   STEP(INJECT_JANITOR);
   (void)userns_do(j->userns, remove_path, j->dir);
   STEP(INJECT_JANITOR);

@@ -85,6 +85,13 @@ bool address_unrouted(int route, uint32_t address) {
   return h->nlmsg_type == RTM_NEWROUTE && ((struct rtmsg *)NLMSG_DATA(h))->rtm_dst_len == 0;
 }
 
+static bool v6_only(const struct nlmsghdr *h, const struct inet_diag_msg *d) {
+  size_t left = h->nlmsg_len - NLMSG_LENGTH(sizeof *d);
+  for (const struct rtattr *a = (const void *)(d + 1); RTA_OK(a, left); a = RTA_NEXT(a, left))
+    if (a->rta_type == INET_DIAG_SKV6ONLY && RTA_PAYLOAD(a) >= 1) return *(const uint8_t *)RTA_DATA(a);
+  return false;
+}
+
 static int dump_family(int diag, uint8_t family, struct listener *out, int max, int found) {
   struct {
     struct nlmsghdr header;
@@ -107,6 +114,7 @@ static int dump_family(int diag, uint8_t family, struct listener *out, int max, 
       if (found < max) {
         out[found] = (struct listener){.family = family == AF_INET ? 4 : 6, .port = ntohs(d->id.idiag_sport)};
         memcpy(out[found].address, d->id.idiag_src, family == AF_INET ? 4 : 16);
+        out[found].v6only = v6_only(h, d);
         found++;
       }
     }

@@ -22,6 +22,7 @@ struct listener {
   uint8_t family; /* 4 or 6 */
   uint8_t address[16];
   uint16_t port;
+  bool v6only; /* takes no IPv4 connections, which a socket of family 6 else does */
 };
 /* A socket that sees the current network namespace; keep it and ask it later from anywhere. */
 int diag_socket(void);

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "dns.h"
@@ -20,12 +22,27 @@ struct port *port_find(uint32_t id) {
   return NULL;
 }
 
+static bool may_connect(const struct port *p, const struct sockaddr_in *from) {
+  if (p->place != PLACE_REACH) return true;
+  for (size_t i = 0; i < p->allowed_count; i++)
+    if ((ntohl(from->sin_addr.s_addr) & p->allowed[i].mask) == p->allowed[i].address) return true;
+  return false;
+}
+
 static void incoming(struct source *s, uint32_t events) {
   (void)events;
   struct port *p = s->owner;
-  int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  struct sockaddr_in from = {0};
+  socklen_t size = sizeof from;
+  int fd = accept4(s->fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) return;
-  pair_open(p, fd);
+  if (may_connect(p, &from)) {
+    pair_open(p, fd);
+    return;
+  }
+  const struct linger now = {.l_onoff = 1};
+  (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  close(fd);
 }
 
 static void answer_open(struct port *p, int errnum) {
@@ -62,45 +79,78 @@ static void bound(struct port *p, const int *fds, int count) {
   if (p->hold) port_listen(p);
 }
 
-static int bind_in_hub(struct port *p, uint32_t address) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(p->number), .sin_addr.s_addr = htonl(address)};
-  /* The slot's own address: on the bridge for as long as the run lives. */
-  if (link_address(run.route, run.bridge, address, 32) && errno != EEXIST) return -1;
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+static int keep(struct port *p, int fd, const struct sockaddr *a, socklen_t size) {
   if (fd < 0) return -1;
   int on = 1;
-  socklen_t n = sizeof a;
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) || bind(fd, (struct sockaddr *)&a, sizeof a) ||
-      getsockname(fd, (struct sockaddr *)&a, &n)) {
+  if ((a->sa_family == AF_INET && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on)) || bind(fd, a, size)) {
     int saved = errno;
     close(fd);
     errno = saved;
     return -1;
   }
-  p->number = ntohs(a.sin_port);
   bound(p, &fd, 1);
   return 0;
 }
 
+static int bind_in_hub(struct port *p, uint32_t address) {
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(p->number), .sin_addr.s_addr = htonl(address)};
+  socklen_t n = sizeof a;
+  /* The slot's own address: on the bridge for as long as the run lives. */
+  if (p->place == PLACE_HUB && link_address(run.route, run.bridge, address, 32) && errno != EEXIST) return -1;
+  if (keep(p, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), (struct sockaddr *)&a, sizeof a)) return -1;
+  if (getsockname(p->listeners[0].fd, (struct sockaddr *)&a, &n)) return -1;
+  p->number = ntohs(a.sin_port);
+  return 0;
+}
+
+/* In a directory of the caller's own, for nobody else. */
+static int bind_path(struct port *p) {
+  struct sockaddr_un a = {.sun_family = AF_UNIX};
+  snprintf(a.sun_path, sizeof a.sun_path, "%s", p->path);
+  mode_t old = umask(0177);
+  int result = keep(p, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), (struct sockaddr *)&a, sizeof a);
+  umask(old);
+  return result;
+}
+
+/* Where in the world it is: text for the janitor or for us. */
+static bool read_place(struct port *p, struct janitor_message *m, const char *host) {
+  if (p->place == PLACE_UNIX) {
+    snprintf(p->path, sizeof p->path, "%s", host);
+    return *host == '/' && !p->udp;
+  }
+  m->family = !*host ? 0 : strchr(host, ':') ? AF_INET6 : AF_INET;
+  if (m->family && inet_pton(m->family, host, m->host) != 1) return false;
+  p->family = m->family;
+  memcpy(p->host, m->host, sizeof p->host);
+  return p->place == PLACE_HOST || (p->place == PLACE_HUB && !*host) || (p->place == PLACE_REACH && !p->udp);
+}
+
 int port_open(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
-  uint32_t name = get_u32(r);
-  uint8_t where = get_u8(r);
-  uint32_t address = get_u32(r);
-  uint16_t number = get_u16(r);
-  uint32_t flags = get_u32(r);
-  char host[INET6_ADDRSTRLEN];
-  get_str(r, host, sizeof host);
-  struct janitor_message m = {.word = JANITOR_BIND, .port = name, .number = number, .udp = (flags & 2) != 0};
-  m.family = !*host ? 0 : strchr(host, ':') ? AF_INET6 : AF_INET;
-  if (m.family && inet_pton(m.family, host, m.host) != 1) r->bad = true;
-  if (r->bad || (where != 1 && where != 2)) return fail_with(f, EBADMSG, "port.open", "", "decode");
-  if (port_find(name)) return fail_with(f, EEXIST, "port.open", "", "id");
   struct port *p = xalloc(sizeof *p);
-  *p = (struct port){.next = run.ports, .id = name, .conn = c, .request = id, .number = number, .hold = flags & 1, .udp = flags & 2};
+  *p = (struct port){.conn = c, .request = id};
+  p->id = get_u32(r);
+  p->place = get_u8(r);
+  uint32_t address = get_u32(r);
+  p->number = get_u16(r);
+  uint32_t flags = get_u32(r);
+  p->hold = flags & 1;
+  p->udp = flags & 2;
+  char host[sizeof p->path];
+  get_str(r, host, sizeof host);
+  struct janitor_message m = {.word = JANITOR_BIND, .port = p->id, .number = p->number, .udp = p->udp};
   p->listeners[0].fd = p->listeners[1].fd = -1;
+  int result = r->bad || !read_place(p, &m, host) ? fail_with(f, EBADMSG, "port.open", "", "decode") : 0;
+  if (!result && port_find(p->id)) result = fail_with(f, EEXIST, "port.open", "", "id");
+  if (result) {
+    free(p);
+    return result;
+  }
+  p->next = run.ports;
   run.ports = p;
-  if (where == 2) {
-    int errnum = bind_in_hub(p, address) ? errno : 0;
+  if (p->place != PLACE_HOST) {
+    if (p->place == PLACE_REACH) p->hold = true, address = hub_address();
+    int errnum = (p->place == PLACE_UNIX ? bind_path(p) : bind_in_hub(p, address)) ? errno : 0;
     answer_open(p, errnum);
     if (errnum) p->closed = true;
     ports_sweep();
@@ -112,6 +162,27 @@ int port_open(struct connection *c, uint32_t id, struct reader *r, struct failur
     return fail(f, "port.open", "", "janitor");
   }
   p->asked = true;
+  return 0;
+}
+
+int port_allow(struct reader *r, struct failure *f) {
+  struct port *p = port_find(get_u32(r));
+  uint16_t count = get_u16(r);
+  struct allowed *list = xalloc((size_t)count * sizeof *list + 1);
+  for (uint16_t i = 0; i < count && !r->bad; i++) {
+    list[i].address = get_u32(r);
+    uint8_t prefix = get_u8(r);
+    if (prefix > 32) r->bad = true;
+    list[i].mask = prefix && prefix <= 32 ? ~0u << (32 - prefix) : 0;
+    list[i].address &= list[i].mask;
+  }
+  if (r->bad || !p) {
+    free(list);
+    return fail_with(f, r->bad ? EBADMSG : ENOENT, "port.allow", "", r->bad ? "decode" : "no such port");
+  }
+  free(p->allowed);
+  p->allowed = list;
+  p->allowed_count = count;
   return 0;
 }
 
@@ -152,6 +223,10 @@ void ports_answer(struct source *s, uint32_t events) {
     dns_outside(fds[0]);
     return;
   }
+  if (m.word == JANITOR_SOCKET && m.kind == SOCKET_REACH && count <= 1) {
+    pair_outside(m.port, count ? fds[0] : -1);
+    return;
+  }
   struct port *p = m.word == JANITOR_BOUND ? port_find(m.port) : NULL;
   if (!p) {
     for (int i = 0; i < count; i++) close(fds[i]);
@@ -171,6 +246,8 @@ int port_target(struct reader *r, struct failure *f) {
   get_str(r, id, sizeof id);
   uint32_t address = get_u32(r);
   uint16_t number = get_u16(r);
+  char inside[sizeof ((struct port *)0)->inside];
+  get_str(r, inside, sizeof inside);
   if (r->bad) return fail_with(f, EBADMSG, "port.target", "", "decode");
   struct port *p = port_find(name);
   if (!p) return fail_with(f, ENOENT, "port.target", id, "no such port");
@@ -179,12 +256,14 @@ int port_target(struct reader *r, struct failure *f) {
   p->container = t;
   p->target = address;
   p->target_number = number;
+  memcpy(p->inside, inside, sizeof inside);
   if (p->udp) {
     flows_close(p);
     port_listen(p);
     return 0;
   }
   if (!t) return 0;
+  if (p->place == PLACE_UNIX) port_listen(p);
   if (p->listening) {
     pairs_resume(p);
     return 0;
@@ -203,6 +282,9 @@ static void close_port(struct port *p) {
     if (w->port == p) w->done = true;
   pairs_close(p, true);
   flows_close(p);
+  if (p->place == PLACE_UNIX) (void)unlink(p->path);
+  free(p->allowed);
+  p->allowed = NULL;
 }
 
 void ports_sweep(void) {

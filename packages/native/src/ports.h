@@ -4,6 +4,13 @@
 
 #include "run.h"
 
+enum port_place { PLACE_HOST = 1, PLACE_HUB, PLACE_UNIX, PLACE_REACH };
+
+/* Who may connect. */
+struct allowed {
+  uint32_t address, mask;
+};
+
 struct port {
   struct port *next;
   uint32_t id;
@@ -18,11 +25,20 @@ struct port {
   uint16_t target_number;
   struct pair *pairs;
   struct flow *flows; /* of datagrams */
+  enum port_place place;
+  char inside[108]; /* the target is this socket of the container's */
+  char path[108];   /* PLACE_UNIX: of ours */
+  uint8_t family;   /* PLACE_REACH: of `host`, a place outside; 0 for the loopback */
+  uint8_t host[16];
+  struct allowed *allowed;
+  size_t allowed_count;
 };
 
 struct port *port_find(uint32_t id);
 void ports_sweep(void);
 
+/* The janitor's socket for a connection that waits for one. */
+void pair_outside(uint32_t id, int fd);
 /* A connection that came in; it is held while the port has no target. */
 void pair_open(struct port *p, int client);
 void pairs_resume(struct port *p);

@@ -16,7 +16,7 @@
 enum method {
   HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
   SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV,
-  NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES
+  NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES, PORT_ALLOW
 };
 
 static int hello(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -131,6 +131,7 @@ static int sockets(struct connection *c, uint32_t id, struct reader *r, struct f
     put_u8(&b, found[i].family);
     buffer_append(&b, found[i].address, sizeof found[i].address);
     put_u16(&b, found[i].port);
+    put_u8(&b, found[i].v6only);
   }
   send_frame(c, FRAME_REPLY, id, &b);
   buffer_free(&b);
@@ -140,10 +141,13 @@ static int sockets(struct connection *c, uint32_t id, struct reader *r, struct f
 static int port_watch(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = named(r, "port.watch", f);
   uint16_t number = get_u16(r);
+  uint8_t flags = get_u8(r);
   if (!t) return -1;
   if (r->bad) return fail_with(f, EBADMSG, "port.watch", t->id, "decode");
   if (t->state == STATE_EXITED) return fail_with(f, ESRCH, "port.watch", t->id, "the container ended");
-  waiter_add(WAIT_PORT, c, id, t)->number = number;
+  struct waiter *w = waiter_add(WAIT_PORT, c, id, t);
+  w->number = number;
+  w->flags = flags;
   waiters_start();
   return 0;
 }
@@ -203,14 +207,18 @@ static int label(struct connection *c, uint32_t id, struct reader *r, struct fai
   return 0;
 }
 
-/* The interfaces' counters: those of the namespace that the reader is in. */
+/* The kernel's tables of a network namespace: those of the one that the reader is in. */
 static int netdev(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = named(r, "netdev", f);
+  char name[16], path[64];
+  get_str(r, name, sizeof name);
   if (!t) return -1;
+  if (r->bad || (strcmp(name, "dev") && strcmp(name, "unix"))) return fail_with(f, EBADMSG, "netdev", t->id, "decode");
+  snprintf(path, sizeof path, "/proc/self/net/%s", name);
   if (!t->main || t->main->exit.fd < 0 || setns(t->main->exit.fd, CLONE_NEWNET))
     return fail_with(f, ESRCH, "netdev", t->id, "setns");
-  char text[16384];
-  ssize_t n = read_file_at(AT_FDCWD, "/proc/self/net/dev", text, sizeof text);
+  static char text[256 << 10];
+  ssize_t n = read_file_at(AT_FDCWD, path, text, sizeof text);
   int saved = errno;
   if (setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
   if (n < 0) return fail_with(f, saved, "netdev", t->id, "read");
@@ -239,6 +247,7 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case ATTACH: return attach(c, id, r, f);
     case PORT_OPEN: return port_open(c, id, r, f);
     case PORT_TARGET: return done(c, id, port_target(r, f));
+    case PORT_ALLOW: return done(c, id, port_allow(r, f));
     case PORT_CLOSE: return done(c, id, port_close(r, f));
     case SOCKETS: return sockets(c, id, r, f);
     case PORT_WATCH: return port_watch(c, id, r, f);

@@ -78,6 +78,8 @@ struct container {
   bool oom_killed, removing, removed, frozen;
 };
 
+enum { WATCH_LOOPBACK = 1 };
+
 /* A request that is answered later. */
 enum wait_kind { WAIT_EXIT = 1, WAIT_REMOVE, WAIT_PORT, WAIT_LISTEN, WAIT_LOGS };
 struct waiter {
@@ -88,7 +90,7 @@ struct waiter {
   struct container *container;
   uint16_t number;
   struct port *port;
-  uint32_t flags; /* logs */
+  uint32_t flags; /* logs, and what is watched */
   uint64_t offset, since;
   int64_t credit;
   bool done;
@@ -104,7 +106,7 @@ struct helper {
 };
 
 struct run {
-  int epoll, null_fd, hub_ns, pid_ns, route;
+  int epoll, null_fd, hub_ns, pid_ns, mount_ns, route;
   int host_net, self_fd; /* the network outside, and this program, sealed */
   bool strays;           /* some containers share a pid namespace: their orphans are ours */
   int run_dir;
@@ -190,6 +192,7 @@ int container_listeners(struct container *t, struct listener *out, int max);
 int port_open(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
 int port_target(struct reader *r, struct failure *f);
 int port_close(struct reader *r, struct failure *f);
+int port_allow(struct reader *r, struct failure *f);
 void port_listen(struct port *p);
 void ports_lost(struct container *t);
 void ports_forget(struct connection *c);

@@ -83,6 +83,13 @@ int container_listeners(struct container *t, struct listener *out, int max) {
   return diag_listeners(t->diag, out, max);
 }
 
+/* Whether somebody outside gets through to it: not at the loopback, and by IPv4, which networks speak. */
+static bool reachable(const struct listener *l) {
+  static const uint8_t loopback6[16] = {[15] = 1};
+  if (l->family == 4) return l->address[0] != 127;
+  return !l->v6only && memcmp(l->address, loopback6, sizeof loopback6) != 0;
+}
+
 static void check(struct container *t) {
   /* Published ports listen first: who is told that the service is there may connect at once. */
   static const enum wait_kind order[] = {WAIT_LISTEN, WAIT_PORT};
@@ -92,7 +99,7 @@ static void check(struct container *t) {
     for (struct waiter *w = run.waiters; w; w = w->next) {
       if (w->done || w->container != t || w->kind != order[pass]) continue;
       for (int i = 0; i < n && !w->done; i++) {
-        if (found[i].port != w->number) continue;
+        if (found[i].port != w->number || (!(w->flags & WATCH_LOOPBACK) && !reachable(&found[i]))) continue;
         w->done = true;
         if (w->kind == WAIT_PORT) send_reply(w->conn, w->request);
         else port_listen(w->port);

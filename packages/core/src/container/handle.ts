@@ -12,11 +12,13 @@ import type { DriverName } from './drivers.js'
 import { execute } from './exec.js'
 import { freeze } from './freezer.js'
 import { readLogs } from './logs.js'
+import { reachFrom, sourceOf } from './reach.js'
 import { signalName, signalNumber } from './signals.js'
 import type { PublishedPort } from './publish.js'
+import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
-import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, LogLine, LogOptions, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
+import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogLine, LogOptions, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
   readonly run: Run
@@ -55,9 +57,12 @@ export class RunningContainer implements Container {
   #ended = false
   #frozen = false
   #removal: Promise<void> | undefined
+  readonly #sockets: Sockets
+  readonly #reached: Reached[] = []
 
   constructor(input: HandleInput) {
     this.#input = input
+    this.#sockets = new Sockets(input.run, input.id)
     this.id = input.id
     this.name = input.name
     this.image = input.image.reference.familiar
@@ -95,6 +100,16 @@ export class RunningContainer implements Container {
 
   urlOf(container: number, scheme = 'http'): string {
     return `${scheme}://${this.host}:${this.port(container)}`
+  }
+
+  socket(path: string): Promise<string> {
+    return this.#sockets.open(path)
+  }
+
+  async reach(server: Listening): Promise<Reached> {
+    const reached = await reachFrom(this.#input.run, server, sourceOf(this.ip))
+    this.#reached.push(reached)
+    return reached
   }
 
   async fetch(path: string, init?: RequestInit): Promise<Response> {
@@ -206,6 +221,8 @@ export class RunningContainer implements Container {
     } catch (error) {
       if (!run.connection.lost && !isGone(error)) throw error
     } finally {
+      this.#sockets.close()
+      for (const one of this.#reached) one.close().catch(() => undefined)
       closed()
     }
   }

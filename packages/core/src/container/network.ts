@@ -9,8 +9,9 @@ import type { Subnet } from '../network/subnets.js'
 import type { Link, Neighbour } from '../sandbox/index.js'
 import { refreshHosts } from './hosts.js'
 import { announceNames, type Asking } from './nameserver.js'
+import { reachFrom } from './reach.js'
 import { currentRun, type Member, type Run } from './supervision.js'
-import type { ConnectOptions, Container, Network, NetworkMember, NetworkOptions } from './types.js'
+import type { ConnectOptions, Container, Listening, Network, NetworkMember, NetworkOptions, Reached } from './types.js'
 
 /** A container's interface on a network. */
 export interface Plug extends Asking {
@@ -122,6 +123,10 @@ export class PrivateNetwork implements Network {
     await this.run.connection.request(METHOD.networkDisconnect, new Writer().str(member.id).u8(plug.number).take())
     this.unplug(member)
     await Promise.all([this.announce(), refreshHosts(member)])
+  }
+
+  async reach(server: Listening): Promise<Reached> {
+    return reachFrom(this.run, server, { address: this.#subnet.base, prefix: this.#subnet.prefix })
   }
 
   async remove(): Promise<void> {

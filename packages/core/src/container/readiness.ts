@@ -2,13 +2,16 @@ import { isMayflyError, MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD, privilege, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
+import { explainListeners } from '../network/listeners.js'
 import { formatSize, parseSize } from '../units.js'
 import { exposedPorts, optionPorts, type RunningContainer } from './handle.js'
 import type { Container, ExitStatus, LogLine, RunOptions, WaitContext, WaitStrategy } from './types.js'
+import { listTcp, listUnix } from './sockets.js'
 import { wait } from './wait.js'
 
 const DEFAULT_TIMEOUT = 60_000
 const SHOWN_LINES = 50
+const WATCH_LOOPBACK = 1
 /** Without a reason, every abort would make a DOMException, 0.1 ms. */
 const OVER = 'over'
 
@@ -26,7 +29,7 @@ export async function waitReady(connection: Connection, container: RunningContai
     ports: optionPorts(options),
     exposed: exposedPorts(image),
     signal: over.signal,
-    listening: (port) => listening(connection, container, port, over.signal),
+    listening: (port) => listening(connection, container, port, over.signal, isOpen(options)),
   }
   const timeout = options.startTimeout ?? DEFAULT_TIMEOUT
   const ended = new Promise<never>((_resolve, reject) => {
@@ -44,7 +47,7 @@ export async function waitReady(connection: Connection, container: RunningContai
   try {
     await Promise.race([strategy.ready(context), ended])
   } catch (error) {
-    throw await explain(error, container, strategy, options)
+    throw await explain(error, container, strategy, options, () => whatListens(connection, container, image, options))
   } finally {
     over.abort(OVER)
     for (const cancel of cancels) cancel()
@@ -62,9 +65,26 @@ function defaultStrategy(image: Image, options: RunOptions): WaitStrategy | unde
   return exposed.length === 0 ? undefined : wait.any(...exposed.map((port) => wait.port(port)))
 }
 
-async function listening(connection: Connection, container: Container, port: number, signal: AbortSignal): Promise<void> {
+/** Whether others are to get through to it, for which a socket at the container's loopback is none. */
+function isOpen({ network }: RunOptions): boolean {
+  return network === undefined || typeof network === 'object'
+}
+
+/** What keeps others out, as the sockets inside tell. */
+async function whatListens(connection: Connection, container: Container, image: Image, options: RunOptions): Promise<string | undefined> {
+  if (!isOpen(options)) return undefined
+  const named = optionPorts(options)
+  try {
+    const [tcp, unix] = await Promise.all([listTcp(connection, container.id), listUnix(connection, container.id)])
+    return explainListeners(named.length > 0 ? named : exposedPorts(image), tcp, unix)
+  } catch {
+    return undefined
+  }
+}
+
+async function listening(connection: Connection, container: Container, port: number, signal: AbortSignal, open: boolean): Promise<void> {
   if (signal.aborted) throw new MayflyError('ERR_MAYFLY_ABORTED', 'The wait was given up')
-  const { id, reply } = connection.open(METHOD.portWatch, new Writer().str(container.id).u16(port).take())
+  const { id, reply } = connection.open(METHOD.portWatch, new Writer().str(container.id).u16(port).u8(open ? 0 : WATCH_LOOPBACK).take())
   const cancel = (): void => connection.end(id)
   signal.addEventListener('abort', cancel, { once: true })
   try {
@@ -82,14 +102,16 @@ class Exited extends Error {
   }
 }
 
-async function explain(error: unknown, container: RunningContainer, strategy: WaitStrategy, options: RunOptions): Promise<unknown> {
+async function explain(
+  error: unknown, container: RunningContainer, strategy: WaitStrategy, options: RunOptions, sockets: () => Promise<string | undefined>,
+): Promise<unknown> {
   const exit = error instanceof Exited ? error.exit : sawTheEnd(error) ? await container.ending : undefined
   if (exit === undefined && !isMayflyError(error)) return error
   const log = await lastLines(container)
   if (exit !== undefined) return ended(exit, container, strategy, options, log)
   const known = error as MayflyError
   return new MayflyError(known.code, withLog(known.message, log), {
-    cause: known, hint: known.hint, details: { ...known.details, log, containerId: container.id },
+    cause: known, hint: known.hint ?? (known.code === 'ERR_MAYFLY_TIMEOUT' ? await sockets() : undefined), details: { ...known.details, log, containerId: container.id },
   })
 }
 

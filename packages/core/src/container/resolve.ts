@@ -85,7 +85,12 @@ function memberOf({ members }: Pick<Run, 'members'>, option: string, which: stri
   })
 }
 
-function checkPorts({ ports = [], loopback }: RunOptions, network: string): void {
+function checkPorts({ ports = [], loopback, hostPorts = [] }: RunOptions, network: string): void {
+  if (hostPorts.length > 0) {
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `network ${JSON.stringify(network)} and hostPorts contradict each other: there is no network of its own to reach them from`, {
+      hint: network === 'host' ? 'On the host\'s network its ports are at 127.0.0.1.' : 'Leave one of them out.',
+    })
+  }
   const refused = network !== 'host' ? ports.length > 0 || loopback === true
     : parsePorts(ports).some(({ wanted, container, flexible }) => wanted !== undefined && !flexible && wanted.from !== container)
   if (!refused) return

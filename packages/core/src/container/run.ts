@@ -1,4 +1,4 @@
-import type { Container, Network, NetworkOptions, RunOptions, Snapshot } from './types.js'
+import type { Container, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot } from './types.js'
 
 let engine: Promise<typeof import('./start.js')> | undefined
 
@@ -9,6 +9,14 @@ let engine: Promise<typeof import('./start.js')> | undefined
  */
 export async function network(options: NetworkOptions = {}): Promise<Network> {
   return (await import('./network.js')).createNetwork(options)
+}
+
+/**
+ * Lets every container of this process reach a server of this machine, as `host.mayfly.internal` under its own port.
+ * Nothing else of the machine's loopback is reached. Throws ERR_MAYFLY_OPTION_INVALID when it does not listen.
+ */
+export async function reach(server: Listening): Promise<Reached> {
+  return (await import('./reach.js')).reachRun(server)
 }
 
 /**

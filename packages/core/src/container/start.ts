@@ -15,10 +15,11 @@ import { accountsOf, forgetImage, obtainImage } from './image.js'
 import { encodeLabel } from './label.js'
 import { openNameServer, resolvConf } from './nameserver.js'
 import { publish, type Published } from './publish.js'
+import { reachFrom } from './reach.js'
 import { waitReady } from './readiness.js'
 import { resolveOptions } from './resolve.js'
 import { currentRun, type Run } from './supervision.js'
-import type { Container, RunOptions } from './types.js'
+import type { Container, Reached, RunOptions } from './types.js'
 
 /** See `run`. */
 export async function start(image: string, options: RunOptions = {}): Promise<Container> {
@@ -110,9 +111,11 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
   let name: string | undefined
   let published: Published | undefined
   let attachment: Attachment | undefined
+  const reached: Reached[] = []
   const closed = (): void => {
     if (name !== undefined) run.names.delete(name)
     attachment?.leave()
+    for (const one of reached) one.close().catch(() => undefined)
     published?.close()
     slot.free()
   }
@@ -140,6 +143,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     })
     const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, address)
+    for (const port of options.hostPorts ?? []) reached.push(await reachFrom(run, port, { address: address ?? 0, prefix: 32 }))
     const label = encodeLabel({ name, image, options, address, published: published.ports })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })

@@ -13,7 +13,7 @@ export async function readStats(connection: Connection, features: Features, cont
   }
   const count = async (controller: string, file: string): Promise<number> => Number((await read(controller, file)).trim() || 0)
   const interfaces = async (): Promise<string> => {
-    const reply = await connection.request(METHOD.netdev, new Writer().str(container).take()).catch(() => undefined)
+    const reply = await connection.request(METHOD.netdev, new Writer().str(container).str('dev').take()).catch(() => undefined)
     return reply === undefined ? '' : new Reader(reply).str()
   }
   const [memory, memoryPeak, cpu, pids, io, traffic] = await Promise.all([

@@ -12,6 +12,7 @@ import { claimHome, defaultHome } from '../images/store.js'
 import { requireLinux } from '../platform.js'
 import { fastestDriver, type Driver } from './drivers.js'
 import type { PrivateNetwork } from './network.js'
+import type { Opening } from './reach.js'
 import { Slots } from './slots.js'
 
 /** A started run: one supervisor and what belongs to it. */
@@ -37,6 +38,10 @@ export interface Run {
   /** What root file systems are made with, until it fails. */
   driver: Driver
   nextPort: number
+  /** Ports of the machine that containers reach. */
+  readonly reached: Map<number, Opening>
+  /** Where the supervisor listens; sockets of containers lie beside it. */
+  readonly socketPath: string
   nextNetwork: number
   /** Settles when the run's own network has a name server; absent until somebody needs one. */
   naming: Promise<void> | undefined
@@ -120,7 +125,7 @@ async function start(): Promise<Run> {
   warn(own)
   const run = {
     id, dir, connection, hello, addresses, exits, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1,
-    networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, naming: undefined,
+    networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }
   // Before anybody asks: the first slot is being prepared while the first image is looked up.

@@ -9,6 +9,8 @@ export interface RunOptions extends Omit<SandboxOptions, 'network'> {
    * `host`, `container:NAME`. Default: the run's own network, on which containers know no names.
    */
   readonly network?: SandboxOptions['network'] | Network | readonly Network[] | undefined
+  /** Ports of this machine's loopback that the container reaches, as `host.mayfly.internal`. Default none. */
+  readonly hostPorts?: readonly number[] | undefined
   /** Further names on its networks. */
   readonly aliases?: readonly string[] | undefined
   /**
@@ -54,6 +56,22 @@ export interface NetworkOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined
 }
 
+/** A server of this machine: one of node:net's or node:http's that listens, or a port of the loopback. */
+export type Listening = number | { address(): { readonly port: number; readonly address: string } | string | null }
+
+/** A server of this machine as containers see it. */
+export interface Reached {
+  /** `host.mayfly.internal`; `host.docker.internal` is the same. */
+  readonly host: string
+  /** The server's own port. */
+  readonly port: number
+  /** `scheme://host:port`. Default scheme `http`. */
+  url(scheme?: string): string
+  /** From now on nobody reaches it; connections go on. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
 export interface ConnectOptions {
   /** Names beside the container's own. */
   readonly aliases?: readonly string[] | undefined
@@ -80,6 +98,8 @@ export interface Network {
   /** A further interface for a running container. Throws ERR_MAYFLY_OPTION_INVALID when it is connected already. */
   connect(container: Pick<Container, 'id' | 'name'>, options?: ConnectOptions): Promise<void>
   disconnect(container: Pick<Container, 'id' | 'name'>): Promise<void>
+  /** Lets its containers reach a server of this machine, as `host.mayfly.internal`. */
+  reach(server: Listening): Promise<Reached>
   /** Throws ERR_MAYFLY_NETWORK_IN_USE while it has containers; disposal takes it away from them. */
   remove(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -168,6 +188,13 @@ export interface Container {
   port(container: number, protocol?: Protocol): number
   /** `scheme://host:port`. Default scheme `http`. */
   urlOf(container: number, scheme?: string): string
+  /**
+   * A path on this machine that leads to a unix socket of the container's; of a directory with all its sockets, when
+   * `path` is one. Gone with the container. Throws ERR_MAYFLY_OPTION_INVALID when nothing listens there.
+   */
+  socket(path: string): Promise<string>
+  /** Lets the container reach a server of this machine, as `host.mayfly.internal`. */
+  reach(server: Listening): Promise<Reached>
   /** `fetch` on the first HTTP-like port: `path` is relative to it. */
   fetch(path: string, init?: RequestInit): Promise<Response>
   /** Runs a command inside. A missing command gives exit code 127, not an error. */

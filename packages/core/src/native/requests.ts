@@ -5,7 +5,7 @@ export const METHOD = {
   hello: 1, create: 2, start: 3, exec: 4, signal: 5, wait: 6, remove: 7, logs: 8, attach: 9, resize: 10,
   portOpen: 11, portTarget: 12, portClose: 13, sockets: 14, portWatch: 15, cgroupRead: 16, cgroupWrite: 17,
   list: 18, shutdown: 19, label: 20, helper: 21, netdev: 22,
-  networkCreate: 33, networkDelete: 34, networkConnect: 35, networkDisconnect: 36, names: 37,
+  networkCreate: 33, networkDelete: 34, networkConnect: 35, networkDisconnect: 36, names: 37, portAllow: 38,
 } as const
 
 export const PROTOCOL_VERSION = 1
@@ -108,15 +108,19 @@ export function encodeLogs(container: string, flags: number, since: bigint, tail
   return new Writer().str(container).u32(flags).u64(since).u32(tail).u32(credit).take()
 }
 
-/** `hold`: connections are accepted before there is a target; `host`: an address of the machine instead of its loopback. */
+/**
+ * Where: on the machine, on the hub, as a unix socket of the machine, or on the hub leading to the machine. `hold`:
+ * connections are accepted before there is a target; `host`: an address of the machine instead of its loopback, or a path.
+ */
 export function encodePortOpen(
-  port: number, where: 1 | 2, address: number, number: number, { hold = false, udp = false, host = '' }: { readonly hold?: boolean; readonly udp?: boolean; readonly host?: string } = {},
+  port: number, where: 1 | 2 | 3 | 4, address: number, number: number, { hold = false, udp = false, host = '' }: { readonly hold?: boolean; readonly udp?: boolean; readonly host?: string } = {},
 ): Buffer {
   return new Writer().u32(port).u8(where).u32(address).u16(number).u32(Number(hold) | Number(udp) << 1).str(host).take()
 }
 
-export function encodePortTarget(port: number, container: string, address: number, number: number): Buffer {
-  return new Writer().u32(port).str(container).u32(address).u16(number).take()
+/** `inside`: the path of a unix socket instead of an address. */
+export function encodePortTarget(port: number, container: string, address: number, number: number, inside = ''): Buffer {
+  return new Writer().u32(port).str(container).u32(address).u16(number).str(inside).take()
 }
 
 export function decodeExit(payload: Buffer): RawExit {
