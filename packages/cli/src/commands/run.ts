@@ -63,8 +63,8 @@ async function foreground(image: string, options: RunOptions): Promise<void> {
 }
 
 async function passOn(container: Container): Promise<number> {
-  for await (const { stream, text } of container.logs({ follow: true })) {
-    if (!process[stream].write(`${text}\n`)) await new Promise((go) => { process[stream].once('drain', go) })
+  for await (const { stream, bytes } of container.output({ follow: true })) {
+    if (!process[stream].write(bytes)) await new Promise((go) => { process[stream].once('drain', go) })
   }
   const { code, signal } = await container.exit
   if (signal === undefined) return code

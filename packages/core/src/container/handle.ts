@@ -12,13 +12,14 @@ import type { DriverName } from './drivers.js'
 import { execute } from './exec.js'
 import { freeze } from './freezer.js'
 import { readLogs } from './logs.js'
+import { readOutput } from './output.js'
 import { reachFrom, sourceOf } from './reach.js'
 import { signalName, signalNumber } from './signals.js'
 import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
-import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogLine, LogOptions, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
+import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogLine, LogOptions, OutputOptions, OutputPiece, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
   readonly run: Run
@@ -138,6 +139,10 @@ export class RunningContainer implements Container {
 
   logs(options: LogOptions = {}): AsyncIterable<LogLine> {
     return readLogs(this.#input.run.connection, this.id, options)
+  }
+
+  output(options: OutputOptions = {}): AsyncIterable<OutputPiece> {
+    return readOutput(this.#input.run.connection, this.id, options)
   }
 
   async stop(options: StopOptions = {}): Promise<void> {

@@ -1,11 +1,8 @@
 import { StringDecoder } from 'node:string_decoder'
 
-import { decodeLogRecords, encodeLogs, METHOD, type Connection } from '../native/index.js'
-import { isMayflyError } from '../errors.js'
+import type { Connection } from '../native/index.js'
+import { readRecords } from './output.js'
 import type { LogLine, LogOptions } from './types.js'
-
-const CREDIT = 1 << 20
-const ALL = 0xffffffff
 
 /** A container's log, line by line. Ends early without harm; a container that is gone has none. */
 export async function* readLogs(connection: Connection, id: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
@@ -36,40 +33,13 @@ async function* skip(count: number, lines: AsyncIterable<LogLine>): AsyncGenerat
 }
 
 async function* rawLines(connection: Connection, id: string, options: LogOptions): AsyncGenerator<LogLine> {
-  const which = options.stream === 'stdout' ? 2 : options.stream === 'stderr' ? 4 : 6
-  const flags = which | (options.follow === true ? 1 : 0)
-  const since = options.since === undefined ? 0n : BigInt(Math.floor(Number(options.since))) * 1_000_000n
-  const chunks: Buffer[] = []
-  let over = false
-  let wake = (): void => undefined
-  const stream = {
-    data: (payload: Buffer) => { chunks.push(payload); wake() },
-    end: () => { over = true; wake() },
+  const splitter = { stdout: new LineSplitter('stdout'), stderr: new LineSplitter('stderr') }
+  for await (const record of readRecords(connection, id, options)) {
+    if (record.stream !== 'dropped') yield* splitter[record.stream].push(record.time, record.bytes)
+    else yield* [...splitter.stdout.rest(), ...splitter.stderr.rest(), droppedLine(record.time, Number(record.count))]
   }
-  const { id: request, reply } = connection.open(METHOD.logs, encodeLogs(id, flags, since, ALL, CREDIT), stream)
-  try {
-    await reply
-    const splitter = { stdout: new LineSplitter('stdout'), stderr: new LineSplitter('stderr') }
-    for (;;) {
-      const chunk = chunks.shift()
-      if (chunk === undefined) {
-        if (over) break
-        await new Promise<void>((resolve) => void (wake = resolve))
-        continue
-      }
-      for (const record of decodeLogRecords(chunk)) {
-        if (record.stream !== 'dropped') yield* splitter[record.stream].push(record.time, record.bytes)
-        else yield* [...splitter.stdout.rest(), ...splitter.stderr.rest(), droppedLine(record.time, Number(record.count))]
-      }
-      if (!over) connection.credit(request, chunk.length)
-    }
-    yield* splitter.stdout.rest()
-    yield* splitter.stderr.rest()
-  } catch (error) {
-    if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_CONTAINER_NOT_FOUND') throw error
-  } finally {
-    if (!over) connection.end(request)
-  }
+  yield* splitter.stdout.rest()
+  yield* splitter.stderr.rest()
 }
 
 function droppedLine(time: bigint, dropped: number): LogLine {

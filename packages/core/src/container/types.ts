@@ -143,6 +143,17 @@ export interface LogOptions {
   readonly stream?: 'stdout' | 'stderr' | undefined
 }
 
+export type OutputOptions = Omit<LogOptions, 'tail'>
+
+/** A piece of a container's output as it was written; it may end in the middle of a line or of a character. */
+export interface OutputPiece {
+  readonly time: Date
+  readonly stream: 'stdout' | 'stderr'
+  readonly bytes: Uint8Array
+  /** Set when this piece, itself empty, stands for output that is kept no more: so many bytes. */
+  readonly dropped?: number
+}
+
 export interface LogLine {
   readonly time: Date
   readonly stream: 'stdout' | 'stderr'
@@ -200,6 +211,8 @@ export interface Container {
   /** Runs a command inside. A missing command gives exit code 127, not an error. */
   exec(command: readonly string[], options?: ExecOptions): Promise<ExecResult>
   logs(options?: LogOptions): AsyncIterable<LogLine>
+  /** The same output byte for byte. */
+  output(options?: OutputOptions): AsyncIterable<OutputPiece>
   /** The stop signal, then SIGKILL after the timeout, then removal. Harmless when stopped already. */
   stop(options?: StopOptions): Promise<void>
   /** Sends a signal. Default SIGKILL. */
