@@ -10,7 +10,8 @@ import { connectRun, listRuns } from '../packages/core/src/container/runs.js'
 import { decodeList, METHOD, type ListedContainer } from '../packages/core/src/native/index.js'
 import { startRegistry } from './images/registry.mjs'
 
-const program = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url))
+/** The built command line. */
+export const program = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url))
 
 /** What a command of the command line did. */
 export interface Outcome {

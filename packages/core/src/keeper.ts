@@ -5,12 +5,13 @@ import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 
 import { run } from './container/index.js'
-import type { Container, RunOptions } from './container/types.js'
+import type { CommitOptions, Container, RunOptions } from './container/types.js'
 import { isMayflyError, MayflyError } from './errors.js'
 
 /** One line of JSON on the keeper's socket, answered by one of `{ ok }` or `{ error }`. */
 export type KeeperRequest =
   | { readonly do: 'run', readonly image: string, readonly options: RunOptions, readonly forget: boolean }
+  | { readonly do: 'commit', readonly container: string, readonly options: CommitOptions }
   | { readonly do: 'stop', readonly container: string, readonly timeout?: number }
 
 interface Entry {
@@ -90,6 +91,7 @@ async function answer(request: KeeperRequest): Promise<unknown> {
   if (request.do === 'run') return start(request)
   const entry = entries.get(request.container)
   if (entry === undefined) return undefined
+  if (request.do === 'commit') return await entry.container.commit(request.options)
   await entry.container.stop(request.timeout === undefined ? {} : { timeout: request.timeout })
   entries.delete(entry.container.id)
   return entry.container.id

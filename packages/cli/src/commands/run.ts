@@ -27,7 +27,7 @@ interface Flags {
 export async function run(image: string, words: readonly string[], flags: Flags): Promise<void> {
   const options = runOptions(words, flags)
   if (flags.detach === true) {
-    const id = await ask({ do: 'run', image, options, forget: flags.rm === true }, { start: true })
+    const id = await ask({ do: 'run', image, options: { scratch: 'disk', ...options }, forget: flags.rm === true }, { start: true })
     process.stdout.write(`${String(id)}\n`)
     return
   }

@@ -61,7 +61,8 @@ function withArgs(build: Build, { state, instruction, globalArgs }: Step): Build
   return { ...state, args, history }
 }
 
-function configAfter(build: Build, { state, instruction }: Step): RawConfig {
+/** The image's settings after an instruction that changes them. */
+export function configAfter(build: Pick<Build, 'source' | 'escape'>, { state, instruction }: Pick<Step, 'state' | 'instruction'>): RawConfig {
   const { config } = state
   const { source, escape } = build
   const { place } = instruction
@@ -112,7 +113,7 @@ export function commandWords(command: Command, { Shell = ['/bin/sh', '-c'] }: Ra
 }
 
 /** `80`, `80/udp`, `8000-8002`. */
-function portsOf(build: Build, instruction: Instruction, word: string): readonly string[] {
+function portsOf(build: Pick<Build, 'source'>, instruction: Instruction, word: string): readonly string[] {
   const [, first, last = first, protocol = 'tcp'] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word) ?? []
   const [from, to] = [Number(first), Number(last)]
   if (first === undefined || from < 1 || to > 65_535 || to < from) {
@@ -121,7 +122,7 @@ function portsOf(build: Build, instruction: Instruction, word: string): readonly
   return Array.from({ length: to - from + 1 }, (_, nth) => `${String(from + nth)}/${protocol.toLowerCase()}`)
 }
 
-function healthcheckOf(build: Build, instruction: HealthcheckInstruction, config: RawConfig): object {
+function healthcheckOf(build: Pick<Build, 'source'>, instruction: HealthcheckInstruction, config: RawConfig): object {
   const { command, interval, timeout, startPeriod, startInterval, retries, place } = instruction
   if (command === undefined) return { Test: ['NONE'] }
   const times = { Interval: interval, Timeout: timeout, StartPeriod: startPeriod, StartInterval: startInterval }

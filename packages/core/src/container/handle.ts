@@ -19,7 +19,7 @@ import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
-import type { Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogLine, LogOptions, OutputOptions, OutputPiece, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
+import type { CommitOptions, CommittedImage, Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogLine, LogOptions, OutputOptions, OutputPiece, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
   readonly run: Run
@@ -170,6 +170,24 @@ export class RunningContainer implements Container {
     }
   }
 
+  async commit({ pause = true, ...options }: CommitOptions = {}): Promise<CommittedImage> {
+    const { image, scratch, driver, given } = this.#input
+    if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
+    if (scratch === '' || driver === 'copy') {
+      throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `No image can be made of ${this.name}: its changes are ${scratch === '' ? 'in memory' : 'a copy of the image'}`, {
+        hint: 'Start it with scratch: \'disk\' and the overlay driver.',
+      })
+    }
+    const { commitChanges } = await import('./commit.js')
+    const still = pause && !this.#ended && !this.#frozen
+    if (still) await this.pause()
+    try {
+      return await commitChanges({ image, id: this.id, upper: join(scratch, 'upper'), config: settingsOf(image, given) }, options)
+    } finally {
+      if (still) await this.unpause()
+    }
+  }
+
   /** Moves the directory of its changes away, once it has ended. For those kept on disk by the kernel's overlay. */
   async takeChanges(target: string): Promise<void> {
     await this.#exit
@@ -259,6 +277,25 @@ export function optionPorts({ ports }: Pick<RunOptions, 'ports'>): number[] {
 /** The TCP ports that the image EXPOSEs. */
 export function exposedPorts({ config }: Image): number[] {
   return exposed(config.ExposedPorts, 'tcp')
+}
+
+/** An image's settings with those a container was started with. */
+function settingsOf({ config }: Image, { env, command, entrypoint, user, workdir, labels, stopSignal }: RunOptions): Readonly<Record<string, unknown>> {
+  const names = new Set(Object.keys(env ?? {}))
+  const listed = (value: readonly string[] | string | undefined): readonly string[] | undefined => (typeof value === 'string' ? ['/bin/sh', '-c', value] : value)
+  const { ExposedPorts, Volumes, ...rest } = config
+  return {
+    ...rest,
+    ...(ExposedPorts.length === 0 ? {} : { ExposedPorts: Object.fromEntries(ExposedPorts.map((port) => [port, {}])) }),
+    ...(Volumes.length === 0 ? {} : { Volumes: Object.fromEntries(Volumes.map((path) => [path, {}])) }),
+    Env: [...config.Env.filter((pair) => !names.has(pair.slice(0, pair.indexOf('=')))), ...Object.entries(env ?? {}).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]))],
+    ...(entrypoint === undefined ? {} : { Entrypoint: listed(entrypoint), Cmd: [] }),
+    ...(command === undefined ? {} : { Cmd: listed(command) }),
+    ...(user === undefined ? {} : { User: user }),
+    ...(workdir === undefined ? {} : { WorkingDir: workdir }),
+    ...(stopSignal === undefined ? {} : { StopSignal: String(stopSignal) }),
+    Labels: { ...config.Labels, ...labels },
+  }
 }
 
 function isGone(error: unknown): boolean {

@@ -225,10 +225,33 @@ export interface Container {
    * ERR_MAYFLY_UNSUPPORTED when its changes were in memory or its root file system has no upper directory.
    */
   snapshot(options?: SnapshotOptions): Promise<Snapshot>
+  /**
+   * Makes an image of its files as they are now, and of the settings it runs with. Throws ERR_MAYFLY_UNSUPPORTED when its
+   * changes are in memory.
+   */
+  commit(options?: CommitOptions): Promise<CommittedImage>
   /** Settles when the container's process has ended; never rejects. */
   readonly exit: Promise<ExitStatus>
   /** SIGKILL and removal at once. */
   [Symbol.asyncDispose](): Promise<void>
+}
+
+export interface CommitOptions {
+  /** What the image is called; default nothing. */
+  readonly name?: string | undefined
+  readonly message?: string | undefined
+  readonly author?: string | undefined
+  /** Instructions as in a Dockerfile that change the image's settings: `CMD ["x"]`. */
+  readonly changes?: readonly string[] | undefined
+  /** Whether the container stands still meanwhile. Default true. */
+  readonly pause?: boolean | undefined
+}
+
+export interface CommittedImage {
+  /** Digest of the configuration. */
+  readonly id: string
+  /** Digest of the manifest. */
+  readonly digest: string
 }
 
 export interface SnapshotOptions extends StopOptions {

@@ -8,19 +8,21 @@ import { unauthorized } from './refusal.js'
 const cache = new Map<string, { header: string, expires: number }>()
 
 /**
- * Sends a request with the endpoint's authorization for pulling from `repository`. A 401 is answered once with a
+ * Sends a request with the endpoint's authorization for `actions` (default pulling) in `repository`. A 401 is answered once with a
  * fresh authorization; headers are cached by endpoint and repository until their token ends.
  */
-export async function authorized(endpoint: Endpoint, repository: string, url: string, options: HttpRequest): Promise<HttpResponse> {
-  const key = `${endpoint.origin} ${repository}`
+export async function authorized(endpoint: Endpoint, repository: string, url: string, options: HttpRequest, actions = 'pull'): Promise<HttpResponse> {
+  const key = `${endpoint.origin} ${repository} ${actions}`
+  // What a redirect or an upload's location names elsewhere is not this registry's to open.
+  if (new URL(url).origin !== endpoint.origin) return await request(url, options)
   const known = cache.get(key)
   const usable = known !== undefined && known.expires > Date.now() ? known.header : undefined
   const first = await request(url, withHeader(options, usable))
   if (first.status !== 401) return first
   await discard(first)
   cache.delete(key)
-  const credentials = await credentialsFor(endpoint.host)
-  const granted = await answer(endpoint, repository, parseChallenges(first.headers['www-authenticate']), credentials, options)
+  const credentials = await credentialsFor(endpoint.host, repository)
+  const granted = await answer(endpoint, `repository:${repository}:${actions}`, parseChallenges(first.headers['www-authenticate']), credentials, options)
   if (granted === undefined) throw unauthorized(endpoint, repository, credentials)
   cache.set(key, granted)
   const second = await request(url, withHeader(options, granted.header))
@@ -32,28 +34,49 @@ export async function authorized(endpoint: Endpoint, repository: string, url: st
   return second
 }
 
+/** Tries credentials at a registry. Throws ERR_MAYFLY_REGISTRY_UNAUTHORIZED when they do not open it. */
+export async function checkCredentials(endpoint: Endpoint, credentials: Credentials, signal?: AbortSignal): Promise<void> {
+  const url = `${endpoint.origin}/v2/`
+  const first = await request(url, { headers: {}, signal })
+  await discard(first)
+  // A registry that asks nobody takes everybody.
+  if (first.status === 200) return
+  const granted = await answer(endpoint, '', parseChallenges(first.headers['www-authenticate']), credentials, { headers: {}, signal })
+  if (granted === undefined) throw notAccepted(endpoint)
+  const second = await request(url, withHeader({ headers: {}, signal }, granted.header))
+  await discard(second)
+  if (second.status !== 200) throw notAccepted(endpoint)
+}
+
+function notAccepted({ host }: Endpoint): MayflyError {
+  return new MayflyError('ERR_MAYFLY_REGISTRY_UNAUTHORIZED', `${host} does not accept this user name and password`, {
+    hint: 'Some registries want an access token instead of the account\'s password.', details: { registry: host },
+  })
+}
+
 async function answer(
-  endpoint: Endpoint, repository: string, challenges: readonly Challenge[], credentials: Credentials | undefined, options: HttpRequest,
+  endpoint: Endpoint, scope: string, challenges: readonly Challenge[], credentials: Credentials | undefined, options: HttpRequest,
 ): Promise<{ header: string, expires: number } | undefined> {
   const bearer = challenges.find(({ scheme }) => scheme === 'bearer')
-  if (bearer !== undefined) return fetchToken(endpoint, repository, bearer, credentials, options)
+  if (bearer !== undefined) return fetchToken(endpoint, scope, bearer, credentials, options)
   const basic = challenges.some(({ scheme }) => scheme === 'basic')
   return basic && credentials !== undefined ? { header: basicHeader(credentials), expires: Number.POSITIVE_INFINITY } : undefined
 }
 
 async function fetchToken(
-  endpoint: Endpoint, repository: string, { parameters }: Challenge, credentials: Credentials | undefined, options: HttpRequest,
-): Promise<{ header: string, expires: number }> {
+  endpoint: Endpoint, wanted: string, { parameters }: Challenge, credentials: Credentials | undefined, options: HttpRequest,
+): Promise<{ header: string, expires: number } | undefined> {
   const realm = checkedRealm(endpoint, parameters.get('realm'))
   const query = new URLSearchParams()
   const service = parameters.get('service')
   if (service !== undefined) query.set('service', service)
-  query.set('scope', parameters.get('scope') ?? `repository:${repository}:pull`)
+  const scopes = parameters.get('scope') ?? wanted
+  // Several are separated by spaces, and asked for one by one. [Token authentication specification]
+  for (const scope of scopes.split(' ')) if (scope !== '') query.append('scope', scope)
   const response = await request(...tokenRequest(realm, query, credentials, options))
   const body = await readBody(response, 1 << 20, 'The token answer')
-  if (response.status !== 200) throw unauthorized(endpoint, repository, credentials)
-  const token = readToken(body)
-  if (token === undefined) throw unauthorized(endpoint, repository, credentials)
+  const token = response.status === 200 ? readToken(body) : undefined
+  if (token === undefined) return undefined
   return { header: `Bearer ${token.value}`, expires: Date.now() + Math.max(token.seconds - 5, 5) * 1000 }
 }
 

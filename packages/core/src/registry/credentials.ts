@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
+import { askHelper } from './helper.js'
+
 export interface Credentials {
   readonly username: string
   readonly password: string
@@ -9,33 +11,82 @@ export interface Credentials {
   readonly identityToken?: string
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
+export type Environment = Readonly<Record<string, string | undefined>>
 
-/**
- * The credentials for a registry host: DOCKER_AUTH_CONFIG first, then `config.json` of $DOCKER_CONFIG or
- * ~/.docker. `undefined` when there are none, or the files cannot be read.
- */
-export async function credentialsFor(host: string, env: Environment = process.env): Promise<Credentials | undefined> {
-  const inline = env['DOCKER_AUTH_CONFIG']
-  const fromInline = inline === undefined ? undefined : search(parse(inline), host)
-  if (fromInline !== undefined) return fromInline
-  const directory = env['DOCKER_CONFIG'] ?? join(env['HOME'] ?? homedir(), '.docker')
-  const text = await readFile(join(directory, 'config.json'), 'utf8').catch(() => undefined)
-  return text === undefined ? undefined : search(parse(text), host)
-}
-
+/** Docker's own name of Docker Hub in its files and helpers. */
+export const HUB_KEY = 'https://index.docker.io/v1/'
 const HUB_HOSTS = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io'])
 
-function search(config: unknown, host: string): Credentials | undefined {
-  const auths = field(config, 'auths')
-  if (typeof auths !== 'object' || auths === null) return undefined
-  const wanted = HUB_HOSTS.has(host) ? HUB_HOSTS : new Set([host])
-  for (const [key, entry] of Object.entries(auths)) {
-    const named = key.replace(/^https?:\/\//, '').replace(/\/.*$/, '')
-    const found = wanted.has(named) ? fromEntry(entry) : undefined
+/** A file that names registries and what opens them. */
+export interface AuthFile {
+  readonly path: string
+  readonly content: Readonly<Record<string, unknown>>
+}
+
+/**
+ * The credentials for a repository of a registry host: DOCKER_AUTH_CONFIG first, then Docker's `config.json`
+ * ($DOCKER_CONFIG, ~/.docker), then containers' `auth.json` (REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, ~/.config). In each a
+ * helper for the host comes before its entry, and that before the helper for all. `undefined` when there are none, or the
+ * files cannot be read. Throws ERR_MAYFLY_REGISTRY_UNAUTHORIZED when a helper fails.
+ * [docker-credential-helpers protocol; containers-auth.json(5)]
+ */
+export async function credentialsFor(host: string, repository = '', env: Environment = process.env): Promise<Credentials | undefined> {
+  const inline = env['DOCKER_AUTH_CONFIG']
+  const files = [
+    ...(inline === undefined ? [] : [{ path: 'DOCKER_AUTH_CONFIG', content: parse(inline) }]),
+    ...(await Promise.all(authPaths(env).map(readAuthFile))).filter(file => file !== undefined),
+  ]
+  for (const { content } of files) {
+    const found = await search(content, host, repository, env)
     if (found !== undefined) return found
   }
   return undefined
+}
+
+/** Docker's configuration file, where `login` writes. */
+export function dockerConfigPath(env: Environment = process.env): string {
+  return join(env['DOCKER_CONFIG'] ?? join(env['HOME'] ?? homedir(), '.docker'), 'config.json')
+}
+
+function authPaths(env: Environment): readonly string[] {
+  const own = env['REGISTRY_AUTH_FILE']
+  if (own !== undefined && own !== '') return [own, dockerConfigPath(env)]
+  const runtime = env['XDG_RUNTIME_DIR']
+  const config = env['XDG_CONFIG_HOME'] ?? join(env['HOME'] ?? homedir(), '.config')
+  return [
+    dockerConfigPath(env),
+    ...(runtime === undefined || runtime === '' ? [] : [join(runtime, 'containers/auth.json')]),
+    join(config, 'containers/auth.json'),
+  ]
+}
+
+export async function readAuthFile(path: string): Promise<AuthFile | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : { path, content: parse(text) }
+}
+
+/** Names under which a file may know a repository, the closest first. */
+function keysFor(host: string, repository: string): readonly string[] {
+  const parts = repository.split('/').filter(part => part !== '')
+  const hosts = HUB_HOSTS.has(host) ? [...HUB_HOSTS] : [host]
+  const depths = parts.map((_, at) => parts.slice(0, parts.length - at).join('/'))
+  return [...depths.flatMap(depth => hosts.map(name => `${name}/${depth}`)), ...hosts]
+}
+
+async function search(config: Readonly<Record<string, unknown>>, host: string, repository: string, env: Environment): Promise<Credentials | undefined> {
+  const key = HUB_HOSTS.has(host) ? HUB_KEY : host
+  const helpers = field(config, 'credHelpers')
+  const own = text(helpers, host) ?? text(helpers, key)
+  if (own !== undefined) return await askHelper(own, key, env)
+  const auths = field(config, 'auths')
+  const entries = new Map(typeof auths === 'object' && auths !== null
+    ? Object.entries(auths).map(([name, entry]) => [name.replace(/^https?:\/\//, '').replace(/\/(v[12]\/?)?$/, ''), entry as unknown] as const) : [])
+  for (const name of keysFor(host, repository)) {
+    const found = entries.has(name) ? fromEntry(entries.get(name)) : undefined
+    if (found !== undefined) return found
+  }
+  const store = text(config, 'credsStore')
+  return store === undefined ? undefined : await askHelper(store, key, env)
 }
 
 function fromEntry(entry: unknown): Credentials | undefined {
@@ -48,11 +99,12 @@ function fromEntry(entry: unknown): Credentials | undefined {
   return username === undefined || password === undefined ? undefined : { username, password }
 }
 
-function parse(json: string): unknown {
+function parse(json: string): Readonly<Record<string, unknown>> {
   try {
-    return JSON.parse(json)
+    const value: unknown = JSON.parse(json)
+    return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
   } catch {
-    return undefined
+    return {}
   }
 }
 

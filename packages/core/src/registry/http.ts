@@ -7,9 +7,9 @@ import { MayflyError } from '../errors.js'
 import { isLoopback, isPrivate } from './endpoints.js'
 
 export interface HttpRequest {
-  readonly method?: 'GET' | 'POST' | 'HEAD'
+  readonly method?: 'GET' | 'POST' | 'HEAD' | 'PUT' | 'PATCH'
   readonly headers: Readonly<Record<string, string>>
-  readonly body?: string
+  readonly body?: string | Buffer
   readonly signal?: AbortSignal | undefined
 }
 

@@ -1,6 +1,8 @@
 export { fetchBlob, fetchManifest, fetchSmallBlob, type FetchedManifest } from './client.js'
 export { parseChallenges, type Challenge } from './challenge.js'
 export { credentialsFor, type Credentials } from './credentials.js'
+export { login, logout, type LoginResult } from './login.js'
+export { uploadBlob, uploadManifest, type Uploaded } from './upload.js'
 export { endpointsFor, type Endpoint } from './endpoints.js'
 export { throwIfAborted } from './http.js'
 export {

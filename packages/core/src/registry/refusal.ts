@@ -28,7 +28,7 @@ export function refusal(endpoint: Endpoint, reference: Reference, status: number
 export function unauthorized(endpoint: Endpoint, repository: string, credentials?: Credentials): MayflyError {
   const tried = credentials === undefined ? 'without credentials' : 'with the configured credentials'
   return new MayflyError('ERR_MAYFLY_REGISTRY_UNAUTHORIZED', `${endpoint.host} refused to serve ${repository} ${tried}: it is private, or there is none`, {
-    hint: `Check the name; if the repository is private, log in with "docker login ${endpoint.host}" or set DOCKER_AUTH_CONFIG.`,
+    hint: `Check the name; if the repository is private, log in with "mayfly login ${endpoint.host}" or set DOCKER_AUTH_CONFIG.`,
     details: { registry: endpoint.host, repository },
   })
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -30,10 +30,29 @@ test('credentials come from DOCKER_AUTH_CONFIG, then from config.json', async ()
   const directory = await mkdtemp(join(tmpdir(), 'mayfly-docker-'))
   try {
     await writeFile(join(directory, 'config.json'), JSON.stringify({ auths: { 'https://index.docker.io/v1/': { auth } } }))
-    expect(await credentialsFor('docker.io', { DOCKER_CONFIG: directory })).toEqual({ username: 'ann', password: 's3cret' })
-    expect(await credentialsFor('ghcr.io', { DOCKER_CONFIG: directory })).toBeUndefined()
+    expect(await credentialsFor('docker.io', '', { DOCKER_CONFIG: directory })).toEqual({ username: 'ann', password: 's3cret' })
+    expect(await credentialsFor('ghcr.io', '', { DOCKER_CONFIG: directory })).toBeUndefined()
     const inline = JSON.stringify({ auths: { 'ghcr.io': { username: 'bob', password: 'p' } } })
-    expect(await credentialsFor('ghcr.io', { DOCKER_CONFIG: directory, DOCKER_AUTH_CONFIG: inline })).toEqual({ username: 'bob', password: 'p' })
+    expect(await credentialsFor('ghcr.io', '', { DOCKER_CONFIG: directory, DOCKER_AUTH_CONFIG: inline })).toEqual({ username: 'bob', password: 'p' })
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+})
+
+test('containers\' auth files: the closest name of a repository counts, Docker\'s own file comes first', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'mayfly-auth-'))
+  const entry = (name: string): { auth: string } => ({ auth: Buffer.from(`${name}:p`).toString('base64') })
+  try {
+    await mkdir(join(directory, 'containers'))
+    const file = join(directory, 'containers/auth.json')
+    await writeFile(file, JSON.stringify({ auths: { 'quay.io': entry('host'), 'quay.io/team': entry('team'), 'quay.io/team/app': entry('app') } }))
+    const env = { DOCKER_CONFIG: join(directory, 'none'), XDG_RUNTIME_DIR: directory, XDG_CONFIG_HOME: join(directory, 'none'), HOME: directory }
+    const who = async (repository: string, more = {}): Promise<string | undefined> => (await credentialsFor('quay.io', repository, { ...env, ...more }))?.username
+    expect([await who('team/app'), await who('team/other'), await who('somebody/else')]).toEqual(['app', 'team', 'host'])
+    const own = join(directory, 'own.json')
+    await writeFile(own, JSON.stringify({ auths: { 'quay.io': entry('own') } }))
+    expect(await who('team/app', { REGISTRY_AUTH_FILE: own })).toBe('own')
+    expect(await who('team/app', { XDG_RUNTIME_DIR: join(directory, 'none') })).toBeUndefined()
   } finally {
     await rm(directory, { recursive: true })
   }

@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto'
+import { rename } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { chainIds, digestOf, type Digest } from '../digest.js'
+import { MayflyError } from '../errors.js'
+import { blobPath, openLease, openStore, readBlob, writeAtomically, writeRef, type Image, type Store } from '../images/index.js'
+import { produceLayer, type StackLayer } from '../layers/index.js'
+import { formatPlatform } from '../platform.js'
+import { parseReference } from '../reference.js'
+import { parseManifest } from '../registry/index.js'
+import type { CommitOptions, CommittedImage } from './types.js'
+
+/** What a container's files and settings are made an image from. */
+export interface Committed {
+  readonly image: Image
+  /** Its upper directory. */
+  readonly upper: string
+  /** The settings it runs with, as an image's configuration has them. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** The container's id, as the history names it. */
+  readonly id: string
+}
+
+const OURS = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf']
+const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip'
+
+/** Writes an image of the container's image with one more layer. [OCI image specification, "Image Configuration"] */
+export async function commitChanges({ image, upper, config, id }: Committed, { name, message, author, changes }: CommitOptions): Promise<CommittedImage> {
+  const store = await openStore()
+  await using lease = await openLease(store)
+  await lease.hold(image.digest)
+  const base = await documents(store, image)
+  const made = await Promise.all(freshTrees(store, image, upper).map(({ directory, lowers }) => layerOf(store, directory, lowers)))
+  const layers = made.filter(({ empty }) => !empty)
+  await lease.hold(...layers.map(({ digest }) => digest), ...chainIds([...base.diffIds, ...layers.map(({ diffId }) => diffId)]))
+  for (const { digest, file } of layers) await rename(file, blobPath(store, digest))
+  const created = new Date().toISOString()
+  const changed = changes === undefined ? config : await applied(config, changes)
+  const document = Buffer.from(JSON.stringify({
+    ...base.config, created, ...(author === undefined ? {} : { author }), config: changed,
+    rootfs: { type: 'layers', diff_ids: [...base.diffIds, ...layers.map(({ diffId }) => diffId)] },
+    history: [...base.history, ...(layers.length === 0 ? [{ created, created_by: `container ${id.slice(0, 12)}`, comment: message ?? '', empty_layer: true }]
+      : layers.map(() => ({ created, created_by: `container ${id.slice(0, 12)}`, ...(message === undefined ? {} : { comment: message }), ...(author === undefined ? {} : { author }) })))],
+  }))
+  const configDigest = digestOf(document)
+  const manifest = Buffer.from(JSON.stringify({
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: configDigest, size: document.length },
+    layers: [...base.layers, ...layers.map(({ digest, size }) => ({ mediaType: GZIP, digest, size }))],
+  }))
+  const digest = digestOf(manifest)
+  await lease.hold(configDigest, digest)
+  await writeAtomically(blobPath(store, configDigest), document)
+  await writeAtomically(blobPath(store, digest), manifest)
+  if (name !== undefined) {
+    await writeRef(store, parseReference(name), { digest, manifests: { [formatPlatform(base.platform)]: digest }, origin: '', pulledAt: Date.now() })
+  }
+  return { id: configDigest, digest }
+}
+
+interface Documents {
+  readonly config: Readonly<Record<string, unknown>>
+  readonly diffIds: readonly Digest[]
+  readonly history: readonly object[]
+  readonly layers: readonly object[]
+  readonly platform: { readonly os: string, readonly architecture: string, readonly variant?: string }
+}
+
+async function documents(store: Store, image: Image): Promise<Documents> {
+  const [bytes, raw] = await Promise.all([readBlob(store, image.digest), readBlob(store, image.id)])
+  const manifest = bytes === undefined ? undefined : parseManifest(bytes, image.reference.familiar)
+  if (raw === undefined || manifest?.kind !== 'image') {
+    throw new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The container's image ${image.reference.familiar} is no longer in the store`, { hint: 'Pull it again.' })
+  }
+  const config = JSON.parse(raw.toString('utf8')) as Record<string, unknown>
+  const { rootfs, history = [], os = 'linux', architecture = image.architecture, variant } = config as {
+    rootfs: { diff_ids: Digest[] }, history?: object[], os?: string, architecture?: string, variant?: string
+  }
+  return { config, diffIds: rootfs.diff_ids, history, layers: manifest.layers, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }
+}
+
+/** The trees that no blob stands for: the container's changes, and those of snapshots it was started from. Bottom first. */
+function freshTrees(store: Store, image: Image, upper: string): { readonly directory: string, readonly lowers: readonly string[] }[] {
+  const stack: readonly Pick<StackLayer, 'directory'>[] = [{ directory: upper }, ...image.stack]
+  return stack.flatMap(({ directory }, at) => {
+    const isBlob = at > 0 && !directory.startsWith(join(store.home, 'snapshots'))
+    return isBlob ? [] : [{ directory, lowers: stack.slice(at + 1).map(one => one.directory) }]
+  }).reverse()
+}
+
+async function layerOf(store: Store, directory: string, lowers: readonly string[]): Promise<Awaited<ReturnType<typeof produceLayer>> & { readonly file: string }> {
+  const file = join(store.home, 'ingest', `commit-${randomBytes(6).toString('hex')}`)
+  return { ...await produceLayer({ directory, lowers, skip: OURS }, file), file }
+}
+
+/** Instructions of a Dockerfile that change settings: `CMD ["x"]`, `ENV a=b`. */
+async function applied(config: Readonly<Record<string, unknown>>, changes: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
+  const { applyChanges } = await import('../build/changes.js')
+  return applyChanges(config, changes)
+}

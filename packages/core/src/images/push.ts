@@ -1,0 +1,126 @@
+import { access } from 'node:fs/promises'
+
+import type { Digest } from '../digest.js'
+import { MayflyError } from '../errors.js'
+import { formatPlatform, hostPlatform } from '../platform.js'
+import type { Reference } from '../reference.js'
+import { parseManifest, uploadBlob, uploadManifest, type Descriptor, type ImageManifest, type Uploaded } from '../registry/index.js'
+import { openLease } from './lease.js'
+import { listRefs, readRef, writeRef } from './refs.js'
+import { blobPath, readBlob, type Store } from './store.js'
+
+export interface PushProgress {
+  readonly blob: Digest
+  readonly size: number
+  readonly state: 'waiting' | 'sending' | Uploaded
+  readonly done: number
+}
+
+export interface PushOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((progress: PushProgress) => void) | undefined
+}
+
+/**
+ * Brings an image of the store to the registry its name says, byte for byte as it was pulled or built: its blobs first,
+ * those that other repositories there have already by mounting them, its manifests last. All platforms go where the store
+ * has them all. Answers the digest of what the name then means. Throws ERR_MAYFLY_IMAGE_NOT_FOUND,
+ * ERR_MAYFLY_REGISTRY_UNAUTHORIZED, ERR_MAYFLY_REGISTRY_UNAVAILABLE, ERR_MAYFLY_ABORTED.
+ */
+export async function pushImage(store: Store, reference: Reference, options: PushOptions = {}): Promise<Digest> {
+  await using lease = await openLease(store, options.signal)
+  const record = await readRef(store, reference)
+  const own = record?.manifests[formatPlatform(hostPlatform())] ?? Object.values(record?.manifests ?? {})[0]
+  if (record === undefined || own === undefined) {
+    throw new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The store has no image ${reference.familiar}`, { hint: 'mayfly images lists what it has; mayfly tag gives one another name.' })
+  }
+  await lease.hold(record.digest, own)
+  const whole = record.digest === own ? undefined : await wholeIndex(store, record.digest, reference)
+  const manifests = whole?.manifests ?? [own]
+  const siblings = await repositoriesBeside(store, reference)
+  const sent = new Map<Digest, Promise<void>>()
+  const documents = await Promise.all(manifests.map(digest => document(store, digest, reference)))
+  await Promise.all(documents.flatMap(({ manifest }) => [manifest.config, ...manifest.layers]).map(blob => {
+    const there = sent.get(blob.digest)
+    if (there !== undefined) return there
+    const sending = send(store, reference, blob, siblings, options)
+    sent.set(blob.digest, sending)
+    return sending
+  }))
+  const name = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined)
+  for (const { digest, bytes, mediaType } of documents) {
+    await uploadManifest(reference, bytes, mediaType, whole === undefined ? name ?? digest : digest, options.signal)
+  }
+  if (whole === undefined) return own
+  await uploadManifest(reference, whole.bytes, whole.mediaType, name ?? record.digest, options.signal)
+  return record.digest
+}
+
+/** Gives an image another name. Throws ERR_MAYFLY_IMAGE_NOT_FOUND. */
+export async function tagImage(store: Store, from: Reference, to: Reference): Promise<void> {
+  if (to.digest !== undefined) throw new MayflyError('ERR_MAYFLY_REFERENCE_INVALID', `${to.familiar} is no tag`, { hint: 'A name that ends in a digest is given by what the image is.' })
+  const record = await readRef(store, from)
+  if (record === undefined) throw new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The store has no image ${from.familiar}`, { hint: 'mayfly images lists what it has.' })
+  await writeRef(store, to, record)
+}
+
+interface Document {
+  readonly digest: Digest
+  readonly bytes: Buffer
+  readonly mediaType: string
+  readonly manifest: ImageManifest
+}
+
+async function document(store: Store, digest: Digest, reference: Reference): Promise<Document> {
+  const bytes = await readBlob(store, digest)
+  const manifest = bytes === undefined ? undefined : parseManifest(bytes, reference.familiar)
+  if (bytes === undefined || manifest?.kind !== 'image') {
+    throw new MayflyError('ERR_MAYFLY_STORE_FAILED', `The manifest of ${reference.familiar} is damaged in the store`, { hint: 'mayfly store verify says more; pull or build it again.' })
+  }
+  return { digest, bytes, manifest, mediaType: mediaTypeOf(bytes, 'application/vnd.oci.image.manifest.v1+json') }
+}
+
+/** An index all of whose images the store has. */
+async function wholeIndex(store: Store, digest: Digest, reference: Reference): Promise<{ bytes: Buffer, mediaType: string, manifests: readonly Digest[] } | undefined> {
+  const bytes = await readBlob(store, digest)
+  const index = bytes === undefined ? undefined : parseManifest(bytes, reference.familiar)
+  if (bytes === undefined || index?.kind !== 'index') return undefined
+  for (const one of index.manifests) {
+    const inner = await readBlob(store, one.digest)
+    const manifest = inner === undefined ? undefined : parseManifest(inner, reference.familiar)
+    if (manifest?.kind !== 'image') return undefined
+    const there = await Promise.all([manifest.config, ...manifest.layers].map(blob => access(blobPath(store, blob.digest)).then(() => true, () => false)))
+    if (there.includes(false)) return undefined
+  }
+  return { bytes, mediaType: mediaTypeOf(bytes, 'application/vnd.oci.image.index.v1+json'), manifests: index.manifests.map(one => one.digest) }
+}
+
+function mediaTypeOf(bytes: Buffer, otherwise: string): string {
+  const { mediaType } = JSON.parse(bytes.toString('utf8')) as { mediaType?: unknown }
+  return typeof mediaType === 'string' ? mediaType : otherwise
+}
+
+async function send(store: Store, reference: Reference, blob: Descriptor, from: readonly string[], { signal, onProgress }: PushOptions): Promise<void> {
+  let done = 0
+  const tell = (state: PushProgress['state']): void => onProgress?.({ blob: blob.digest, size: blob.size, state, done })
+  tell('waiting')
+  const outcome = await uploadBlob(reference, blob, blobPath(store, blob.digest), {
+    signal, from,
+    onBytes: count => {
+      done += count
+      tell('sending')
+    },
+  }).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    throw new MayflyError('ERR_MAYFLY_STORE_FAILED', `A layer of ${reference.familiar} is not in the store: ${blob.digest}`, { hint: 'Pull or build it again.' })
+  })
+  tell(outcome)
+}
+
+/** Other repositories of the registry that this store has names of: their blobs may be there already. */
+async function repositoriesBeside(store: Store, reference: Reference): Promise<readonly string[]> {
+  const refs = await listRefs(store)
+  const beside = refs.map(one => one.reference).filter(one => one.registry === reference.registry && one.repository !== reference.repository)
+  return [...new Set(beside.map(({ repository }) => repository))].slice(0, 3)
+}
+
