@@ -59,10 +59,12 @@ export async function openPlace(): Promise<Place> {
 /** Runs a program to its end. */
 export function execute(command: string, words: readonly string[], env: NodeJS.ProcessEnv): Promise<Outcome> {
   return new Promise((resolve) => {
-    execFile(command, words, { env }, (error, stdout, stderr) => {
+    const child = execFile(command, words, { env }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1
       resolve({ code, stdout, stderr })
     })
+    // Nobody answers questions.
+    child.stdin?.end()
   })
 }
 

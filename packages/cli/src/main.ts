@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander'
 
+import { imageCommands } from './image-commands.js'
 import { report } from './report.js'
 
 const program = new Command('mayfly')
@@ -82,9 +83,7 @@ program.command('logout').description('Forget what login kept').argument('[regis
 program.command('pull').description('Download an image').argument('<image>').option('-q, --quiet')
   .action(async (image: string, options) => (await import('./commands/pull.js')).pull(image, options))
 
-program.command('images').description('List images').option('-q, --quiet', 'only show ids').option('--format <format>', 'json')
-  .option('--no-trunc', 'show whole ids')
-  .action(async (options) => (await import('./commands/images.js')).images(options))
+imageCommands(program)
 
 program.command('ps').description('List containers').option('-a, --all', 'also show those that ended')
   .option('-q, --quiet', 'only show ids').option('--no-trunc', 'show whole ids').option('--format <format>', "table, json, or a template, such as '{{.ID}}'")
@@ -100,9 +99,6 @@ program.command('stop').description('Stop containers').argument('<container...>'
 
 program.command('info').description('Say what this machine gives containers').option('--format <format>', 'json')
   .action(async (options) => (await import('./commands/info.js')).info(options))
-
-program.command('prune').description('Finish what dead runs left')
-  .action(async () => (await import('./commands/prune.js')).prune())
 
 program.command('doctor').description('Say what this machine allows, and how to mend what it lacks').option('--format <format>', 'json')
   .action(async (options) => (await import('./commands/doctor.js')).doctor(options))

@@ -1,4 +1,5 @@
 export { containerLogs, findContainer, listContainers, stopContainer, type RunningListing } from './container/runs.js'
+export { pruneImages, removeImage, type PruneImagesOptions } from './container/images.js'
 export { info, type Info } from './container/info.js'
 export { prune } from './container/prune.js'
 export { openSnapshot, run } from './container/run.js'
@@ -10,7 +11,13 @@ export { login, logout, type LoginResult } from './registry/index.js'
 export { endRun, keeperSocket } from './container/supervision.js'
 export type * from './container/types.js'
 export { isMayflyError, MayflyError, type ErrorCode } from './errors.js'
-export { imageFile, listImages, openStore, pullImage, type Image, type ListedImage, type PullProgress, type Store } from './images/index.js'
+export {
+  chooseImage, collectGarbage, imageFile, imageFilter, imageHistory, inspectImage, isUnnamed, listCatalog, listImages, openLease, openStore, pullImage,
+  repositoryOf, storeUsage, untaggedNames, verifyStore, withTag,
+  type Garbage, type GarbageOptions, type HistoryStep, type Image, type ImageDocument, type ImageUsage, type Lease, type ListedImage,
+  type PullProgress, type RemovedImage, type SnapshotUsage, type Store, type StoreProblem, type StoreReport, type StoreUsage, type StoredImage,
+  type StoredName, type VerifyOptions,
+} from './images/index.js'
 export { parseReference, type Reference } from './reference.js'
 export { nativeBinary } from './native/binary.js'
 export { diagnose } from './native/diagnose.js'

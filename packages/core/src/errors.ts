@@ -12,6 +12,7 @@ export const ERROR_CODES = {
   ERR_MAYFLY_DIGEST_INVALID: 'Text that should be a digest is none, or uses an algorithm other than sha256',
   ERR_MAYFLY_DIGEST_MISMATCH: 'Content does not have the digest it was announced with',
   ERR_MAYFLY_DOCKERFILE_INVALID: 'The Dockerfile cannot be read',
+  ERR_MAYFLY_IMAGE_IN_USE: 'Containers are made from the image that was to be removed',
   ERR_MAYFLY_IMAGE_NOT_FOUND: 'The registry or the store does not have this image',
   ERR_MAYFLY_INTERNAL: 'Mayfly broke one of its own rules: a bug',
   ERR_MAYFLY_LAYER_INVALID: 'A layer cannot be unpacked',

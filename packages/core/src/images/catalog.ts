@@ -54,20 +54,25 @@ async function storedImage(store: Store, digest: Digest, refs: readonly { refere
   const stored = first === undefined ? undefined : await loadManifest(store, first.reference, digest).catch(() => undefined)
   if (stored === undefined) return undefined
   const { manifest, parsed } = stored
-  const chain = chainIds(parsed.diffIds)
-  const sizes = await Promise.all(manifest.layers.map(async (blob, index) => {
-    const [diffId, chainId] = [parsed.diffIds[index], chain[index]]
-    return (diffId === undefined || chainId === undefined ? undefined : await layerSize(store, { diffId, chainId })) ?? blob.size
-  }))
   const names = refs.map(({ reference, record: { digest: top, origin, pulledAt } }) => ({ reference, digest: top, origin, pulledAt }))
   const made = parsed.created === undefined ? undefined : new Date(parsed.created)
-  return {
+  const image = {
     id: manifest.config.digest, digest, manifest, parsed,
     names: names.sort((a, b) => (String(a.reference) < String(b.reference) ? -1 : 1)),
     created: made === undefined || Number.isNaN(made.getTime()) ? undefined : made,
-    size: sizes.reduce((sum, size) => sum + size, 0),
+    size: 0,
     usedAt: await stat(blobPath(store, digest)).then(({ mtimeMs }) => mtimeMs, () => 0),
   }
+  return { ...image, size: (await layerSizes(store, image)).reduce((sum, size) => sum + size, 0) }
+}
+
+/** Bytes of each layer, bottom first; of one that is not unpacked, the compressed ones. */
+export async function layerSizes(store: Store, { manifest, parsed: { diffIds } }: Pick<StoredImage, 'manifest' | 'parsed'>): Promise<number[]> {
+  const chain = chainIds(diffIds)
+  return Promise.all(manifest.layers.map(async (blob, index) => {
+    const [diffId, chainId] = [diffIds[index], chain[index]]
+    return (diffId === undefined || chainId === undefined ? undefined : await layerSize(store, { diffId, chainId })) ?? blob.size
+  }))
 }
 
 /**

@@ -43,7 +43,7 @@ export interface FakeRegistry {
   readonly manifests: Map<string, Buffer>
   /** Answers first when it returns true. */
   intercept: (request: IncomingMessage, response: ServerResponse) => boolean
-  add(repository: string, tag: string, layers: readonly Buffer[], options?: { diffIds?: readonly string[], config?: object }): string
+  add(repository: string, tag: string, layers: readonly Buffer[], options?: { diffIds?: readonly string[], config?: object, document?: object }): string
   close(): Promise<void>
 }
 
@@ -69,9 +69,9 @@ export async function fakeRegistry(): Promise<FakeRegistry> {
     blobs,
     manifests,
     intercept: () => false,
-    add: (repository, tag, layers, { diffIds = layers.map(sha256), config = {} } = {}) => {
+    add: (repository, tag, layers, { diffIds = layers.map(sha256), config = {}, document = {} } = {}) => {
       const configBytes = Buffer.from(JSON.stringify({
-        os: 'linux', architecture: 'amd64', config, rootfs: { type: 'layers', diff_ids: diffIds },
+        os: 'linux', architecture: 'amd64', ...document, config, rootfs: { type: 'layers', diff_ids: diffIds },
       }))
       blobs.set(sha256(configBytes), configBytes)
       const compressed = layers.map((layer) => gzipSync(layer))

@@ -1,0 +1,49 @@
+import { collectGarbage, openStore, removeImage as remove, type Garbage, type ImageUser, type RemovedImage, type StoredImage } from '../images/index.js'
+import { listContainers } from './runs.js'
+
+/** Containers of live runs, as far as they stand in the way of a removal. */
+async function imageUsers(): Promise<ImageUser[]> {
+  return (await listContainers()).map(({ name, imageId, state }) => ({ name, imageId, running: state !== 'exited' }))
+}
+
+/**
+ * Takes a name away from an image, and the image with its last one; `force` also with several names, or with ended
+ * containers. Named by reference, id or the beginning of an id. Throws ERR_MAYFLY_IMAGE_NOT_FOUND, ERR_MAYFLY_IMAGE_IN_USE.
+ */
+export async function removeImage(text: string, { force = false }: { readonly force?: boolean | undefined } = {}): Promise<RemovedImage> {
+  return remove(await openStore(), text, { force, users: await imageUsers() })
+}
+
+export interface PruneImagesOptions {
+  /** All images that no container is made from; else only those without a name. Default false. */
+  readonly all?: boolean | undefined
+  /** Further conditions. */
+  readonly filter?: ((image: StoredImage) => boolean) | undefined
+  /** Only images that were not used for so many milliseconds. */
+  readonly unusedFor?: number | undefined
+  /** Bytes of the store's images; the least recently used go until the others take no more. Implies `all`. */
+  readonly cap?: number | undefined
+}
+
+/** Removes images that nobody uses, and what nothing leads to. Throws ERR_MAYFLY_STORE_FAILED. */
+export async function pruneImages({ all = false, filter = () => true, unusedFor = 0, cap }: PruneImagesOptions = {}): Promise<Garbage> {
+  const store = await openStore()
+  const used = new Set((await imageUsers()).map(({ imageId }) => imageId))
+  const { isUnnamed, storeUsage } = await import('../images/index.js')
+  const usage = cap === undefined ? undefined : await storeUsage(store)
+  const before = Date.now() - unusedFor
+  return collectGarbage(store, {
+    retire: (idle) => {
+      const candidates = idle.filter((image) => !used.has(image.id) && image.usedAt <= before && filter(image)
+        && (all || cap !== undefined || image.names.every(({ reference }) => isUnnamed(reference))))
+      if (usage === undefined || cap === undefined) return candidates
+      // What is shared goes with the last who has it: only what is an image's own is sure to be freed.
+      let bytes = usage.imageBytes
+      return [...candidates].sort((a, b) => a.usedAt - b.usedAt).filter((image) => {
+        if (bytes <= cap) return false
+        bytes -= usage.images.find((one) => one.image.digest === image.digest)?.unique ?? 0
+        return true
+      })
+    },
+  })
+}
