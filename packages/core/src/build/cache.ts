@@ -1,4 +1,4 @@
-import { access, readFile } from 'node:fs/promises'
+import { access, readFile, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { isDigest, type Digest } from '../digest.js'
@@ -30,7 +30,11 @@ export function openCache(store: Store): BuildCache {
       if (!isDigest(diffId) || !isDigest(digest) || !isDigest(chainId) || typeof size !== 'number' || typeof createdAt !== 'number') return undefined
       // A layer whose bytes were collected is made anew.
       const there = await access(blobPath(store, digest)).then(() => true, () => false)
-      return there ? { diffId, digest, size, chainId, createdAt } : undefined
+      if (!there) return undefined
+      // The time of the record says when the step was last used: it is kept for a while from then.
+      const now = new Date()
+      await utimes(path(key), now, now).catch(() => undefined)
+      return { diffId, digest, size, chainId, createdAt }
     },
     keep: (key, layer) => writeAtomically(path(key), JSON.stringify(layer)),
   }

@@ -54,7 +54,7 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   try {
     await writeFile(sweepMark(store.home), '', { mode: 0o600 })
     const images = await retire(store, options)
-    const swept = await sweep(store, await findReachable(store), now)
+    const swept = await sweep(store, await findReachable(store, now), now)
     await rm(sweepMark(store.home), { force: true })
     return { images, ...swept, bytes: swept.bytes + await emptyTrash(trash, now) }
   } catch (error) {

@@ -22,19 +22,36 @@ export interface Reachable {
 const DOCUMENT_LIMIT = 8 * 2 ** 20
 
 /** Reads all roots and follows them. Nothing may be relied on that was written since, unless the writer waited for a sweep. */
-export async function findReachable(store: Store): Promise<Reachable> {
+export async function findReachable(store: Store, now: number = Date.now()): Promise<Reachable> {
   const found = { blobs: new Set<string>(), layers: new Set<string>(), snapshots: new Set<string>() }
   // In this order: a lease is given up when its name is there, or its snapshot.
   const lines = await leasedLines(store)
-  const [refs, snapshots] = await Promise.all([listRefs(store), snapshotRoots(store)])
+  const [refs, snapshots, cached] = await Promise.all([listRefs(store), snapshotRoots(store), buildRoots(store, now)])
   const digests = refs.flatMap(({ record }) => [record.digest, ...Object.values(record.manifests)])
-  for (const line of [...digests, ...snapshots, ...lines]) {
+  for (const line of [...digests, ...snapshots, ...cached, ...lines]) {
     if (isDigest(line)) await follow(store, line, found, 0)
     const [room, name] = line.split('/')
     if (room?.startsWith('layers') === true && name !== undefined) found.layers.add(name)
     if (room === 'snapshots' && name !== undefined) found.snapshots.add(name)
   }
   return found
+}
+
+/** How long a step of a build is kept after it was last used. */
+const BUILD_CACHE = 14 * 86_400_000
+
+/** What builds keep for the next one, as long as it is used. */
+async function buildRoots(store: Store, now: number): Promise<string[]> {
+  const directory = join(store.home, 'build')
+  const names = (await readdir(directory).catch(absent([]))).filter((name) => name.endsWith('.json'))
+  const found = await Promise.all(names.map(async (name) => {
+    const file = join(directory, name)
+    const used = (await stat(file).catch(absent(undefined)))?.mtimeMs ?? 0
+    if (now - used > BUILD_CACHE) return []
+    const text = await readFile(file, 'utf8').catch(absent(''))
+    return [...text.matchAll(/"(sha256:[0-9a-f]{64})"/g)].map(([, digest]) => digest ?? '')
+  }))
+  return found.flat()
 }
 
 /** What the containers of live runs were made from: digests of manifests, and directories of layers and snapshots. */
