@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "outbound.h"
 #include "routes.h"
 #include "run.h"
 #include "sys.h"
@@ -199,6 +200,21 @@ static void finish_dead_runs(const struct janitor *j) {
   if (fork() == 0) _exit(userns_do(j->userns, finish_runs, j->dir) ? 1 : 0);
 }
 
+/* The way out lasts as long as this process does: its socket owns the table. */
+static void open_outbound(int to, struct janitor_message *m, const struct janitor_message *network, uint32_t link) {
+  static int table = -1;
+  char name[IFNAMSIZ];
+  m->errnum = 0;
+  if (table < 0) {
+    table = link && if_indextoname(link, name) ? outbound_open(name, network->subnet, PREFIX - 1) : (errno = ENODEV, -1);
+    if (table < 0) m->errnum = (uint32_t)errno;
+    int route = table < 0 ? -1 : route_socket();
+    if (route >= 0 && link_forwarding(route, link, true)) m->errnum = (uint32_t)errno;
+    if (route >= 0) close(route);
+  }
+  send_sockets(to, m, NULL, 0);
+}
+
 void janitor_main(struct janitor *j) {
   struct janitor_message hello = {.word = JANITOR_NETWORK, .supervisor = (uint32_t)j->supervisor};
   char path[64];
@@ -225,6 +241,7 @@ void janitor_main(struct janitor *j) {
       ssize_t n = recv(j->socket, &m, sizeof m, 0);
       if (n == sizeof m && m.word == JANITOR_BIND) bind_ports(j->socket, &m);
       if (n == sizeof m && m.word == JANITOR_SOCKET) make_socket(j->socket, &m);
+      if (n == sizeof m && m.word == JANITOR_OUTBOUND) open_outbound(j->socket, &m, &hello, link);
       if (n == sizeof m && m.word == JANITOR_DELETE) {
         m.path[sizeof m.path - 1] = 0;
         pid_t pid = fork();

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "dns.h"
@@ -17,7 +18,6 @@ enum { RANGE = 0xC6120000u, RANGE_PREFIX = 15 }; /* every run's addresses (janit
 
 static void bridge_name(char out[IFNAMSIZ], uint32_t id) { snprintf(out, IFNAMSIZ, "n%u", id); }
 
-/* Nobody but the host speaks from the host's address, and nothing it sends is sent back. */
 static int internal_routes(uint32_t table, uint32_t host) {
   struct route to_host = {.table = table, .destination = host, .prefix = 32, .index = run.bridge};
   struct route range = {.table = table, .destination = RANGE, .prefix = RANGE_PREFIX};
@@ -28,8 +28,10 @@ static int internal_routes(uint32_t table, uint32_t host) {
 int hub_routes(void) {
   const uint32_t host = run.gateway;
   if (internal_routes(TABLE_OUTBOUND, host) || internal_routes(TABLE_INTERNAL, host)) return -1;
-  if (run.linked && rule_change(run.route, true, RULE_HOST, "mayfly", host, TABLE_MAIN)) return -1;
-  if (rule_change(run.route, true, RULE_HUB, "mayfly", 0, TABLE_OUTBOUND)) return -1;
+  const struct rule from_host = {.priority = RULE_HOST, .table = TABLE_MAIN, .interface = "mayfly", .source = host, .prefix = 32};
+  /* What else comes in there comes through the host: answers from outside. */
+  const struct rule from_hub = {.priority = RULE_HUB, .table = TABLE_OUTBOUND, .interface = "mayfly", .source = run.subnet, .prefix = run.prefix};
+  if ((run.linked && rule_change(run.route, true, &from_host)) || rule_change(run.route, true, &from_hub)) return -1;
   return link_forwarding(run.route, run.bridge, true);
 }
 
@@ -51,7 +53,8 @@ static int make(struct network *n, const char **step) {
   *step = "address";
   if (link_address(run.route, n->bridge, n->gateway, n->prefix)) return -1;
   *step = "rule";
-  if (rule_change(run.route, true, RULE_NETWORK, name, 0, table_of(n))) return -1;
+  const struct rule own = {.priority = RULE_NETWORK, .table = table_of(n), .interface = name};
+  if (rule_change(run.route, true, &own)) return -1;
   *step = "forwarding";
   return link_forwarding(run.route, n->bridge, true);
 }
@@ -59,7 +62,8 @@ static int make(struct network *n, const char **step) {
 static void unmake(struct network *n) {
   char name[IFNAMSIZ];
   bridge_name(name, n->id);
-  (void)rule_change(run.route, false, RULE_NETWORK, name, 0, table_of(n));
+  const struct rule own = {.priority = RULE_NETWORK, .table = table_of(n), .interface = name};
+  (void)rule_change(run.route, false, &own);
   if (n->bridge) (void)link_delete(run.route, n->bridge);
 }
 
@@ -260,4 +264,32 @@ int network_disconnect(struct reader *r, struct failure *f) {
   char name[IFNAMSIZ];
   end_name(name, t->veth, number);
   return link_delete_named(run.route, name) ? fail(f, "network.disconnect", t->id, name) : 0;
+}
+
+/* --- the way out --- */
+
+static int lead_outside(void) {
+  struct route out = {.table = TABLE_OUTBOUND, .gateway = run.gateway, .index = run.bridge};
+  return route_add(run.route, &out) && errno != EEXIST ? -1 : 0;
+}
+
+int outbound_ask(struct connection *c, uint32_t id, struct failure *f) {
+  if (!run.linked) return fail_with(f, EOPNOTSUPP, "outbound", "", "no link to the host");
+  struct janitor_message m = {.word = JANITOR_OUTBOUND};
+  if (send(run.janitor.fd, &m, sizeof m, MSG_NOSIGNAL) < 0) return fail(f, "outbound", "", "janitor");
+  waiter_add(WAIT_OUTBOUND, c, id, NULL);
+  return 0;
+}
+
+void outbound_answered(uint32_t errnum) {
+  const char *step = "host";
+  if (!errnum && lead_outside()) errnum = (uint32_t)errno, step = "route";
+  for (struct waiter *w = run.waiters; w; w = w->next) {
+    if (w->done || w->kind != WAIT_OUTBOUND) continue;
+    w->done = true;
+    struct failure f;
+    fail_with(&f, (int)errnum, "outbound", "", step);
+    if (errnum) send_failure(w->conn, w->request, &f);
+    else send_reply(w->conn, w->request);
+  }
 }

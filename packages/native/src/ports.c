@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "dns.h"
+#include "networks.h"
 
 struct port *port_find(uint32_t id) {
   for (struct port *p = run.ports; p; p = p->next)
@@ -189,6 +190,7 @@ int port_allow(struct reader *r, struct failure *f) {
 /* A killed janitor answers nobody; the next run does the rest of its work. */
 static void janitor_lost(struct source *s) {
   source_close(s);
+  outbound_answered(EPIPE);
   for (struct port *p = run.ports; p; p = p->next)
     if (p->asked && !p->closed) {
       p->asked = false;
@@ -221,6 +223,10 @@ void ports_answer(struct source *s, uint32_t events) {
   }
   if (m.word == JANITOR_SOCKET && count == 1 && m.kind == SOCKET_DNS) {
     dns_outside(fds[0]);
+    return;
+  }
+  if (m.word == JANITOR_OUTBOUND && !count) {
+    outbound_answered(m.errnum);
     return;
   }
   if (m.word == JANITOR_SOCKET && m.kind == SOCKET_REACH && count <= 1) {

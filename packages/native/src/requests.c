@@ -16,7 +16,7 @@
 enum method {
   HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
   SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV,
-  NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES, PORT_ALLOW
+  NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES, PORT_ALLOW, OUTBOUND
 };
 
 static int hello(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -247,6 +247,7 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case ATTACH: return attach(c, id, r, f);
     case PORT_OPEN: return port_open(c, id, r, f);
     case PORT_TARGET: return done(c, id, port_target(r, f));
+    case OUTBOUND: return outbound_ask(c, id, f);
     case PORT_ALLOW: return done(c, id, port_allow(r, f));
     case PORT_CLOSE: return done(c, id, port_close(r, f));
     case SOCKETS: return sockets(c, id, r, f);

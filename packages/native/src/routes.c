@@ -32,15 +32,15 @@ int route_add(int route, const struct route *wanted) {
 
 int route_delete(int route, const struct route *wanted) { return route_change(route, wanted, RTM_DELROUTE, 0); }
 
-int rule_change(int route, bool add, uint32_t priority, const char *interface, uint32_t source, uint32_t table) {
+int rule_change(int route, bool add, const struct rule *w) {
   struct message m;
-  struct fib_rule_hdr r = {.family = AF_INET, .src_len = source ? 32 : 0, .action = FR_ACT_TO_TBL};
+  struct fib_rule_hdr r = {.family = AF_INET, .src_len = w->prefix, .action = FR_ACT_TO_TBL};
   message_begin(&m, add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE | NLM_F_EXCL : 0, &r, sizeof r);
-  message_add(&m, FRA_PRIORITY, &priority, sizeof priority);
-  message_add(&m, FRA_IIFNAME, interface, strlen(interface) + 1);
-  message_add(&m, FRA_TABLE, &table, sizeof table);
-  uint32_t from = htonl(source);
-  if (source) message_add(&m, FRA_SRC, &from, sizeof from);
+  message_add(&m, FRA_PRIORITY, &w->priority, sizeof w->priority);
+  message_add(&m, FRA_IIFNAME, w->interface, strlen(w->interface) + 1);
+  message_add(&m, FRA_TABLE, &w->table, sizeof w->table);
+  uint32_t from = htonl(w->source);
+  if (w->prefix) message_add(&m, FRA_SRC, &from, sizeof from);
   return message_command(route, &m);
 }
 

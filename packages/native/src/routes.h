@@ -17,8 +17,13 @@ struct route {
 
 int route_add(int route, const struct route *wanted);
 int route_delete(int route, const struct route *wanted);
-/* What comes in at the interface, from `source` alone unless 0, is routed by `table`. */
-int rule_change(int route, bool add, uint32_t priority, const char *interface, uint32_t source, uint32_t table);
+struct rule {
+  uint32_t priority, table;
+  const char *interface; /* what comes in here */
+  uint32_t source;       /* from these addresses */
+  uint8_t prefix;        /* 0: any */
+};
+int rule_change(int route, bool add, const struct rule *wanted);
 /* Whether packets that come in there are passed on. Through netlink, since /proc/sys can be read-only. */
 int link_forwarding(int route, uint32_t index, bool on);
 int link_address_delete(int route, uint32_t index, uint32_t address, uint8_t prefix);

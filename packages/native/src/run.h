@@ -81,7 +81,7 @@ struct container {
 enum { WATCH_LOOPBACK = 1 };
 
 /* A request that is answered later. */
-enum wait_kind { WAIT_EXIT = 1, WAIT_REMOVE, WAIT_PORT, WAIT_LISTEN, WAIT_LOGS };
+enum wait_kind { WAIT_EXIT = 1, WAIT_REMOVE, WAIT_PORT, WAIT_LISTEN, WAIT_LOGS, WAIT_OUTBOUND };
 struct waiter {
   struct waiter *next;
   enum wait_kind kind;
@@ -200,7 +200,7 @@ void ports_answer(struct source *s, uint32_t events);
 void janitor_delete(const char *path);
 
 /* What janitor and supervisor say to each other, a message a packet. */
-enum janitor_word { JANITOR_NETWORK = 1, JANITOR_BIND, JANITOR_BOUND, JANITOR_DELETE, JANITOR_SOCKET };
+enum janitor_word { JANITOR_NETWORK = 1, JANITOR_BIND, JANITOR_BOUND, JANITOR_DELETE, JANITOR_SOCKET, JANITOR_OUTBOUND };
 /* What a socket of the outside is for. */
 enum socket_kind { SOCKET_DNS = 1, SOCKET_REACH };
 struct janitor_message {

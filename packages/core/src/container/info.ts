@@ -9,6 +9,7 @@ import { Writer } from '../native/bytes.js'
 import { endpointsFor } from '../registry/index.js'
 import { NAMESPACES, Operations } from '../sandbox/operations.js'
 import { driverAfter, fastestDriver, forcedDriver, type Driver, type DriverName } from './drivers.js'
+import { openOutbound, type Outbound } from './outbound.js'
 import { currentRun, type Run } from './supervision.js'
 
 /** What this machine gives containers, found out by a run that tries. */
@@ -26,6 +27,8 @@ export interface Info {
   readonly refused: Readonly<Partial<Record<DriverName, string>>>
   /** Whether containers have addresses that this machine reaches; else their ports are on the loopback. */
   readonly addresses: boolean
+  /** How containers get out of it, or why they do not. */
+  readonly outbound: Outbound
   readonly home: string
   readonly images: number
   /** Who is asked for Docker Hub's images, in order. */
@@ -48,6 +51,7 @@ export async function info(): Promise<Info> {
     driver,
     refused,
     addresses: run.reachable,
+    outbound: await openOutbound(run),
     home: store.home,
     images: (await listImages(store)).length,
     hub: endpointsFor('docker.io').map(({ origin }) => origin),

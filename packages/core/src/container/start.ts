@@ -14,6 +14,7 @@ import { attach, type Attachment } from './attachment.js'
 import { accountsOf, forgetImage, obtainImage } from './image.js'
 import { encodeLabel } from './label.js'
 import { openNameServer, resolvConf } from './nameserver.js'
+import { openOutbound } from './outbound.js'
 import { publish, type Published } from './publish.js'
 import { reachFrom } from './reach.js'
 import { waitReady } from './readiness.js'
@@ -127,6 +128,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     attachment = attach(run, slot, { id: slot.id, name, hostname }, networks, { ...options, resolv, shared: other?.address })
     const naming = slot.address === undefined ? undefined : openNameServer(run)
     naming?.catch(() => undefined)
+    const outbound = slot.address === undefined || networks.every(({ internal }) => internal) && networks.length > 0 ? undefined : openOutbound(run)
     const { address, links, hosts } = attachment
     const scratch = scratchDirectory(run, slot.id, options, driver)
     const operations = compileSandbox({
@@ -147,6 +149,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     const label = encodeLabel({ name, image, options, address, published: published.ports })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
+    await outbound
     await slot.start({ flags, scratch, logCap: 0, operations, cgroup, label })
     await published.aim(slot.id)
     await Promise.all([attachment.running(), naming])

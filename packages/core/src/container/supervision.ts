@@ -12,6 +12,7 @@ import { claimHome, defaultHome } from '../images/store.js'
 import { requireLinux } from '../platform.js'
 import { fastestDriver, type Driver } from './drivers.js'
 import type { PrivateNetwork } from './network.js'
+import type { Outbound } from './outbound.js'
 import type { Opening } from './reach.js'
 import { Slots } from './slots.js'
 
@@ -45,6 +46,8 @@ export interface Run {
   nextNetwork: number
   /** Settles when the run's own network has a name server; absent until somebody needs one. */
   naming: Promise<void> | undefined
+  /** How its containers get out; absent until one may. */
+  outbound: Promise<Outbound> | undefined
 }
 
 /** What others need to know of a running container. */
@@ -125,7 +128,7 @@ async function start(): Promise<Run> {
   warn(own)
   const run = {
     id, dir, connection, hello, addresses, exits, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1,
-    networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined,
+    networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined, outbound: undefined,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }
   // Before anybody asks: the first slot is being prepared while the first image is looked up.
