@@ -80,8 +80,8 @@ program.command('login').description('Log in to a registry').argument('[registry
 program.command('logout').description('Forget what login kept').argument('[registry]', 'default Docker Hub')
   .action(async (registry: string | undefined) => (await import('./commands/login.js')).logout(registry))
 
-program.command('pull').description('Download an image').argument('<image>').option('-q, --quiet')
-  .action(async (image: string, options) => (await import('./commands/pull.js')).pull(image, options))
+program.command('pull').description('Download an image, or those that mayfly.config names').argument('[image]').option('-q, --quiet')
+  .action(async (image: string | undefined, options) => (await import('./commands/pull.js')).pull(image, options))
 
 imageCommands(program)
 
@@ -99,6 +99,10 @@ program.command('stop').description('Stop containers').argument('<container...>'
 
 program.command('info').description('Say what this machine gives containers').option('--format <format>', 'json')
   .action(async (options) => (await import('./commands/info.js')).info(options))
+
+program.command('cache-key').description("Print a key for a CI's cache of MAYFLY_HOME")
+  .action(async () => (await import('./commands/cache-key.js')).cacheKey())
+
 
 program.command('doctor').description('Say what this machine allows, and how to mend what it lacks').option('--format <format>', 'json')
   .action(async (options) => (await import('./commands/doctor.js')).doctor(options))

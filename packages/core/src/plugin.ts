@@ -2,6 +2,8 @@
 export { isMayflyError, MayflyError } from './errors.js'
 export {
   asDecorator,
+  cacheKey,
+  configOf,
   createFileLeases,
   createHandle,
   createTestContainer,
@@ -9,6 +11,7 @@ export {
   describeContainers,
   exportedVariables,
   findConfig,
+  imagesOf,
   importModule,
   knownAddresses,
   launchRun,

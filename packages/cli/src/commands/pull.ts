@@ -1,5 +1,13 @@
-/** Downloads an image, showing progress on a terminal. */
-export async function pull(text: string, options: { readonly quiet?: boolean }): Promise<void> {
+/** Downloads an image, or without a name those of the configuration, showing progress on a terminal. */
+export async function pull(text: string | undefined, options: { readonly quiet?: boolean }): Promise<void> {
+  if (text !== undefined) return await one(text, options)
+  const { configOf, imagesOf } = await import('@mayfly/core/plugin')
+  const { config } = await configOf(process.cwd())
+  // One after the other: their layers come side by side.
+  for (const { image } of imagesOf(config)) await one(image, options)
+}
+
+async function one(text: string, options: { readonly quiet?: boolean }): Promise<void> {
   const { openStore, parseReference, pullImage } = await import('@mayfly/core/engine')
   const reference = parseReference(text)
   const show = options.quiet !== true && process.stderr.isTTY

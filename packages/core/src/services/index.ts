@@ -1,3 +1,4 @@
+export { cacheKey, configOf, imagesOf } from './cache-key.js'
 export { defineConfig, findConfig, importModule } from './config.js'
 export { presetOf } from './presets/index.js'
 export type * from './presets/index.js'
