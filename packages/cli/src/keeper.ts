@@ -28,6 +28,22 @@ export async function ask(request: object, { start = false }: { start?: boolean 
   throw Object.assign(new Error('The background run ended'), { code: 'ERR_MAYFLY_RUN_LOST' })
 }
 
+/** A conversation with the keeper that lasts: its answers one after the other, until it is closed. */
+export async function converse(request: object): Promise<{ answers: AsyncGenerator<unknown>, say: (request: object) => Promise<unknown>, close: () => void }> {
+  const path = (await import('@mayfly/core/engine')).keeperSocket()
+  const socket = await reach(path) ?? await bringUp(path)
+  socket.write(`${JSON.stringify(request)}\n`)
+  async function* answers(): AsyncGenerator<unknown> {
+    for await (const line of createInterface({ input: socket })) {
+      const answer = JSON.parse(line) as Answer
+      if ('error' in answer) throw Object.assign(new Error(answer.error.message), answer.error)
+      yield answer.ok
+    }
+    throw Object.assign(new Error('The background run ended'), { code: 'ERR_MAYFLY_RUN_LOST' })
+  }
+  return { answers: answers(), say: ask, close: () => { socket.destroy() } }
+}
+
 function reach(path: string): Promise<Socket | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path)

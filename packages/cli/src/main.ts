@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander'
 
 import { imageCommands } from './image-commands.js'
+import { networkCommands } from './network-commands.js'
 import { report } from './report.js'
 
 const program = new Command('mayfly')
@@ -23,6 +24,12 @@ program.command('run')
   .option('-e, --env <name=value>', 'set an environment variable', collect)
   .option('-p, --publish <[[address:]host:]container[/udp]>', 'publish a port or a range of them', collect)
   .option('-P, --publish-all', 'publish every port the image exposes')
+  .option('--network <name>', 'a network, or none, host, container:NAME', collect)
+  .option('--network-alias <name>', 'a further name on its networks', collect)
+  .option('--add-host <name:address>', 'a line of /etc/hosts; host-gateway is this machine', collect)
+  .option('--dns <address>', 'a name server', collect)
+  .option('--dns-search <domain>', 'a domain to look bare names up in', collect)
+  .option('--dns-option <option>', 'an option of resolv.conf', collect)
   .option('-m, --memory <size>', 'memory limit')
   .option('--cpus <number>', 'number of CPUs', Number)
   .option('--pids-limit <number>', 'limit of processes', Number)
@@ -84,6 +91,7 @@ program.command('pull').description('Download an image, or those that mayfly.con
   .action(async (image: string | undefined, options) => (await import('./commands/pull.js')).pull(image, options))
 
 imageCommands(program)
+networkCommands(program)
 
 program.command('ps').description('List containers').option('-a, --all', 'also show those that ended')
   .option('-q, --quiet', 'only show ids').option('--no-trunc', 'show whole ids').option('--format <format>', "table, json, or a template, such as '{{.ID}}'")

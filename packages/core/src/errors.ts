@@ -22,6 +22,7 @@ export const ERROR_CODES = {
   ERR_MAYFLY_NATIVE_FAILED: 'The native program failed',
   ERR_MAYFLY_NATIVE_MISSING: 'The native program is not there for this platform',
   ERR_MAYFLY_NETWORK_IN_USE: 'The network still has containers',
+  ERR_MAYFLY_NETWORK_NOT_FOUND: 'No network has this id or name',
   ERR_MAYFLY_NOT_LINUX: 'This needs Linux',
   ERR_MAYFLY_NOT_STARTED: 'The service or container has not been started',
   ERR_MAYFLY_OPTION_INVALID: 'An option has a value that is not allowed',

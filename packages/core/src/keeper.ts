@@ -5,12 +5,19 @@ import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 
 import { run } from './container/index.js'
+import { NamedNetworks, type NetworkRequest } from './container/named.js'
 import type { CommitOptions, Container, RunOptions } from './container/types.js'
 import { isMayflyError, MayflyError } from './errors.js'
 
 /** One line of JSON on the keeper's socket, answered by one of `{ ok }` or `{ error }`. */
 export type KeeperRequest =
-  | { readonly do: 'run', readonly image: string, readonly options: RunOptions, readonly forget: boolean }
+  /** `networks` are named; a container that is `attached` ends with the connection, which hears how it ended. */
+  | {
+    readonly do: 'run', readonly image: string, readonly options: RunOptions, readonly forget: boolean, readonly networks?: readonly string[],
+    readonly attached?: boolean,
+  }
+  | { readonly do: 'network', readonly request: NetworkRequest }
+  | { readonly do: 'kill', readonly container: string, readonly signal: string }
   | { readonly do: 'commit', readonly container: string, readonly options: CommitOptions }
   | { readonly do: 'stop', readonly container: string, readonly timeout?: number }
 
@@ -24,6 +31,7 @@ interface Entry {
 const memory = 60_000
 
 const entries = new Map<string, Entry>()
+const networks = new NamedNetworks()
 let busy = 0
 let server: Server | undefined
 let ending: NodeJS.Timeout | undefined
@@ -75,7 +83,10 @@ async function serve(socket: Socket): Promise<void> {
   const say = (answer: object): void => { socket.write(`${JSON.stringify(answer)}\n`) }
   try {
     for await (const line of createInterface({ input: socket })) {
-      say({ ok: await answer(JSON.parse(line) as KeeperRequest) })
+      const request = JSON.parse(line) as KeeperRequest
+      const result = await answer(request)
+      say({ ok: result })
+      if (request.do === 'run' && request.attached === true) await attend(String(result), socket, say)
       break
     }
   } catch (error) {
@@ -89,9 +100,11 @@ async function serve(socket: Socket): Promise<void> {
 
 async function answer(request: KeeperRequest): Promise<unknown> {
   if (request.do === 'run') return start(request)
+  if (request.do === 'network') return networks.carryOut(request.request, byName)
   const entry = entries.get(request.container)
   if (entry === undefined) return undefined
   if (request.do === 'commit') return await entry.container.commit(request.options)
+  if (request.do === 'kill') return await entry.container.kill(request.signal)
   await entry.container.stop(request.timeout === undefined ? {} : { timeout: request.timeout })
   entries.delete(entry.container.id)
   return entry.container.id
@@ -104,12 +117,34 @@ async function start(request: Extract<KeeperRequest, { do: 'run' }>): Promise<st
   }
   const container = await run(request.image, {
     ...request.options,
+    ...(request.networks === undefined ? {} : { network: request.networks.map((name) => networks.find(name)) }),
     ready: { description: 'nothing', acceptsExit: true, ready: async () => undefined },
   })
   const entry: Entry = { container, forget: request.forget, ended: false }
   entries.set(container.id, entry)
   void container.exit.then(() => { ended(entry) })
   return container.id
+}
+
+/** Tells how an attached container ended, and takes it away when nobody attends to it any more: its log is read until then. */
+async function attend(id: string, socket: Socket, say: (answer: object) => void): Promise<void> {
+  const entry = entries.get(id)
+  if (entry === undefined) return
+  const gone = new Promise<void>((resolve) => void socket.once('close', () => resolve()))
+  void entry.container.exit.then((status) => { if (!socket.destroyed) say({ ok: status }) })
+  await gone
+  entries.delete(id)
+  await entry.container[Symbol.asyncDispose]().catch(() => undefined)
+}
+
+/** Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
+function byName(which: string): Container {
+  const all = [...entries.values()].map(({ container }) => container)
+  const found = all.find(({ id, name }) => id === which || name === which) ?? all.find(({ id }) => which.length >= 4 && id.startsWith(which))
+  if (found !== undefined) return found
+  throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `No such detached container: ${which}`, {
+    hint: 'Networks made on the command line connect containers that were started with -d.',
+  })
 }
 
 function ended(entry: Entry): void {
@@ -126,7 +161,7 @@ function ended(entry: Entry): void {
 /** The keeper of nothing has no reason to stay. Those that ended are remembered for a while. */
 function endWhenIdle(patience: number): void {
   clearTimeout(ending)
-  if (busy > 0 || [...entries.values()].some((entry) => !entry.ended)) return
+  if (busy > 0 || networks.size > 0 || [...entries.values()].some((entry) => !entry.ended)) return
   const wait = entries.size > 0 ? memory : patience
   ending = setTimeout(() => { process.exit(0) }, wait)
 }

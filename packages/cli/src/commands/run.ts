@@ -11,6 +11,12 @@ interface Flags {
   readonly env?: readonly string[]
   readonly publish?: readonly string[]
   readonly publishAll?: boolean
+  readonly network?: readonly string[]
+  readonly networkAlias?: readonly string[]
+  readonly addHost?: readonly string[]
+  readonly dns?: readonly string[]
+  readonly dnsSearch?: readonly string[]
+  readonly dnsOption?: readonly string[]
   readonly memory?: string
   readonly cpus?: number
   readonly pidsLimit?: number
@@ -26,12 +32,14 @@ interface Flags {
 /** `mayfly run`: in the foreground until the container ends, or handed to the keeper. */
 export async function run(image: string, words: readonly string[], flags: Flags): Promise<void> {
   const options = runOptions(words, flags)
+  const named = networks(flags)
   if (flags.detach === true) {
-    const id = await ask({ do: 'run', image, options: { scratch: 'disk', ...options }, forget: flags.rm === true }, { start: true })
+    const id = await ask({ do: 'run', image, options: { scratch: 'disk', ...options }, forget: flags.rm === true, ...named }, { start: true })
     process.stdout.write(`${String(id)}\n`)
     return
   }
-  await foreground(image, options)
+  if (named.networks === undefined) await foreground(image, options)
+  else await (await import('./attached.js')).attached({ do: 'run', image, options: { scratch: 'disk', ...options }, forget: false, attached: true, ...named })
 }
 
 async function foreground(image: string, options: RunOptions): Promise<void> {
@@ -80,6 +88,12 @@ function runOptions(words: readonly string[], flags: Flags): RunOptions {
     // Docker's users look for published ports on the host itself.
     ...(flags.publish === undefined ? {} : { ports: flags.publish }),
     ...(flags.publish === undefined && flags.publishAll !== true ? {} : { loopback: true }),
+    ...(flags.networkAlias === undefined ? {} : { aliases: flags.networkAlias }),
+    ...(flags.addHost === undefined ? {} : { extraHosts: Object.fromEntries(flags.addHost.map(host)) }),
+    ...(flags.dns === undefined ? {} : { dns: flags.dns }),
+    ...(flags.dnsSearch === undefined ? {} : { dnsSearch: flags.dnsSearch }),
+    ...(flags.dnsOption === undefined ? {} : { dnsOptions: flags.dnsOption }),
+    ...(mode(flags) === undefined ? {} : { network: mode(flags) }),
     ...(flags.volume === undefined ? {} : { mounts: flags.volume.map(mount) }),
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
@@ -91,6 +105,26 @@ function runOptions(words: readonly string[], flags: Flags): RunOptions {
     ...(flags.interactive === true ? { stdin: true } : {}),
     pull: flags.pull,
   }
+}
+
+/** `none`, `host` and `container:NAME` are no networks but what a container has instead. */
+function mode({ network = [] }: Flags): 'none' | 'host' | `container:${string}` | undefined {
+  const found = network.find((one): one is 'none' | 'host' | `container:${string}` => one === 'none' || one === 'host' || one.startsWith('container:'))
+  if (found === undefined || network.length === 1) return found
+  throw invalid(`--network ${found} and another network contradict each other`, 'Leave one of them out.')
+}
+
+/** Docker's own network is the one that containers are on without a word. */
+function networks(flags: Flags): { readonly networks?: readonly string[] } {
+  const names = mode(flags) === undefined ? (flags.network ?? []).filter((one) => one !== 'bridge' && one !== 'default') : []
+  return names.length === 0 ? {} : { networks: names }
+}
+
+/** `NAME:ADDRESS`, or `NAME=ADDRESS`; the address of IPv6 has colons of its own. */
+function host(text: string): [string, string] {
+  const at = text.search(/[:=]/)
+  if (at < 1) throw invalid(`Invalid host ${JSON.stringify(text)}`, 'Give NAME:ADDRESS, such as api:192.0.2.7 or me:host-gateway.')
+  return [text.slice(0, at), text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')]
 }
 
 /** `NAME=value`; a bare `NAME` is taken from our own environment, or left out. */
