@@ -12,6 +12,7 @@
 #include "userns.h"
 
 #define MAX_DEPTH 255u
+#define WRITE_LEAST (64u << 10)
 
 /* The name relative to the root without empty and `.` parts, in place. */
 static void clean_path(char *path) {
@@ -78,7 +79,7 @@ static void make_file(struct directory *parent, const struct tar_entry *e) {
   }
   if (fd < 0) refuse_errno("create");
   for (uint64_t left = e->size; left > 0;) {
-    size_t have = input_available(left < READ_BUFFER ? (size_t)left : READ_BUFFER / 4);
+    size_t have = input_available(left < WRITE_LEAST ? (size_t)left : WRITE_LEAST);
     if (have == 0) refuse("the archive is cut off");
     size_t part = have < left ? have : (size_t)left;
     if (write_all(fd, layer.buffer + layer.at, part) < 0) refuse_errno("write");

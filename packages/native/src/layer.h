@@ -29,6 +29,7 @@ struct below {
 struct layer {
   int root;
   bool userxattr, keep_owner;
+  bool unpacks; /* from a source that is still to be ended */
   uid_t uid;
   gid_t gid;
   uint64_t max_bytes, bytes, entries, devices; /* devices: left out */

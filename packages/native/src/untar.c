@@ -1,4 +1,4 @@
-/* Reads a plain tar on standard input into an empty layer directory. */
+/* Reads a tar on standard input into an empty layer directory: a plain one, or (unpack) a layer as a registry serves it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,10 +10,27 @@
 #include "base.h"
 #include "commands.h"
 #include "layer.h"
+#include "sha256.h"
+#include "source.h"
 
 #define MAX_ENTRIES 1000000u
 
 struct layer layer;
+
+/* Of `unpack`: where the tar comes from, and the hash of what came. */
+static struct ring source;
+static struct sha256 plain;
+
+/* Whatever was wrong with the archive: bytes that are not those asked for are worse. */
+static bool end_source(void) {
+  close(source.full);
+  close(source.freed);
+  char hex[65];
+  bool good = source_end(hex);
+  if (hex[0] != '\0') printf("digest %s\n", hex);
+  layer.unpacks = false;
+  return good;
+}
 
 _Noreturn void refuse(const char *reason) {
   char name[512];
@@ -23,6 +40,10 @@ _Noreturn void refuse(const char *reason) {
   }
   name[i] = '\0';
   fprintf(stderr, "untar %s: %s\n", name, reason);
+  if (layer.unpacks) {
+    (void)end_source();
+    (void)fflush(stdout);
+  }
   exit(1);
 }
 
@@ -32,7 +53,22 @@ _Noreturn void refuse_errno(const char *step) {
   refuse(reason);
 }
 
+static void fill_from_source(void) {
+  ring_read(&source, layer.at);
+  layer.filled -= layer.at;
+  layer.at = 0;
+  layer.buffer = source.base + source.place;
+  size_t got = ring_more(&source);
+  sha256_add(&plain, layer.buffer + layer.filled, got);
+  layer.filled += got;
+  layer.ended = got == 0;
+}
+
 static void fill(void) {
+  if (layer.unpacks) {
+    fill_from_source();
+    return;
+  }
   if (layer.at > 0) {
     memmove(layer.buffer, layer.buffer + layer.at, layer.filled - layer.at);
     layer.filled -= layer.at;
@@ -128,26 +164,50 @@ static void open_root(const char *path) {
   root->setgid = (st.st_mode & S_ISGID) != 0;
 }
 
+static void read_source(void) {
+  read_archive();
+  char hex[65];
+  sha256_end(&plain, hex);
+  if (!end_source()) exit(1);
+  printf("plain %s\n", hex);
+}
+
 int cmd_untar(int argc, char **argv) {
   const char *path = NULL;
+  struct source_options from = { 0 };
+  layer.unpacks = strcmp(argv[0], "unpack") == 0;
   layer.keep_owner = true;
   layer.current = "-";
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--userxattr") == 0) layer.userxattr = true;
     else if (strcmp(argv[i], "--no-owners") == 0) layer.keep_owner = false;
     else if (strcmp(argv[i], "--max-bytes") == 0 && i + 1 < argc) layer.max_bytes = strtoull(argv[++i], NULL, 10);
+    else if (layer.unpacks && strcmp(argv[i], "--max-plain") == 0 && i + 1 < argc) from.max_plain = strtoull(argv[++i], NULL, 10);
+    else if (layer.unpacks && strcmp(argv[i], "--keep") == 0 && i + 1 < argc) from.keep = argv[++i];
     else if (argv[i][0] != '-' && path == NULL) path = argv[i];
-    else refuse("usage: untar [--userxattr] [--no-owners] [--max-bytes N] DIR");
+    else path = NULL, i = argc;
   }
-  if (path == NULL) refuse("usage: untar [--userxattr] [--no-owners] [--max-bytes N] DIR");
+  if (path == NULL) {
+    fprintf(stderr, "usage: untar [--userxattr] [--no-owners] [--max-bytes N] DIR\n"
+                    "       unpack [--keep FILE] [--max-plain N] [as above] DIR\n");
+    return 1;
+  }
   umask(0);
   layer.uid = geteuid();
   layer.gid = getegid();
-  layer.buffer = xalloc(READ_BUFFER);
-  /* Refused for ordinary files and when the user's pipe quota is used up: then it is only slower. */
-  if (fcntl(0, F_SETPIPE_SZ, (int)READ_BUFFER) < 0) errno = 0;
+  if (layer.unpacks) {
+    sha256_start(&plain);
+    layer.unpacks = false;
+    if (source_start(&from, &source) < 0) refuse_errno("start");
+    layer.unpacks = true;
+  } else {
+    layer.buffer = xalloc(READ_BUFFER);
+    /* Refused for ordinary files and when the user's pipe quota is used up: then it is only slower. */
+    if (fcntl(0, F_SETPIPE_SZ, (int)READ_BUFFER) < 0) errno = 0;
+  }
   open_root(path);
-  read_archive();
+  if (layer.unpacks) read_source();
+  else read_archive();
   layer_finish();
   return 0;
 }

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { access, chmod, mkdir, open, rename, rm } from 'node:fs/promises'
+import { access, chmod, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { hexOf, type Digest } from '../digest.js'
@@ -81,19 +81,10 @@ async function fill(store: Store, reference: Reference, layer: WantedLayer, inge
     }
   }
   if (!fetch) throw notThere(reference)
-  const blob = join(ingest, 'blob')
-  const file = await open(blob, 'wx', 0o600)
-  try {
-    const keep = async (chunk: Buffer): Promise<void> => {
-      onBytes(chunk.length)
-      await file.writeFile(chunk)
-    }
-    const report = await unpackLayer({ source: fetchBlob(reference, layer.blob, signal), directory, digest, diffId: layer.diffId, keep })
-    await rename(blob, blobPath(store, digest))
-    return report
-  } finally {
-    await file.close()
-  }
+  const keep = join(ingest, 'blob')
+  const report = await unpackLayer({ source: fetchBlob(reference, layer.blob, signal), directory, digest, diffId: layer.diffId, keep, onBytes })
+  await rename(keep, blobPath(store, digest))
+  return report
 }
 
 async function place(store: Store, layer: WantedLayer, ingest: string, report: UntarReport): Promise<string> {

@@ -39,6 +39,44 @@ export function startUntar(directory: string): Untar {
   return { input: child.stdin, done, kill: () => { child.kill('SIGKILL') } }
 }
 
+/** What came of a layer; absent hashes were not reached. */
+export interface UnpackOutcome {
+  /** SHA-256 of the bytes as they came, 64 hexadecimal digits. */
+  readonly digest?: string | undefined
+  /** The same of the plain tar. */
+  readonly plain?: string | undefined
+  readonly report?: UntarReport | undefined
+  /** Why there is no report: ERR_MAYFLY_LAYER_INVALID, ERR_MAYFLY_STORE_FAILED. */
+  readonly error?: MayflyError
+}
+
+export interface Unpack {
+  readonly input: Writable
+  /** Resolves once the input has ended, or the program. Throws ERR_MAYFLY_NATIVE_FAILED. */
+  readonly done: Promise<UnpackOutcome>
+  kill(): void
+}
+
+/** Inflates (gzip or nothing), hashes and unpacks the layer written to `input` into an empty directory; `keep` takes its bytes as they come. */
+export function startUnpack(directory: string, { keep, limit }: { readonly keep?: string | undefined, readonly limit: number }): Unpack {
+  const words = ['--max-plain', String(limit), ...(keep === undefined ? [] : ['--keep', keep])]
+  const child = spawn(nativeBinary(), [...enterWords(), 'unpack', ...words, ...untarOptions(), directory], { stdio: ['pipe', 'pipe', 'pipe'] })
+  child.stdin.on('error', () => undefined)
+  const done = outcomeOf(child)
+  done.catch(() => undefined)
+  return { input: child.stdin, done, kill: () => { child.kill('SIGKILL') } }
+}
+
+async function outcomeOf(child: ChildProcess): Promise<UnpackOutcome> {
+  const output = collect(child.stdout)
+  const trouble = collect(child.stderr)
+  const status = await exit(child)
+  const text = output()
+  const [, digest] = /^digest ([0-9a-f]{64})$/m.exec(text) ?? []
+  if (status !== '') return { digest, error: await layerError(trouble().trim() || status) }
+  return { digest, plain: /^plain ([0-9a-f]{64})$/m.exec(text)?.[1], report: parseReport(text) }
+}
+
 /** An ordinary user's overlay reads other attributes than root's, and one with a single id owns every file. */
 function untarOptions(): string[] {
   const own = privilege()
@@ -156,9 +194,17 @@ async function finish(child: ChildProcess): Promise<UntarReport> {
   const trouble = collect(child.stderr)
   const status = await exit(child)
   if (status === '') return parseReport(output())
-  const why = trouble().trim() || status
-  if (/^mayfly-native: userns/m.test(why)) throw await (await import('../native/diagnose.js')).unprivileged(`A layer cannot be unpacked: ${why}`)
-  throw new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be unpacked: ${why}`, { details: { why } })
+  throw await layerError(trouble().trim() || status)
+}
+
+async function layerError(why: string): Promise<MayflyError> {
+  const message = `A layer cannot be unpacked: ${why}`
+  if (/^mayfly-native: userns/m.test(why)) return (await import('../native/diagnose.js')).unprivileged(message)
+  const [, errno] = /: (ENOSPC|EDQUOT|EIO|EROFS)$/m.exec(why) ?? []
+  if (errno === undefined) return new MayflyError('ERR_MAYFLY_LAYER_INVALID', message, { details: { why } })
+  return new MayflyError('ERR_MAYFLY_STORE_FAILED', message, {
+    hint: errno === 'ENOSPC' ? 'The disk is full.' : 'Look after the disk that holds the image store.', details: { why },
+  })
 }
 
 /** Lines `root MODE UID GID`, `implicit PATH`, `opaque PATH`, `below PATH<tab>TARGET`, `devices COUNT` and at last `done …`; names hold no control characters. */

@@ -1,12 +1,13 @@
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { open } from 'node:fs/promises'
+import type { Duplex, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { PassThrough, type Duplex, type Writable } from 'node:stream'
 import * as zlib from 'node:zlib'
 
 import { digestFromHex, type Digest } from '../digest.js'
 import { isMayflyError, MayflyError } from '../errors.js'
-import { startUntar, type Untar, type UntarReport } from './native.js'
+import { startUnpack, type Unpack, type UntarReport } from './native.js'
 
 export interface UnpackOptions {
   /** The layer as the registry serves it: gzip, zstd or a plain tar. */
@@ -17,77 +18,104 @@ export interface UnpackOptions {
   readonly digest: Digest
   /** Expected digest of the plain tar. */
   readonly diffId: Digest
-  /** Takes the bytes of `source` as they come, to keep them. */
-  readonly keep?: ((chunk: Buffer) => Promise<unknown>) | undefined
+  /** A file, not there yet, for the bytes of `source` as they come. */
+  readonly keep?: string | undefined
+  /** Told of each piece of `source`. */
+  readonly onBytes?: ((count: number) => void) | undefined
   /** Largest plain size in bytes; default 32 GiB. */
   readonly limit?: number
-  readonly unpacker?: (directory: string) => Untar
 }
 
 /**
- * Hashes, inflates, hashes again and unpacks a layer in one pass. Throws ERR_MAYFLY_DIGEST_MISMATCH or
- * ERR_MAYFLY_LAYER_INVALID; then `directory` holds an unusable part of the tree.
+ * Hashes, inflates, hashes again and unpacks a layer in one pass. Throws ERR_MAYFLY_DIGEST_MISMATCH,
+ * ERR_MAYFLY_LAYER_INVALID, or ERR_MAYFLY_STORE_FAILED where the disk is at fault; then `directory` holds an unusable
+ * part of the tree.
  */
 export async function unpackLayer(options: UnpackOptions): Promise<UntarReport> {
-  const untar = (options.unpacker ?? startUntar)(options.directory)
-  const compressed = createHash('sha256')
-  const plain = createHash('sha256')
+  const chunks = options.source[Symbol.asyncIterator]()
+  const start = await firstBytes(chunks)
+  return start.length >= 4 && start.readUInt32LE(0) === ZSTD ? unpackZstd(start, chunks, options) : unpackAsItComes(start, chunks, options)
+}
+
+const ZSTD = 0xfd2fb528
+
+async function unpackAsItComes(start: Buffer, rest: AsyncIterator<Buffer>, options: UnpackOptions): Promise<UntarReport> {
+  const { directory, digest, diffId, keep } = options
+  const unpack = startUnpack(directory, { keep, limit: limitOf(options) })
+  return judged(unpack, async () => {
+    for await (const chunk of all(start, rest)) {
+      options.onBytes?.(chunk.length)
+      await write(unpack.input, chunk)
+    }
+    unpack.input.end()
+    const outcome = await unpack.done
+    check('A layer', digest, outcome.digest)
+    if (outcome.report === undefined) throw outcome.error
+    check('The unpacked content of a layer', diffId, outcome.plain)
+    return outcome.report
+  })
+}
+
+/** The native program inflates gzip only. */
+async function unpackZstd(start: Buffer, rest: AsyncIterator<Buffer>, options: UnpackOptions): Promise<UntarReport> {
+  const { directory, digest, diffId, keep } = options
+  const inflate = zstdDecompressor()
+  const unpack = startUnpack(directory, { limit: limitOf(options) })
+  return judged(unpack, async () => {
+    const hash = createHash('sha256')
+    await using file = keep === undefined ? undefined : await open(keep, 'wx', 0o600)
+    const feed = async function* (): AsyncGenerator<Buffer> {
+      for await (const chunk of all(start, rest)) {
+        options.onBytes?.(chunk.length)
+        hash.update(chunk)
+        await file?.writeFile(chunk)
+        yield chunk
+      }
+    }
+    let trouble: unknown
+    await pipeline(feed, inflate, async (plain: AsyncIterable<Buffer>) => {
+      for await (const chunk of plain) await write(unpack.input, chunk)
+    }).catch((error: unknown) => { trouble = error })
+    unpack.input.end()
+    const outcome = await unpack.done
+    if (trouble !== undefined) throw trouble
+    check('A layer', digest, hash.digest('hex'))
+    if (outcome.report === undefined) throw outcome.error
+    check('The unpacked content of a layer', diffId, outcome.plain)
+    return outcome.report
+  })
+}
+
+async function judged<T>(unpack: Unpack, work: () => Promise<T>): Promise<T> {
   try {
-    const chunks = options.source[Symbol.asyncIterator]()
-    const first = await chunks.next()
-    const inflate = first.done === true ? new PassThrough() : decompressor(first.value)
-    const draining = drain(inflate, plain, untar, options.limit ?? 32 * 2 ** 30)
-    let failed = false
-    draining.catch(() => { failed = true })
-    await Promise.all([feed(first, chunks, compressed, inflate, () => failed, options), draining])
-    check('A layer', options.digest, compressed)
-    check('The unpacked content of a layer', options.diffId, plain)
-    return await untar.done
+    return await work()
   } catch (error) {
-    untar.kill()
-    await untar.done.catch(() => undefined)
+    unpack.kill()
+    await unpack.done.catch(() => undefined)
     throw isMayflyError(error) || !isZlibError(error)
       ? error
       : new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer cannot be inflated: ${error.message}`, { cause: error })
   }
 }
 
-async function feed(
-  first: IteratorResult<Buffer, unknown>, rest: AsyncIterator<Buffer>, hash: Hash, inflate: Duplex,
-  failed: () => boolean, { keep }: UnpackOptions,
-): Promise<void> {
-  try {
-    for (let step = first; step.done !== true; step = await rest.next()) {
-      hash.update(step.value)
-      const kept = keep?.(step.value)
-      // It may fail before it is waited for.
-      kept?.catch(() => undefined)
-      await write(inflate, step.value)
-      await kept
-      if (failed()) {
-        await rest.return?.()
-        return
-      }
-    }
-    inflate.end()
-  } catch (error) {
-    inflate.destroy(error as Error)
-    await rest.return?.()
-    throw error
+/** Enough to tell the compression by. */
+async function firstBytes(chunks: AsyncIterator<Buffer>): Promise<Buffer> {
+  let start: Buffer = Buffer.alloc(0)
+  while (start.length < 4) {
+    const step = await chunks.next()
+    if (step.done === true) break
+    start = start.length === 0 ? step.value : Buffer.concat([start, step.value])
   }
+  return start
 }
 
-async function drain(inflate: Duplex, hash: Hash, untar: Untar, limit: number): Promise<void> {
-  let size = 0
-  await pipeline(inflate, async (source: AsyncIterable<Buffer>) => {
-    for await (const chunk of source) {
-      size += chunk.length
-      if (size > limit) throw new MayflyError('ERR_MAYFLY_LAYER_INVALID', `A layer is larger than ${limit} bytes unpacked`)
-      hash.update(chunk)
-      await write(untar.input, chunk)
-    }
-  })
-  untar.input.end()
+async function* all(start: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void, void> {
+  try {
+    if (start.length > 0) yield start
+    for (let step = await rest.next(); step.done !== true; step = await rest.next()) yield step.value
+  } finally {
+    await rest.return?.()
+  }
 }
 
 /** Writes with backpressure; a closed stream takes nothing more, its owner reports why it closed. */
@@ -103,9 +131,11 @@ async function write(stream: Writable, chunk: Buffer): Promise<void> {
   }
 }
 
-function decompressor(start: Buffer): Duplex {
-  if (start[0] === 0x1f && start[1] === 0x8b) return zlib.createGunzip({ chunkSize: 256 * 1024 })
-  if (start.length < 4 || start.readUInt32LE(0) !== 0xfd2fb528) return new PassThrough()
+function limitOf({ limit }: UnpackOptions): number {
+  return limit ?? 32 * 2 ** 30
+}
+
+function zstdDecompressor(): Duplex {
   const create = (zlib as { createZstdDecompress?: () => Duplex }).createZstdDecompress
   if (create !== undefined) return create()
   throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', 'This image has layers compressed with zstd, which this Node cannot read', {
@@ -113,9 +143,9 @@ function decompressor(start: Buffer): Duplex {
   })
 }
 
-function check(what: string, wanted: Digest, hash: Hash): void {
-  const actual = digestFromHex(hash.digest('hex'))
-  if (actual === wanted) return
+function check(what: string, wanted: Digest, hex: string | undefined): void {
+  const actual = hex === undefined ? undefined : digestFromHex(hex)
+  if (actual === undefined || actual === wanted) return
   throw new MayflyError('ERR_MAYFLY_DIGEST_MISMATCH', `${what} has the digest ${actual} instead of ${wanted}`, {
     hint: 'The image is damaged or was altered. Nothing of this layer was kept.',
     details: { wanted, actual },
