@@ -1,4 +1,4 @@
-// Fuzzes the protocol decoder and untar with sanitizers: node packages/native/fuzz/fuzz.mjs [--seconds N] [--target NAME]
+// Fuzzes the decoders (protocol, untar, inflate, dns) with sanitizers: node packages/native/fuzz/fuzz.mjs [--seconds N] [--target NAME]
 // [--number N]. Replays every seed first; what breaks is left in fuzz/found/ and belongs into fuzz/seeds/ once mended.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,6 +16,7 @@ const targets = {
   protocol: ['pipe2', 'syscall', 'waitid', 'setns', '_exit'],
   untar: ['exit'],
   dns: [],
+  inflate: [],
 }
 
 /**

@@ -63,6 +63,14 @@ const questions = {
 mkdirSync(join(seeds, 'dns'), { recursive: true })
 for (const [name, bytes] of Object.entries(questions)) writeFileSync(join(seeds, 'dns', name), bytes)
 
+const { constants, gzipSync } = await import('node:zlib')
+const text = Buffer.from(Array.from({ length: 4000 }, (_, i) => 'mayflies live for a day '.charCodeAt((i * i) % 24)))
+mkdirSync(join(seeds, 'inflate'), { recursive: true })
+for (const [name, options] of Object.entries({ dynamic: {}, fixed: { strategy: constants.Z_FIXED }, stored: { level: 0 }, literals: { strategy: constants.Z_HUFFMAN_ONLY } })) {
+  writeFileSync(join(seeds, 'inflate', name), gzipSync(text, options))
+}
+writeFileSync(join(seeds, 'inflate', 'members'), Buffer.concat([gzipSync('one'), gzipSync('two'), Buffer.from('rest')]))
+
 const tree = mkdtempSync(join(tmpdir(), 'mf-seeds-'))
 mkdirSync(join(tree, 'd/e'), { recursive: true })
 writeFileSync(join(tree, 'd/e/file'), 'content')

@@ -6,7 +6,7 @@
 #include "base.h"
 
 enum {
-  IN_SIZE = 256 << 10, IN_PAD = 64, IN_MARGIN = 64, HEADER_MAX = 1024,
+  IN_SIZE = 256 << 10, IN_BEFORE = 8, IN_PAD = 64, IN_MARGIN = 64, HEADER_MAX = 1024,
   OUT_MARGIN = 300, /* three literals, the longest match, and what its copy writes too much */
   LITLEN_BITS = 11, DIST_BITS = 8, PRE_BITS = 7,
   LITLEN_TABLE = 2342, DIST_TABLE = 402, /* the most that complete codes of 15 bits need */
@@ -23,19 +23,19 @@ static const char stopped[] = "stopped";
 struct inflater {
   const struct inflate_flow *flow;
   uint8_t *in, *in_next, *in_end;
-  bool ended;
+  bool ended, cut_off;
   uint64_t bits;
   unsigned count;
   uint8_t *out_start, *out_next, *out_end;
-  uint64_t before; /* bytes of this member that lie before out_start */
+  int64_t before; /* bytes of this member that lie before out_start; less than 0: it begins behind that */
   uint32_t litlen[LITLEN_TABLE], dist[DIST_TABLE];
 };
 
-/* Keeps what is not consumed. At the end zeros follow, which are never taken for input: see overrun(). */
+/* Keeps what is not consumed, and the bytes before it, which align() may give back. At the end zeros follow, which are never taken for input: see overrun(). */
 static void fill_input(struct inflater *s) {
   if (s->ended) return;
   size_t have = (size_t)(s->in_end - s->in_next);
-  memmove(s->in, s->in_next, have);
+  memmove(s->in - IN_BEFORE, s->in_next - IN_BEFORE, have + IN_BEFORE);
   s->in_next = s->in;
   while (have < HEADER_MAX && !s->ended) {
     size_t got = s->flow->more_input(s->flow->context, s->in + have, IN_SIZE - have);
@@ -48,11 +48,11 @@ static void fill_input(struct inflater *s) {
 
 static const uint8_t *in_limit(const struct inflater *s) { return s->ended ? s->in_end + 16 : s->in_end - IN_MARGIN; }
 
-static bool overrun(const struct inflater *s) { return s->in_next - s->count / 8 > s->in_end; }
+static bool overrun(const struct inflater *s) { return s->cut_off || s->in_next - s->count / 8 > s->in_end; }
 
 static bool more_room(struct inflater *s) {
   size_t written = (size_t)(s->out_next - s->out_start), room = 0;
-  s->before += written;
+  s->before += (int64_t)written;
   s->out_start = s->out_next = s->flow->more_room(s->flow->context, written, &room);
   if (s->out_start == NULL) return false;
   s->out_end = s->out_start + room;
@@ -73,8 +73,12 @@ static uint64_t load(const uint8_t *p) {
   ((bits) |= load(in) << (count), (in) += (63 - (count)) >> 3, (count) |= 56)
 
 static unsigned take(struct inflater *s, unsigned n) {
-  if (s->in_next < s->in_end + 16) REFILL(s->bits, s->count, s->in_next);
-  else s->count |= 56;
+  if (s->in_next < s->in_end + 16) {
+    REFILL(s->bits, s->count, s->in_next);
+  } else {
+    s->cut_off = true;
+    s->count |= 56;
+  }
   unsigned v = (unsigned)(s->bits & ((1u << n) - 1));
   s->bits >>= n;
   s->count -= n;
@@ -275,7 +279,7 @@ static const char *coded_block(struct inflater *s) {
       }
       unsigned distance = (entry >> 16) + EXTRA(bits, entry);
       CONSUME(entry);
-      if (distance > s->before + (uint64_t)(out - s->out_start)) {
+      if (distance > s->before + (out - s->out_start)) {
         outcome = DAMAGED;
         break;
       }
@@ -292,9 +296,10 @@ static const char *coded_block(struct inflater *s) {
 
 /* Gives whole bytes back to the input. False where there were none. */
 static bool align(struct inflater *s) {
+  if (overrun(s)) return false;
   s->in_next -= s->count / 8;
   s->bits = s->count = 0;
-  return s->in_next <= s->in_end;
+  return true;
 }
 
 /* The next `n` (at most HEADER_MAX) bytes of an aligned input, NULL at its end. */
@@ -344,8 +349,7 @@ static const char *member_header(struct inflater *s) {
 
 static const char *member(struct inflater *s) {
   const char *why = member_header(s);
-  s->before = 0;
-  s->out_start = s->out_next;
+  s->before = s->out_start - s->out_next;
   for (bool last = false; why == NULL && !last;) {
     if ((size_t)(s->in_end - s->in_next) < HEADER_MAX) fill_input(s);
     last = take(s, 1) == 1;
@@ -362,12 +366,12 @@ static const char *member(struct inflater *s) {
 
 const char *inflate_gzip(const struct inflate_flow *flow, const uint8_t *start, size_t length) {
   static struct inflater state;
-  static uint8_t input[IN_SIZE + IN_PAD];
+  static uint8_t input[IN_BEFORE + IN_SIZE + IN_PAD];
   struct inflater *s = &state;
-  *s = (struct inflater){.flow = flow, .in = input, .in_next = input};
+  *s = (struct inflater){.flow = flow, .in = input + IN_BEFORE, .in_next = input + IN_BEFORE};
   if (litlen_results[256] == 0) prepare_results();
-  memcpy(input, start, length);
-  s->in_end = input + length;
+  if (length > 0) memcpy(s->in, start, length);
+  s->in_end = s->in + length;
   const char *why = more_room(s) ? NULL : stopped;
   while (why == NULL) {
     why = member(s);
