@@ -37,13 +37,13 @@ test('PostgreSQL is set up once', async () => {
   const db = await run('postgres:17', { ...disk, env: { POSTGRES_PASSWORD: 'x' }, ready })
   expect((await db.exec(['psql', '-U', 'postgres', '-c', 'CREATE TABLE t AS SELECT generate_series(1, 1000) n'])).exitCode).toBe(0)
   await using snapshot = await db.snapshot()
-  const clone = await snapshot.run({ ready: wait.port(5432) })
+  // It listens before it has looked through its data.
+  await using clone = await snapshot.run({ ready: wait.log(/ready to accept connections/) })
   expect((await clone.exec(['psql', '-U', 'postgres', '-Atc', 'SELECT count(*) FROM t'])).stdout).toBe('1000\n')
   const lines: string[] = []
   for await (const { text } of clone.logs()) lines.push(text)
   expect(lines.join('\n')).toContain('skipping initialisation')
   expect(lines.join('\n')).not.toContain('was not properly shut down')
-  await clone.stop({ timeout: 0 })
 })
 
 test('it is found again by its key, unless it is damaged', async () => {

@@ -1,7 +1,10 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openBench, runTests, type Bench, type Report } from '../jest/runner.js'
+
+// Each test runs several runners, one after the other.
+vi.setConfig({ testTimeout: 120_000 })
 
 let bench: Bench
 let log: string
