@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process'
+import { execFile, spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,6 +26,8 @@ export interface Place {
   readonly registry: { readonly host: string; readonly mirror: string }
   /** Runs `mayfly WORDS…` to its end. */
   mayfly(words: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome>
+  /** The same for bytes, with `input` for its standard input. */
+  piped(words: readonly string[], input?: Buffer): { readonly status: number | null; readonly stdout: Buffer; readonly stderr: Buffer }
   /** Starts `mayfly WORDS…`. */
   spawn(words: readonly string[]): ChildProcessByStdio<null, Readable, null>
   close(): Promise<void>
@@ -42,6 +44,7 @@ export async function openPlace(): Promise<Place> {
     directory,
     registry,
     spawn: (words) => spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'pipe', 'inherit'] }),
+    piped: (words, input) => spawnSync(process.execPath, [program, ...words], { input: input ?? '', maxBuffer: 2 ** 26 }),
     mayfly: (words, env = {}) => execute(process.execPath, [program, ...words], { ...process.env, ...env }),
     close: async () => {
       await endRun()

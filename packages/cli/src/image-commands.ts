@@ -41,6 +41,13 @@ export function imageCommands(program: Command): void {
   program.command('inspect').description('Show all there is to know of containers and images').argument('<name...>').option('-f, --format <format>', FORMAT)
     .option('--type <type>', 'container or image: only look for these')
     .action(ends1(async (names: string[], options) => (await import('./commands/inspect.js')).inspect(names, options)))
+  for (const parent of [program, image]) {
+    parent.command('save').description('Write images as an archive').argument('<image...>').option('-o, --output <file>', 'default standard output')
+      .action(ends1(async (names: string[], options) => (await import('./commands/archive.js')).save(names, options)))
+    parent.command('load').description('Read images from an archive').option('-i, --input <file>', 'archive, or directory with an OCI layout; default standard input')
+      .option('-q, --quiet', 'only print names')
+      .action(ends1(async (options) => (await import('./commands/archive.js')).load(options)))
+  }
   image.command('prune').description('Remove images without a name').option('-a, --all', 'all that no container is made from')
     .option('-f, --force', 'do not ask').option('--filter <name=value>', 'until=24h, label=…', collect)
     .option('--unused <duration>', 'only those not used for so long').option('--keep-storage <size>', 'those last used longest ago, until the others take no more')

@@ -3,6 +3,7 @@ export const ERROR_CODES = {
   ERR_MAYFLY_ABORTED: "The caller's AbortSignal ended the operation",
   ERR_MAYFLY_ADDRESS_IN_USE: 'The requested host port is taken',
   ERR_MAYFLY_BUILD_FAILED: 'A step of a build failed',
+  ERR_MAYFLY_ARCHIVE_INVALID: 'An archive of images cannot be used',
   ERR_MAYFLY_COMMAND_NOT_EXECUTABLE: 'The command exists in the container but cannot be executed',
   ERR_MAYFLY_COMMAND_NOT_FOUND: 'The command does not exist in the container',
   ERR_MAYFLY_CONFIG_INVALID: 'The configuration does not have the expected form',

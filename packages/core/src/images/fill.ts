@@ -1,6 +1,6 @@
 import { isMayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
-import { obtainLayer, type WantedLayer } from './layer.js'
+import { obtainLayer, type BlobSource, type WantedLayer } from './layer.js'
 import { findLayer } from './record.js'
 import type { Store } from './store.js'
 
@@ -14,7 +14,7 @@ export interface PullProgress {
 /** Has every layer (bottom first) unpacked in the store, those that are missing at once. */
 export async function fillLayers(
   store: Store, reference: Reference, wanted: readonly WantedLayer[],
-  { fetch, signal, tell }: { fetch: boolean, signal: AbortSignal, tell: (progress: PullProgress) => void },
+  { fetch, signal, tell }: { fetch: BlobSource | undefined, signal: AbortSignal, tell: (progress: PullProgress) => void },
 ): Promise<void> {
   const found = await Promise.all(wanted.map((layer) => findLayer(store, layer)))
   const total = wanted.reduce((sum, { blob }, index) => found[index] === undefined ? sum + blob.size : sum, 0)

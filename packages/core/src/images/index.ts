@@ -1,3 +1,5 @@
+export { loadImages, type LoadedImage, type LoadOptions } from './archive/load.js'
+export { saveImages, type SaveOptions } from './archive/save.js'
 export { chooseImage, listCatalog, type StoredImage, type StoredName } from './catalog.js'
 export { type Healthcheck, type ImageConfig } from './config.js'
 export { imageFilter, type ImageCondition } from './filter.js'

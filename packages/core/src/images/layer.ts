@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { hexOf, type Digest } from '../digest.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { isSelfContained, lockFile, settle, unpackLayer, type UntarReport } from '../layers/index.js'
-import { fetchBlob, type Descriptor } from '../registry/index.js'
+import type { Descriptor } from '../registry/index.js'
 import type { Reference } from '../reference.js'
 import { findLayer, layerPath, readRecord, writeRecord } from './record.js'
 import { blobPath, discardTree, storeFailed, type Store } from './store.js'
@@ -16,10 +16,13 @@ export interface WantedLayer {
   readonly chainId: Digest
 }
 
+/** Gives the bytes of a blob: from a registry, or an archive. */
+export type BlobSource = (blob: Descriptor, signal: AbortSignal | undefined) => AsyncIterable<Buffer>
+
 /** How a layer is to be had. */
 export interface LayerWork {
-  /** Without it, only what the store has is taken: ERR_MAYFLY_IMAGE_NOT_FOUND where that is not enough. */
-  readonly fetch: boolean
+  /** Where blobs come from; without it, only what the store has is taken: ERR_MAYFLY_IMAGE_NOT_FOUND where that is not enough. */
+  readonly fetch: BlobSource | undefined
   /** Directories of the lower layers, top first. */
   readonly lowers: () => Promise<readonly string[]>
   readonly onBytes: (count: number) => void
@@ -80,9 +83,9 @@ async function fill(store: Store, reference: Reference, layer: WantedLayer, inge
       await fresh()
     }
   }
-  if (!fetch) throw notThere(reference)
+  if (fetch === undefined) throw notThere(reference)
   const keep = join(ingest, 'blob')
-  const report = await unpackLayer({ source: fetchBlob(reference, layer.blob, signal), directory, digest, diffId: layer.diffId, keep, onBytes })
+  const report = await unpackLayer({ source: fetch(layer.blob, signal), directory, digest, diffId: layer.diffId, keep, onBytes })
   await rename(keep, blobPath(store, digest))
   return report
 }

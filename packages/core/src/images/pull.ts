@@ -5,13 +5,13 @@ import { MayflyError } from '../errors.js'
 import { formatPlatform, hostPlatform, type Platform } from '../platform.js'
 import type { Reference } from '../reference.js'
 import {
-  choosePlatform, fetchManifest, fetchSmallBlob, parseManifest, throwIfAborted, type FetchedManifest, type ImageManifest,
+  choosePlatform, fetchBlob, fetchManifest, fetchSmallBlob, parseManifest, throwIfAborted, type FetchedManifest, type ImageManifest,
 } from '../registry/index.js'
 import { parseConfig } from './config.js'
 import { fillLayers, type PullProgress } from './fill.js'
 import { Flights } from './flight.js'
 import { loadImage, loadManifest, wantedLayers, type Image, type StoredManifest } from './image.js'
-import { notThere } from './layer.js'
+import { notThere, type BlobSource } from './layer.js'
 import { openLease, type Lease } from './lease.js'
 import { readRef, refStamp, writeRef } from './refs.js'
 import { blobPath, readBlob, writeAtomically, type Store } from './store.js'
@@ -70,7 +70,8 @@ async function pull(
   const { top, stored, config } = await whatToUnpack(store, reference, platform, policy, { signal, lease })
   const wanted = wantedLayers(stored.manifest.layers, stored.parsed)
   await lease.hold(stored.digest, stored.manifest.config.digest, ...wanted.flatMap(({ blob, diffId, chainId }) => [blob.digest, diffId, chainId]))
-  await fillLayers(store, reference, wanted, { fetch: policy !== 'never', signal, tell })
+  const fetch: BlobSource | undefined = policy === 'never' ? undefined : (blob, stop) => fetchBlob(reference, blob, stop)
+  await fillLayers(store, reference, wanted, { fetch, signal, tell })
   if (top !== undefined) {
     await writeAtomically(blobPath(store, stored.manifest.config.digest), config)
     const known = await readRef(store, reference)

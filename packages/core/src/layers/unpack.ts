@@ -135,7 +135,8 @@ function limitOf({ limit }: UnpackOptions): number {
   return limit ?? 32 * 2 ** 30
 }
 
-function zstdDecompressor(): Duplex {
+/** Throws ERR_MAYFLY_UNSUPPORTED where Node has none. */
+export function zstdDecompressor(): Duplex {
   const create = (zlib as { createZstdDecompress?: () => Duplex }).createZstdDecompress
   if (create !== undefined) return create()
   throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', 'This image has layers compressed with zstd, which this Node cannot read', {

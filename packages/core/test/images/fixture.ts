@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
-export interface Entry { readonly name: string, readonly content?: string, readonly type?: '0' | '1' | '2' | '5', readonly target?: string, readonly mode?: number }
+export interface Entry { readonly name: string, readonly content?: string | Buffer, readonly type?: '0' | '1' | '2' | '5', readonly target?: string, readonly mode?: number }
 
 /** A plain ustar archive. */
 export function tar(entries: readonly Entry[]): Buffer {
@@ -24,7 +24,7 @@ export function tar(entries: readonly Entry[]): Buffer {
     header.write('ustar\x0000', 257)
     header.write(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148)
     const body = Buffer.alloc(Math.ceil(Buffer.byteLength(content) / 512) * 512)
-    body.write(content)
+    body.set(Buffer.from(content))
     return [header, body]
   })
   return Buffer.concat([...blocks, Buffer.alloc(1024)])
