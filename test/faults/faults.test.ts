@@ -104,7 +104,7 @@ test('an exec into a container that is dying ends or is refused, and never hangs
     await using container = await run('busybox', { command: ['sleep', '600'], ready: executed })
     const commands = Array.from({ length: 4 }, () => container.exec(['sleep', '600']).then(({ exitCode }) => exitCode, ({ code }: { code: string }) => code))
     await container.kill()
-    for (const how of await Promise.all(commands)) expect([137, 'ERR_MAYFLY_CONTAINER_NOT_FOUND', 'ERR_MAYFLY_NATIVE_FAILED']).toContain(how)
+    for (const how of await Promise.all(commands)) expect([137, 'ERR_MAYFLY_NOT_RUNNING', 'ERR_MAYFLY_NATIVE_FAILED']).toContain(how)
   }
 })
 

@@ -66,6 +66,50 @@ test('3. masks are not made of an image\'s /dev/null (CVE-2025-31133)', async ()
   expect(text).toBe('/proc/keys 1,3\n/dev/null 1,3')
 })
 
+describe('4. a terminal is never what lies at a path of the container\'s (CVE-2025-52565)', () => {
+  test('an image whose /dev, /dev/console or /dev/pts lead elsewhere', async () => {
+    for (const entries of [
+      [{ name: 'dev', type: 'symlink', target }],
+      [{ name: 'dev', type: 'directory' }, { name: 'dev/console', type: 'symlink', target: secret }, { name: 'dev/pts', type: 'symlink', target }],
+    ] as const) {
+      const image = await place.craft(entries)
+      const how = await outcome(image, { command: ['/bin/busybox', 'sh', '-c', 'echo written > /dev/console; busybox stat -c %t /dev/console; busybox tty'], tty: true })
+        .then(({ text }) => text, () => 'refused')
+      expect(how).toMatch(/^written\r?\n88\r?\n\/dev\/pts\/0|refused/)
+      expect(readFileSync(secret, 'utf8')).toBe('untouched')
+    }
+  })
+
+  test('one who may mount swaps /dev/pts, its ptmx and its terminals while commands are started', async () => {
+    await using container = await run('busybox', { ...sleeper, capAdd: ['SYS_ADMIN'], seccomp: 'unconfined', mounts: [{ source: target, target: '/host', readonly: true }] })
+    expect((await container.exec(['tty'], { tty: true })).stdout).toMatch(/^\/dev\/pts\/\d+\r\n$/)
+    // What gives no terminal is refused before anything is written to it, and before the command runs.
+    for (const trap of ['ln -s /host/secret /dev/pts/ptmx', 'mkfifo /dev/pts/ptmx', 'mknod /dev/pts/ptmx c 1 3', 'echo > /dev/pts/ptmx', 'mkdir /dev/pts/ptmx; mount -t devpts -o newinstance devpts /dev/pts/ptmx']) {
+      const { stderr } = await sh(container, `mount -t tmpfs tmpfs /dev/pts && ${trap}`)
+      const started = container.exec(['touch', '/ran'], { tty: true })
+      await expect(started).rejects.toMatchObject({ code: 'ERR_MAYFLY_UNSUPPORTED' })
+      expect(stderr).toBe('')
+      await sh(container, 'umount -l /dev/pts/ptmx; umount /dev/pts')
+    }
+    // A race: the directory is exchanged all the time. Each command has a terminal of a devpts, or is refused.
+    await using racer = await container.spawn(['sh', '-c', 'while :; do mount -t tmpfs tmpfs /dev/pts && ln -s /host/secret /dev/pts/ptmx; umount /dev/pts; done'])
+    const seen = new Set<string>()
+    for (let round = 0; round < 60; round += 1) {
+      seen.add(await container.exec(['sh', '-c', 'test -t 0 && test -t 1 && stat -L -c %t /proc/self/fd/0'], { tty: true }).then(({ stdout }) => stdout.trim(), ({ code }: { code: string }) => code))
+    }
+    await racer.kill()
+    expect([...seen].filter((one) => one !== '88' && one !== 'ERR_MAYFLY_UNSUPPORTED')).toEqual([])
+    expect((await sh(container, 'test -e /ran')).exitCode).toBe(1)
+  })
+
+  test('a terminal opened inside leads to no other container\'s and not to the machine\'s', async () => {
+    await using first = await run('busybox', { ...sleeper, tty: true })
+    await using second = await run('busybox', { ...sleeper, tty: true })
+    for (const one of [first, second]) expect((await sh(one, 'ls /dev/pts')).stdout).toBe('0\nptmx\n')
+    expect((await sh(first, 'readlink /proc/1/fd/0; ls -l /proc/1/fd | grep -c ptmx')).stdout).toBe('/dev/pts/0\n0\n')
+  })
+})
+
 test('5. nothing is mounted over /proc, /sys or their parts, and an image\'s own are no traps (CVE-2025-52881, CVE-2019-16884)', async () => {
   for (const path of ['/proc', '/proc/self', '/sys', '/sys/fs/cgroup', '/proc/../proc', '/']) {
     await expect(run('busybox', { ...sleeper, mounts: [{ source: target, target: path }] })).rejects.toEqual(INVALID)

@@ -1,6 +1,7 @@
 export { containerLogs, findContainer, listContainers, stopContainer, type RunningListing } from './container/runs.js'
 export { pruneImages, removeImage, type PruneImagesOptions } from './container/images.js'
 export type { NetworkListing } from './container/named.js'
+export { openContainer, type RemoteContainer } from './container/remote.js'
 export { info, type Info } from './container/info.js'
 export { prune } from './container/prune.js'
 export { openSnapshot, run } from './container/run.js'

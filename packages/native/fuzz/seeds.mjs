@@ -33,7 +33,9 @@ const port = (id, name, where, number, hold) => request(id, 11, u32(name), u8(wh
 
 const streams = {
   hello: [request(1, 1, u32(1), bytes('0.1.0'), bytes('token'))],
-  create: [create(1, 'a'), create(2, 'b', waiting), request(3, 3, bytes('b'), bytes(list)), request(4, 18)],
+  create: [create(1, 'a'), create(2, 'b', waiting), request(3, 3, bytes('b'), u32(4), bytes('{}'), bytes(''), u16(0), u32(0), bytes(list)), request(4, 18)],
+  terminal: [create(1, 'a'), request(2, 4, bytes('a'), u32(3), u32(1000), bytes(list)), request(3, 10, bytes('a'), u32(1), u16(80), u16(24)), data(2, Buffer.from('typed')), request(4, 4, bytes('a'), u32(9), u32(0), bytes(list)), end(2)],
+  held: [create(1, 'a'), request(2, 8, bytes('a'), u32(15), u64(0), u32(1), u32(10)), request(3, 9, bytes('a'), u32(0)), request(4, 9, bytes('a'), u32(0)), credit(2, 500), data(4, Buffer.from('typed')), end(3), end(2)],
   kinds: ['a', 'b', 'c', 'd', 'e', 'f'].map((name, at) => create(at + 1, name)),
   exec: [create(1, 'a'), request(2, 4, bytes('a'), u32(1), u32(1000), bytes(list)), data(2, Buffer.from('input')), credit(2, 500), end(2), request(3, 5, bytes('a'), u32(1), u32(9))],
   'log-stream': [create(1, 'a'), logs(2, 'a', 7), credit(2, 5), logs(3, 'a', 2), request(4, 6, bytes('a')), request(5, 7, bytes('a')), end(2)],

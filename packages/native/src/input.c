@@ -12,6 +12,26 @@ static void grant(struct input *i, size_t n) {
   buffer_free(&b);
 }
 
+static void close_with(struct input *i) {
+  if (i->source.fd < 0) return;
+  if (i->source.ready) source_close(&i->source);
+  else close(i->source.fd); /* never opened by a client */
+  i->source.fd = -1;
+}
+
+void input_lost(struct input *i) {
+  bool open = i->source.fd >= 0 && !i->ended;
+  close_with(i);
+  buffer_consume(&i->pending, i->pending.length);
+  if (!open || !i->conn) return;
+  /* An exec's stream goes on with its output; of an attachment this was all. */
+  struct buffer b = {0};
+  put_u8(&b, 0);
+  send_frame(i->conn, i->shared ? FRAME_DATA : FRAME_END, i->stream, i->shared ? &b : NULL);
+  buffer_free(&b);
+  i->conn = NULL;
+}
+
 static void push(struct input *i) {
   size_t gone = 0;
   while (i->source.fd >= 0 && gone < i->pending.length) {
@@ -19,24 +39,24 @@ static void push(struct input *i) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) break;
     if (n < 0) {
-      source_close(&i->source); /* the process has closed its end: the rest is of no use */
-      gone = i->pending.length;
-      break;
+      input_lost(i); /* the process has closed its end: the rest is of no use */
+      return;
     }
     gone += (size_t)n;
   }
   buffer_consume(&i->pending, gone);
   grant(i, gone);
-  if (!i->pending.length && i->ended) source_close(&i->source);
+  if (!i->pending.length && i->ended) close_with(i);
   source_want(&i->source, i->pending.length ? EPOLLOUT : 0);
 }
 
 static void writable(struct source *s, uint32_t events) {
-  if (events & EPOLLERR) source_close(s);
-  push(s->owner);
+  if (events & (EPOLLERR | EPOLLHUP)) input_lost(s->owner);
+  else push(s->owner);
 }
 
 void input_open(struct input *i, struct connection *c, uint32_t stream) {
+  if (i->conn) send_frame(i->conn, FRAME_END, i->stream, NULL); /* there is one writer at a time: the last that came */
   i->conn = c;
   i->stream = stream;
   if (i->source.fd >= 0 && !i->source.ready && source_add(&i->source, i->source.fd, 0, writable, i)) _exit(71);
@@ -50,5 +70,5 @@ void input_data(struct input *i, const uint8_t *data, size_t n) {
 
 void input_end(struct input *i) {
   i->ended = true;
-  if (!i->pending.length) source_close(&i->source);
+  if (!i->pending.length) close_with(i);
 }

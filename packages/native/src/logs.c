@@ -5,7 +5,7 @@
 
 #include "run.h"
 
-enum { RECORD_HEADER = 13, DEFAULT_CAP = 10 << 20, FOLLOW = 1 };
+enum { RECORD_HEADER = 13, DEFAULT_CAP = 10 << 20, HOLD_AT = 1 << 20 };
 
 static size_t record_length(const struct log *l, size_t at) {
   struct reader r = reader_of(l->data.data + at + 9, 4);
@@ -39,6 +39,17 @@ static uint64_t record_time(const struct log *l, size_t at) {
   return get_u64(&r);
 }
 
+bool log_held(const struct container *t) {
+  const struct log *l = &t->log;
+  size_t cap = l->cap ? l->cap : DEFAULT_CAP, most = cap / 2 < HOLD_AT ? cap / 2 : HOLD_AT;
+  uint64_t end = l->first + (l->data.length - l->start);
+  if (t->removing) return false;
+  if (t->held && end >= most) return true;
+  for (const struct waiter *w = run.waiters; w; w = w->next)
+    if (!w->done && w->kind == WAIT_LOGS && w->container == t && w->flags & LOG_HOLD && end - w->offset >= most) return true;
+  return false;
+}
+
 void logs_pump_one(struct waiter *w) {
   struct log *l = &w->container->log;
   uint64_t end = l->first + (l->data.length - l->start);
@@ -62,7 +73,7 @@ void logs_pump_one(struct waiter *w) {
     if (b.length) send_frame(w->conn, FRAME_DATA, w->request, &b);
     buffer_free(&b);
   }
-  if (!w->done && w->offset >= end && (!(w->flags & FOLLOW) || log_over(w->container))) {
+  if (!w->done && w->offset >= end && (!(w->flags & LOG_FOLLOW) || log_over(w->container))) {
     send_frame(w->conn, FRAME_END, w->request, NULL);
     w->done = true;
   }

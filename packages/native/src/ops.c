@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -98,11 +97,6 @@ static int op_oomscore(struct child *c, struct reader *r) {
   return 0;
 }
 
-static int op_terminal(struct child *c) {
-  if (ioctl(0, TIOCSCTTY, 0)) return fail(&c->failure, "terminal", "", "TIOCSCTTY");
-  return 0;
-}
-
 static _Noreturn void report(struct child *c) {
   (void)write_all(c->error_fd, &c->failure, sizeof c->failure);
   _exit(127);
@@ -144,7 +138,7 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
     case OP_ARGV: c->argv = read_strings(r); return 0;
     case OP_EXEC: return op_exec(c);
     case OP_OOMSCORE: return op_oomscore(c, r);
-    case OP_TERMINAL: return op_terminal(c);
+    case OP_TERMINAL: return op_terminal(c, r);
     case OP_STAGE: return op_stage(c);
     case OP_MOUNT_MOVE: return op_mount_move(c, r);
     case OP_ROOTFS_COPY: return op_rootfs_copy(c, r);

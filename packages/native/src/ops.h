@@ -18,6 +18,7 @@ enum op {
 struct child {
   struct failure failure;
   int error_fd;              /* success is its end of file at exec */
+  int terminal_fd;           /* where a terminal's first side is sent, or -1 */
   int control_fd;            /* further operations after `await`, or -1 */
   const char *name;          /* the container's id: the name of its cgroup directories */
   const char *stage;         /* an empty directory in the run's directory, to build the root on */
@@ -78,6 +79,7 @@ int op_capabilities(struct child *c, struct reader *r);
 int op_seccomp(struct child *c, struct reader *r);
 int op_rlimit(struct child *c, struct reader *r);
 int op_exec(struct child *c);
+int op_terminal(struct child *c, struct reader *r);
 int op_enter(struct child *c, struct reader *r);
 int op_time(struct child *c, struct reader *r);
 int op_init(struct child *c);

@@ -12,50 +12,50 @@
 
 #include "inject.h"
 #include "ops.h"
+#include "pipes.h"
 #include "run.h"
 #include "sys.h"
-
-struct pipes {
-  int in[2], out[2], err[2], error[2], control[2];
-};
-
-static void close_pair(int *pair) {
-  for (int i = 0; i < 2; i++)
-    if (pair[i] >= 0) close(pair[i]);
-}
-
-static void pipes_close(struct pipes *p) {
-  close_pair(p->in), close_pair(p->out), close_pair(p->err), close_pair(p->error), close_pair(p->control);
-}
-
-static int pipes_open(struct pipes *p, uint32_t flags, bool control) {
-  *p = (struct pipes){{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-  if (pipe2(p->out, O_CLOEXEC) || pipe2(p->err, O_CLOEXEC) || pipe2(p->error, O_CLOEXEC) ||
-      (flags & FLAG_STDIN && pipe2(p->in, O_CLOEXEC)) || (control && pipe2(p->control, O_CLOEXEC))) {
-    pipes_close(p);
-    return -1;
-  }
-  return 0;
-}
 
 static _Noreturn void child_main(struct child *c, struct pipes *p, const uint8_t *ops, size_t length) {
   for (int sig = 1; sig < NSIG; sig++) signal(sig, SIG_DFL);
   (void)setsid();
-  int in = p->in[0] >= 0 ? p->in[0] : run.null_fd;
-  if (dup2(in, 0) < 0 || dup2(p->out[1], 1) < 0 || dup2(p->err[1], 2) < 0) _exit(127);
+  if (pipes_adopt(p, c)) _exit(127);
   ops_run(c, ops, length);
 }
 
-static void nonblocking(int fd) {
-  int flags = fcntl(fd, F_GETFL);
-  if (flags >= 0) (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-}
-
 static void process_settle(struct process *p);
+static void out_ready(struct source *s, uint32_t events);
+
+/* The terminal came through its socket before the program was executed. */
+static int take_terminal(struct process *p) {
+  int master = terminal_take(p->terminal), input = -1;
+  close(p->terminal);
+  p->terminal = -1;
+  if (master < 0) return -1;
+  if (p->tty_input && (input = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0) {
+    close(master);
+    return -1;
+  }
+  p->tty = true;
+  p->input.source.fd = input;
+  if (source_add(&p->out, master, p->exec ? EPOLLET : EPOLLIN, out_ready, p)) _exit(71);
+  if (p->exec && input >= 0) input_open(&p->input, p->conn, p->request);
+  return 0;
+}
 
 static void started(struct process *p) {
   source_close(&p->error);
   struct container *t = p->container;
+  if (p->terminal >= 0 && take_terminal(p)) {
+    struct failure f;
+    fail_with(&f, EPROTO, p->exec ? "exec" : "container.create", t->id, "terminal");
+    if (p->pending) send_failure(p->conn, p->request, &f);
+    p->pending = false;
+    p->reported = true;
+    (void)process_signal(p, SIGKILL);
+    if (!p->exec) container_remove(t);
+    return;
+  }
   if (!p->exec) {
     t->state = STATE_RUNNING;
     t->started_at = now_ns(CLOCK_REALTIME);
@@ -64,10 +64,11 @@ static void started(struct process *p) {
   p->pending = false;
   struct buffer b = {0};
   put_u32(&b, p->exec ? p->exec : (uint32_t)p->pid);
-  if (p->exec) put_u32(&b, CHUNK);
+  if (p->exec) put_u32(&b, INPUT_WINDOW);
   else put_u8(&b, STATE_RUNNING);
   send_frame(p->conn, FRAME_REPLY, p->request, &b);
   buffer_free(&b);
+  if (p->detached) p->conn = NULL; /* from now on the container's own */
   if (p->exec) process_output(p);
 }
 
@@ -101,9 +102,9 @@ static void error_ready(struct source *s, uint32_t events) {
 
 static bool drain(struct process *p, struct source *s, uint8_t stream) {
   static uint8_t chunk[CHUNK];
-  if (s->fd < 0) return false;
-  if (p->exec && p->credit <= 0) {
-    source_want(s, 0);
+  if (s->fd < 0 || (p->exec && p->pending)) return false; /* the reply comes first */
+  if (p->exec ? p->credit <= 0 && !p->detached : log_held(p->container)) {
+    source_want(s, EPOLLET); /* not 0: the end of a writer would be told again and again */
     return false;
   }
   ssize_t n = read(s->fd, chunk, sizeof chunk);
@@ -127,8 +128,9 @@ static bool drain(struct process *p, struct source *s, uint8_t stream) {
 
 void process_output(struct process *p) {
   if (p->pending) return;
-  source_want(&p->out, p->exec && p->credit <= 0 ? 0 : EPOLLIN);
-  source_want(&p->err, p->exec && p->credit <= 0 ? 0 : EPOLLIN);
+  bool paused = p->exec ? p->credit <= 0 && !p->detached : log_held(p->container);
+  source_want(&p->out, paused ? EPOLLET : EPOLLIN);
+  source_want(&p->err, paused ? EPOLLET : EPOLLIN);
   process_settle(p);
 }
 
@@ -155,6 +157,7 @@ static void exit_ready(struct source *s, uint32_t events) {
   struct container *t = p->container;
   if (!p->exec) {
     while (drain(p, &p->out, 1) || drain(p, &p->err, 2)) continue;
+    input_lost(&p->input);
     /* The kernel ends a pid namespace with its first process; where it is shared, we do. */
     if (!(t->namespaces & CLONE_NEWPID)) cgroups_end(&run.cgroups, t->cgroup_fds);
     t->state = STATE_EXITED;
@@ -210,7 +213,7 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
     return NULL;
   }
   struct child child = {
-    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .root_fd = -1, .staged_fd = -1, .fuse_fd = exec ? -1 : helper_fuse(t->id),
+    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .terminal_fd = -1, .root_fd = -1, .staged_fd = -1, .fuse_fd = exec ? -1 : helper_fuse(t->id),
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
     .veth_index = exec ? 0 : ++run.next_veth, .host_net = run.host_net, .self_fd = run.self_fd, .pidfd_of = container_pidfd,
     .join_pidfd = exec ? t->main->exit.fd : -1};
@@ -237,28 +240,26 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
   }
   struct process *p = xalloc(sizeof *p);
   *p = (struct process){.container = t, .exec = exec, .pid = pid, .conn = c, .request = request, .pending = true,
-                        .control = pipes.control[1]};
-  int ours[] = {pipes.out[0], pipes.err[0], pipes.error[0], pipes.in[1]};
-  for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-    if (ours[i] >= 0) nonblocking(ours[i]);
-  close(pipes.out[1]), close(pipes.err[1]), close(pipes.error[1]);
-  if (pipes.in[0] >= 0) close(pipes.in[0]);
-  if (pipes.control[0] >= 0) close(pipes.control[0]);
+                        .control = pipes.control[1], .terminal = pipes.terminal[0], .tty_input = flags & FLAG_STDIN,
+                        .detached = exec && flags & FLAG_DETACHED};
+  pipes_ours(&pipes);
+  p->out.fd = p->err.fd = -1;
   p->input.source.fd = pipes.in[1];
+  p->input.shared = exec;
   if (source_add(&p->exit, pidfd, EPOLLIN, exit_ready, p) ||
       source_add(&p->error, pipes.error[0], EPOLLIN, error_ready, p) ||
-      source_add(&p->out, pipes.out[0], exec ? 0 : EPOLLIN, out_ready, p) ||
-      source_add(&p->err, pipes.err[0], exec ? 0 : EPOLLIN, out_ready, p))
+      (pipes.out[0] >= 0 && source_add(&p->out, pipes.out[0], exec ? EPOLLET : EPOLLIN, out_ready, p)) ||
+      (pipes.err[0] >= 0 && source_add(&p->err, pipes.err[0], exec ? EPOLLET : EPOLLIN, out_ready, p)))
     _exit(71);
   return p;
 }
 
 static void process_free(struct process *p) {
   source_close(&p->exit), source_close(&p->error), source_close(&p->out), source_close(&p->err);
-  input_end(&p->input);
-  source_close(&p->input.source);
+  input_lost(&p->input);
   buffer_free(&p->input.pending);
   if (p->control >= 0) close(p->control);
+  if (p->terminal >= 0) close(p->terminal);
   free_later(p);
 }
 
@@ -292,6 +293,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   if (bytes) buffer_append(&t->label, bytes, n);
   t->scratch = get_str_dup(r);
   t->conn = c;
+  t->held = flags & FLAG_HELD;
   t->diag = -1;
   const uint64_t allowed = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
   struct container *other = container_find(t->id);
@@ -331,7 +333,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
 
 /* The rest of a waiting container: what creation left open, then the operations after `await`. */
 int container_start(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f) {
-  uint32_t n;
+  uint32_t flags = get_u32(r), n;
   const uint8_t *bytes = get_bytes(r, &n);
   char *scratch = get_str_dup(r);
   struct process *p = t->main;
@@ -362,6 +364,7 @@ int container_start(struct connection *c, uint32_t id, struct container *t, stru
     container_remove(t); /* half started is of no use to anyone */
     return -1;
   }
+  t->held = flags & FLAG_HELD;
   p->pending = true;
   p->conn = c;
   p->request = id;
@@ -468,12 +471,14 @@ void container_settle(struct container *t) {
 void processes_forget(struct connection *c) {
   for (struct container *t = run.containers, *next; t; t = next) {
     next = t->next;
-    for (struct process *p = t->execs; p; p = p->next)
+    for (struct process *p = t->execs; p; p = p->next) {
+      if (p->input.conn == c) p->input.conn = NULL;
       if (p->conn == c) {
         p->conn = NULL;
         (void)process_signal(p, SIGKILL);
         source_close(&p->out), source_close(&p->err);
       }
+    }
     if (t->main && t->main->conn == c) t->main->conn = NULL;
     if (t->main && t->main->input.conn == c) t->main->input.conn = NULL;
     if (t->conn == c) container_remove(t);

@@ -89,6 +89,11 @@ static int wait_for(struct connection *c, uint32_t id, struct reader *r, struct 
   return 0;
 }
 
+/* Readers that hold a container's output have moved, or gone. */
+static void log_follow_on(struct container *t) {
+  if (t->main) process_output(t->main);
+}
+
 static int logs(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = named(r, "logs", f);
   if (!t) return -1;
@@ -100,19 +105,32 @@ static int logs(struct connection *c, uint32_t id, struct reader *r, struct fail
   w->flags = flags;
   w->since = since;
   w->credit = credit;
+  if (flags & LOG_HOLD) t->held = false;
   w->offset = tail ? 0 : t->log.first + (t->log.data.length - t->log.start);
   send_reply(c, id);
   logs_pump_one(w);
+  log_follow_on(t);
   return 0;
+}
+
+static int resize(struct reader *r, struct failure *f) {
+  struct container *t = named(r, "resize", f);
+  uint32_t exec = get_u32(r);
+  uint16_t columns = get_u16(r), rows = get_u16(r);
+  if (!t) return -1;
+  if (r->bad) return fail_with(f, EBADMSG, "resize", t->id, "decode");
+  struct process *p = process_of(t, exec);
+  if (p && !terminal_resize(p, columns, rows)) return 0;
+  return fail_with(f, p ? errno : ESRCH, "resize", t->id, "TIOCSWINSZ");
 }
 
 static int attach(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = named(r, "attach", f);
   (void)get_u32(r);
   if (!t) return -1;
-  if (!t->main || t->main->input.source.fd < 0) return fail_with(f, EPIPE, "attach", t->id, "no standard input");
+  if (!t->main || t->main->input.source.fd < 0 || t->main->input.ended) return fail_with(f, EPIPE, "attach", t->id, "no standard input");
   struct buffer b = {0};
-  put_u32(&b, CHUNK);
+  put_u32(&b, INPUT_WINDOW);
   send_frame(c, FRAME_REPLY, id, &b);
   buffer_free(&b);
   input_open(&t->main->input, c, id);
@@ -245,6 +263,7 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case REMOVE: return wait_for(c, id, r, f, WAIT_REMOVE);
     case LOGS: return logs(c, id, r, f);
     case ATTACH: return attach(c, id, r, f);
+    case RESIZE: return done(c, id, resize(r, f));
     case PORT_OPEN: return port_open(c, id, r, f);
     case PORT_TARGET: return done(c, id, port_target(r, f));
     case OUTBOUND: return outbound_ask(c, id, f);
@@ -295,10 +314,12 @@ void handle_stream(struct connection *c, enum frame kind, uint32_t id, struct re
   for (struct waiter *w = run.waiters; w; w = w->next) {
     if (w->done || w->conn != c || w->request != id) continue;
     if (kind == FRAME_END) cancel_watch(c, w);
-    if (kind == FRAME_CREDIT && w->kind == WAIT_LOGS) {
+    if (w->kind != WAIT_LOGS) continue;
+    if (kind == FRAME_CREDIT) {
       w->credit += credit;
       logs_pump_one(w);
     }
+    log_follow_on(w->container);
   }
   for (struct container *t = run.containers; t; t = t->next) {
     if (t->main) stream_of(&t->main->input, c, kind, id, r);

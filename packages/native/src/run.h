@@ -9,8 +9,11 @@
 #include "netlink.h"
 
 enum frame { FRAME_REQUEST = 1, FRAME_REPLY, FRAME_ERROR, FRAME_EVENT, FRAME_DATA, FRAME_END, FRAME_CREDIT };
-enum { FRAME_HEADER = 9, FRAME_MAX = 4 << 20, CHUNK = 64 << 10 };
-enum { FLAG_STDIN = 1, FLAG_TERMINAL = 2 };
+enum { FRAME_HEADER = 9, FRAME_MAX = 4 << 20, CHUNK = 64 << 10, INPUT_WINDOW = 256 << 10 };
+/* Held: output waits for a reader that takes it all, from the start. Detached: an exec that outlives who asked for it. */
+enum { FLAG_STDIN = 1, FLAG_TERMINAL = 2, FLAG_HELD = 4, FLAG_DETACHED = 8 };
+/* Of the request logs. */
+enum { LOG_FOLLOW = 1, LOG_HOLD = 8 };
 
 /* What epoll points at. Freed only between batches: one batch can hold events of what it has just ended. */
 struct source {
@@ -40,7 +43,7 @@ struct input { /* a client's data on its way into a pipe */
   struct buffer pending;
   struct connection *conn;
   uint32_t stream;
-  bool ended;
+  bool ended, shared; /* shared: the stream is the output's too, and its end tells more than ours */
 };
 
 struct process {
@@ -51,6 +54,8 @@ struct process {
   struct source exit, error, out, err;
   struct input input;
   int control;   /* the rest after `await` is written here */
+  int terminal;  /* where a terminal comes from, until the program runs */
+  bool tty, tty_input, detached;
   struct connection *conn;
   uint32_t request; /* pending reply; for an exec also its stream's id */
   bool pending, exited, reported;
@@ -76,6 +81,7 @@ struct container {
   struct log log;
   char pid_of[80]; /* whose pid namespace it shares, when it has none of its own: "" for the run's */
   bool oom_killed, removing, removed, frozen;
+  bool held; /* until a reader has come that takes everything */
 };
 
 enum { WATCH_LOOPBACK = 1 };
@@ -164,7 +170,13 @@ void processes_forget(struct connection *c);
 void process_output(struct process *p);
 void input_data(struct input *i, const uint8_t *data, size_t n);
 void input_end(struct input *i);
+/* Nobody reads any more: its client is told. */
+void input_lost(struct input *i);
 void input_open(struct input *i, struct connection *c, uint32_t stream);
+
+/* terminals */
+int terminal_take(int socket);
+int terminal_resize(struct process *p, uint16_t columns, uint16_t rows);
 
 /* helpers */
 int helper_start(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
@@ -175,6 +187,8 @@ void helpers_forget(struct connection *c);
 
 /* logs */
 void log_append(struct log *l, uint8_t stream, const uint8_t *data, size_t n);
+/* Whether reading on would cost a reader that holds the output something. */
+bool log_held(const struct container *t);
 void logs_pump(struct container *t);
 void logs_pump_one(struct waiter *w);
 

@@ -63,8 +63,11 @@ void waiters_removed(struct container *t) {
 }
 
 void waiters_forget(struct connection *c) {
-  for (struct waiter *w = run.waiters; w; w = w->next)
-    if (w->conn == c) w->done = true;
+  for (struct waiter *w = run.waiters; w; w = w->next) {
+    if (w->conn != c || w->done) continue;
+    w->done = true;
+    if (w->kind == WAIT_LOGS && w->container->main) process_output(w->container->main);
+  }
 }
 
 int container_listeners(struct container *t, struct listener *out, int max) {

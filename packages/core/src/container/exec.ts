@@ -1,71 +1,54 @@
-import { isMayflyError, MayflyError } from '../errors.js'
-import { encodeExec, METHOD, Reader, type Connection } from '../native/index.js'
-import { Writer } from '../native/bytes.js'
-import type { ExecOptions, ExecResult } from './types.js'
+import { isMayflyError } from '../errors.js'
+import type { Connection } from '../native/index.js'
+import { FLAG, startProcess } from './process.js'
+import { signalNumber } from './signals.js'
+import type { ExecOptions, ExecResult, Process } from './types.js'
 
-const CREDIT = 1 << 20
-const SIGKILL = 9
+/** Starts a compiled operation list in a container with the streams its options name. */
+export async function openProcess(
+  connection: Connection, container: string, operations: Buffer, options: ExecOptions, open: boolean,
+): Promise<Process> {
+  const { stdin: given, input = given, tty, timeout, signal } = options
+  const flags = (open || input !== undefined ? FLAG.stdin : 0) | (isTerminal(tty) ? FLAG.terminal : 0)
+  const process = await startProcess(connection, container, operations, flags, { timeout, signal, input })
+  if (input !== undefined && (typeof input === 'string' || input instanceof Uint8Array)) process.stdin.end(input)
+  return process
+}
 
 /** Runs a compiled operation list in a container and gathers what it prints. */
 export async function execute(
   connection: Connection, container: string, operations: Buffer, options: ExecOptions,
 ): Promise<ExecResult> {
-  const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] }
-  // How it ended comes with the stream's end, which may lie in the same chunk as the reply.
-  let code = -1
-  let ending = SIGKILL
-  let finish: (error?: Error) => void = () => undefined
-  const finished = new Promise<Error | undefined>((resolve) => void (finish = resolve))
-  const stdin = options.input === undefined ? 0 : 1
-  const fields = encodeExec(container, stdin, CREDIT, operations)
-  const { id, reply } = connection.open(METHOD.exec, fields, {
-    data: (payload) => {
-      output[payload[0] === 2 ? 'stderr' : 'stdout'].push(payload.subarray(1))
-      connection.credit(id, payload.length)
-    },
-    end: (error, payload) => {
-      if (payload !== undefined && payload.length >= 8) {
-        code = payload.readInt32LE(0)
-        ending = payload.readInt32LE(4)
-      }
-      finish(error)
-    },
-  })
-  let started: Buffer
+  let process: Process
   try {
-    started = await reply
+    process = await openProcess(connection, container, operations, options, false)
   } catch (error) {
     return missingCommand(error)
   }
-  const exec = new Reader(started).u32()
-  let ended: MayflyError | undefined
-  const kill = (reason: MayflyError): void => {
-    ended ??= reason
-    const signal = new Writer().str(container).u32(exec).u32(SIGKILL).take()
-    connection.request(METHOD.signal, signal).catch(() => undefined)
-  }
-  const abort = (): void => kill(new MayflyError('ERR_MAYFLY_ABORTED', 'exec was aborted', { cause: options.signal?.reason }))
-  const timer = options.timeout === undefined ? undefined
-    : setTimeout(() => kill(new MayflyError('ERR_MAYFLY_TIMEOUT', `exec took longer than ${options.timeout} ms`)), options.timeout)
-  options.signal?.addEventListener('abort', abort, { once: true })
-  if (options.signal?.aborted === true) abort()
-  if (options.input !== undefined) sendInput(connection, id, options.input)
-  const lost = await finished
-  clearTimeout(timer)
-  options.signal?.removeEventListener('abort', abort)
-  if (ended !== undefined) throw ended
-  if (lost !== undefined) throw lost
-  return {
-    exitCode: ending === 0 ? code : 128 + ending,
-    stdout: Buffer.concat(output.stdout).toString('utf8'),
-    stderr: Buffer.concat(output.stderr).toString('utf8'),
-  }
+  const [stdout, stderr, exit] = await Promise.all([gather(process, 'stdout'), gather(process, 'stderr'), process.exit])
+  return { exitCode: exitCodeOf(exit), stdout, stderr }
 }
 
-function sendInput(connection: Connection, id: number, input: string | Uint8Array): void {
-  const bytes = Buffer.from(input)
-  for (let at = 0; at < bytes.length; at += 32_768) connection.data(id, bytes.subarray(at, at + 32_768))
-  connection.end(id)
+/** A stream that fails before its command has started is heard when it has. */
+export function heedInput({ stdin }: ExecOptions): void {
+  if (stdin !== undefined && typeof stdin !== 'string' && !(stdin instanceof Uint8Array)) stdin.on('error', () => undefined)
+}
+
+/** As a shell has it: 128 + the signal's number for what a signal ended. */
+export function exitCodeOf({ code, signal }: { readonly code: number, readonly signal: string | undefined }): number {
+  return signal === undefined ? code : 128 + signalNumber(signal)
+}
+
+export function isTerminal(tty: ExecOptions['tty']): boolean {
+  return tty !== undefined && tty !== false
+}
+
+async function gather(process: Process, name: 'stdout' | 'stderr'): Promise<string> {
+  const pieces: Buffer[] = []
+  const stream = process[name]
+  stream.on('data', (piece: Buffer) => void pieces.push(piece))
+  await new Promise<void>((resolve) => stream.once('close', resolve))
+  return Buffer.concat(pieces).toString('utf8')
 }
 
 function missingCommand(error: unknown): ExecResult {

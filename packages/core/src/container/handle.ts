@@ -6,10 +6,10 @@ import { METHOD, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
 import { containerPorts, exposed, parsePorts, type Protocol } from '../network/ports.js'
-import { environment } from '../sandbox/command.js'
-import { addGroups, compileExec, resolveUser, type Identity, type Rights } from '../sandbox/index.js'
+import type { Rights } from '../sandbox/index.js'
 import type { DriverName } from './drivers.js'
-import { execute } from './exec.js'
+import { execute, heedInput, isTerminal, openProcess } from './exec.js'
+import { compileCommand, type Inside } from './inside.js'
 import { freeze } from './freezer.js'
 import { readLogs } from './logs.js'
 import { readOutput } from './output.js'
@@ -19,7 +19,7 @@ import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
-import type { CommitOptions, CommittedImage, Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogLine, LogOptions, OutputOptions, OutputPiece, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
+import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogLine, LogOptions, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
   readonly run: Run
@@ -28,9 +28,7 @@ export interface HandleInput {
   readonly image: Image
   readonly options: Omit<RunOptions, 'seccomp' | 'devices'> & Rights
   readonly address: number | undefined
-  readonly identity: Identity
-  readonly hostname: string
-  readonly workdir: string
+  readonly inside: Inside
   readonly accounts: () => Promise<readonly [string, string]>
   readonly exit: Promise<RawExit>
   /** Those on the machine. */
@@ -124,17 +122,24 @@ export class RunningContainer implements Container {
   }
 
   async exec(command: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-    const { run, image, hostname, workdir, accounts } = this.#input
-    const [passwd, group] = await accounts()
-    const identity = options.user === undefined ? this.#input.identity
-      : addGroups(resolveUser(options.user, passwd, group), this.#input.options.groupAdd, group)
-    const env = environment(image.config, { ...this.#input.options.env, ...options.env }, hostname, identity.home)
-    const { capAdd, capDrop, privileged, seccomp, timeOffsets } = this.#input.options
-    const operations = compileExec({
-      container: this.id, argv: command, env, cwd: options.cwd ?? workdir, identity, map: run.map,
-      options: { capAdd, capDrop, seccomp, timeOffsets, privileged: options.privileged ?? privileged },
-    })
-    return execute(run.connection, this.id, operations, options)
+    heedInput(options)
+    return execute(this.#input.run.connection, this.id, await this.#compile(command, options), options)
+  }
+
+  async spawn(command: readonly string[], options: ExecOptions = {}): Promise<Process> {
+    heedInput(options)
+    return openProcess(this.#input.run.connection, this.id, await this.#compile(command, options), options, true)
+  }
+
+  async attach({ logs = false, stdin = true }: AttachOptions = {}): Promise<Attached> {
+    const { run, options } = this.#input
+    const { attach } = await import('./attach.js')
+    return attach(run.connection, { id: this.id, terminal: isTerminal(options.tty), input: stdin && options.stdin === true, logs })
+  }
+
+  #compile(command: readonly string[], options: ExecOptions): Promise<Buffer> {
+    const { run, inside, accounts } = this.#input
+    return compileCommand({ id: this.id, inside, accounts, map: run.map }, command, options)
   }
 
   logs(options: LogOptions = {}): AsyncIterable<LogLine> {

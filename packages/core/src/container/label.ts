@@ -3,6 +3,7 @@ import { formatAddress } from '../network/addresses.js'
 import { commandLine } from '../sandbox/command.js'
 import { containerPorts, exposed, parsePorts, type Protocol } from '../network/ports.js'
 import type { PublishedPort } from './publish.js'
+import type { Inside } from './inside.js'
 import { signalNumber } from './signals.js'
 import type { RunOptions } from './types.js'
 
@@ -29,6 +30,11 @@ export interface Label {
   readonly stopSignal: number
   /** Milliseconds since 1970. */
   readonly createdAt: number
+  /** Whether its standard streams are a terminal. */
+  readonly tty: boolean
+  /** What commands in it inherit, and where its image's accounts are found. */
+  readonly inside: Inside
+  readonly stack: Image['stack']
 }
 
 export interface LabelInput {
@@ -38,9 +44,10 @@ export interface LabelInput {
   readonly address: number | undefined
   /** Those on the machine. */
   readonly published: readonly PublishedPort[]
+  readonly inside: Inside
 }
 
-export function encodeLabel({ name, image, options, address, published }: LabelInput): Buffer {
+export function encodeLabel({ name, image, options, address, published, inside }: LabelInput): Buffer {
   const bindings = parsePorts(options.ports)
   const others = (['tcp', 'udp'] as const).flatMap((protocol) => {
     const all = new Set([...containerPorts(bindings, protocol), ...exposed(image.config.ExposedPorts, protocol)])
@@ -60,6 +67,9 @@ export function encodeLabel({ name, image, options, address, published }: LabelI
     ports,
     stopSignal: signalNumber(options.stopSignal ?? image.config.StopSignal ?? 'SIGTERM'),
     createdAt: Date.now(),
+    tty: options.tty !== undefined && options.tty !== false,
+    inside,
+    stack: image.stack,
   }
   return Buffer.from(JSON.stringify(label))
 }

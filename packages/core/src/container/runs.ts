@@ -6,6 +6,8 @@ import { MayflyError } from '../errors.js'
 import { defaultHome } from '../images/store.js'
 import { Connection, decodeList, encodeHello, METHOD, type ListedContainer } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
+import type { Image } from '../images/index.js'
+import type { Inside } from './inside.js'
 import { decodeLabel, type ListedPort } from './label.js'
 import { readLogs } from './logs.js'
 import { signalName, signalNumber } from './signals.js'
@@ -34,6 +36,11 @@ export interface RunningListing {
   /** The process that owns the run. */
   readonly ownerPid: number
   readonly runId: string
+  /** Whether its standard streams are a terminal. */
+  readonly tty: boolean
+  /** What commands in it inherit; unknown of another version's. */
+  readonly inside: Inside | undefined
+  readonly stack: Image['stack']
 }
 
 /** Connects to a run of this user. Throws ERR_MAYFLY_RUN_LOST when it is gone. */
@@ -150,6 +157,9 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
     oomKilled: one.oomKilled,
     ownerPid: file.pid,
     runId,
+    tty: label.tty ?? false,
+    inside: label.inside,
+    stack: label.stack ?? [],
   }
 }
 

@@ -9,7 +9,7 @@ const LARGEST = 64
 /** The number of `SIGTERM`, `TERM`, `15` or 15. Throws ERR_MAYFLY_OPTION_INVALID. */
 export function signalNumber(signal: string | number): number {
   const text = String(signal).toUpperCase()
-  const number = /^\d+$/.test(text) ? Number(text) : realTime(text) ?? NUMBERS[text.startsWith('SIG') ? text : `SIG${text}`]
+  const number = /^\d+$/.test(text) ? Number(text) : realTime(text) ?? numbered(text) ?? NUMBERS[text.startsWith('SIG') ? text : `SIG${text}`]
   if (number !== undefined && number > 0 && number <= LARGEST) return number
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Unknown signal ${JSON.stringify(signal)}`)
 }
@@ -17,6 +17,11 @@ export function signalNumber(signal: string | number): number {
 /** `SIGTERM` of 15; `undefined` of 0. */
 export function signalName(number: number): string | undefined {
   return number === 0 ? undefined : NAMES.get(number) ?? `SIG${number}`
+}
+
+/** As `signalName` has those without a name. */
+function numbered(text: string): number | undefined {
+  return /^SIG\d+$/.test(text) ? Number(text.slice(3)) : undefined
 }
 
 /** systemd images stop by SIGRTMIN+3; glibc's first real-time signal is 34. */

@@ -12,7 +12,10 @@ import { driverAfter, forcedDriver, type Driver } from './drivers.js'
 import { RunningContainer } from './handle.js'
 import { attach, type Attachment } from './attachment.js'
 import { accountsOf, forgetImage, obtainImage } from './image.js'
+import { insideOf } from './inside.js'
+import { isTerminal } from './exec.js'
 import { encodeLabel } from './label.js'
+import { FLAG } from './process.js'
 import { openNameServer, resolvConf } from './nameserver.js'
 import { openOutbound } from './outbound.js'
 import { publish, type Published } from './publish.js'
@@ -106,9 +109,9 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
   const [passwd, group] = await accounts()
   const identity = addGroups(resolveUser(options.user ?? image.config.User, passwd, group), options.groupAdd, group)
-  const flags = options.stdin === true ? 1 : 0
+  const streams = (options.stdin === true ? FLAG.stdin : 0) | (isTerminal(options.tty) ? FLAG.terminal : 0)
   // Only a fresh child inherits what a helper shares with it.
-  const slot = await run.slots.take(options, flags, driver.name === 'fuse-overlayfs')
+  const slot = await run.slots.take(options, streams, driver.name === 'fuse-overlayfs')
   let name: string | undefined
   let published: Published | undefined
   let attachment: Attachment | undefined
@@ -143,20 +146,21 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
       resolvConf: resolv,
       map: run.map,
     })
+    const inside = insideOf({ image: image.config, options, hostname, identity })
     const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, address)
     for (const port of options.hostPorts ?? []) reached.push(await reachFrom(run, port, { address: address ?? 0, prefix: 32 }))
-    const label = encodeLabel({ name, image, options, address, published: published.ports })
+    const label = encodeLabel({ name, image, options, address, published: published.ports, inside })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
     await outbound
-    await slot.start({ flags, scratch, logCap: 0, operations, cgroup, label })
+    await slot.start({ flags: streams | (options.hold === true ? FLAG.held : 0), scratch, logCap: 0, operations, cgroup, label })
     await published.aim(slot.id)
     await Promise.all([attachment.running(), naming])
     return new RunningContainer({
-      run, id: slot.id, name, image, options, address, identity, hostname, exit: slot.exit, published: published.ports, accounts, closed,
+      run, id: slot.id, name, image, options, address, exit: slot.exit, published: published.ports, accounts, closed,
       scratch, given, driver: driver.name,
-      workdir: options.workdir ?? (image.config.WorkingDir === '' ? '/' : image.config.WorkingDir),
+      inside,
     })
   } catch (error) {
     // What is left of a start that failed is gone before its error is told; most often there is nothing.

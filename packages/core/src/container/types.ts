@@ -1,6 +1,8 @@
+import type { Readable, Writable } from 'node:stream'
+
 import type { MayflyError } from '../errors.js'
 import type { PortMapping, Protocol } from '../network/ports.js'
-import type { SandboxOptions } from '../sandbox/options.js'
+import type { SandboxOptions, TerminalSize } from '../sandbox/options.js'
 
 /** How to run an image. Every field is optional; what is left out comes from the image, then from Docker's defaults. */
 export interface RunOptions extends Omit<SandboxOptions, 'network'> {
@@ -27,6 +29,8 @@ export interface RunOptions extends Omit<SandboxOptions, 'network'> {
   readonly stopSignal?: string | number | undefined
   /** Keep standard input open, for `Container.attach`. Default false. */
   readonly stdin?: boolean | undefined
+  /** Output waits, from the first byte, until somebody attaches: none of it is lost to whoever does. Default false. */
+  readonly hold?: boolean | undefined
   /** Default `missing`. */
   readonly pull?: 'always' | 'missing' | 'never' | undefined
   /** `os/architecture`. Default: this machine's. */
@@ -109,8 +113,12 @@ export interface ExecOptions {
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly user?: string | undefined
   readonly cwd?: string | undefined
-  /** Sent to the command's standard input, which is then closed. */
+  /** Sent to the command's standard input, which is then closed. Default: it has none; a process of `spawn` has it open. */
+  readonly stdin?: string | Uint8Array | Readable | undefined
+  /** The same as `stdin`. */
   readonly input?: string | Uint8Array | undefined
+  /** A terminal for the standard streams: output and errors are one stream then. Default none. */
+  readonly tty?: boolean | TerminalSize | undefined
   /** Milliseconds; then the command is killed and ERR_MAYFLY_TIMEOUT thrown. Default: none. */
   readonly timeout?: number | undefined
   readonly signal?: AbortSignal | undefined
@@ -122,6 +130,43 @@ export interface ExecResult {
   readonly exitCode: number
   readonly stdout: string
   readonly stderr: string
+}
+
+/** A command that runs in a container, with its streams. */
+export interface Process extends AsyncDisposable {
+  /** What is written after the process closed it fails with ERR_MAYFLY_STDIN_CLOSED. */
+  readonly stdin: Writable
+  readonly stdout: Readable
+  /** Empty with a terminal. What is not read of either stream holds the command up after 1 MiB. */
+  readonly stderr: Readable
+  /** Settles when it has ended and all its output is here. Rejects by `timeout`, `signal`, and with ERR_MAYFLY_RUN_LOST. */
+  readonly exit: Promise<ExitStatus>
+  /** Throws ERR_MAYFLY_NOT_RUNNING, and ERR_MAYFLY_OPTION_INVALID without a terminal. */
+  resize(size: TerminalSize): Promise<void>
+  /** Sends a signal; default SIGKILL. Harmless when it has ended. */
+  kill(signal?: string | number): Promise<void>
+}
+
+export interface AttachOptions {
+  /** Begin with what is kept of the output so far. Default false. */
+  readonly logs?: boolean | undefined
+  /** Take over standard input, which one at a time can have. Default true. */
+  readonly stdin?: boolean | undefined
+}
+
+/** A container's own standard streams. What is read slowly holds the container up, and nothing is lost. */
+export interface Attached extends AsyncDisposable {
+  /** Absent when the container was started without `stdin`, or has closed it. */
+  readonly stdin: Writable | undefined
+  readonly stdout: Readable
+  /** Empty with a terminal. */
+  readonly stderr: Readable
+  /** Settles when it has ended and all its output is here. Rejects with ERR_MAYFLY_ABORTED after `detach`. */
+  readonly exit: Promise<ExitStatus>
+  /** Throws ERR_MAYFLY_NOT_RUNNING, and ERR_MAYFLY_OPTION_INVALID without a terminal. */
+  resize(size: TerminalSize): Promise<void>
+  /** Lets go of the container, which goes on with its input open. */
+  detach(): Promise<void>
 }
 
 export interface ExitStatus {
@@ -210,6 +255,10 @@ export interface Container {
   fetch(path: string, init?: RequestInit): Promise<Response>
   /** Runs a command inside. A missing command gives exit code 127, not an error. */
   exec(command: readonly string[], options?: ExecOptions): Promise<ExecResult>
+  /** Starts a command inside. Throws ERR_MAYFLY_COMMAND_NOT_FOUND, ERR_MAYFLY_COMMAND_NOT_EXECUTABLE. */
+  spawn(command: readonly string[], options?: ExecOptions): Promise<Process>
+  /** Joins the standard streams of its own process. */
+  attach(options?: AttachOptions): Promise<Attached>
   logs(options?: LogOptions): AsyncIterable<LogLine>
   /** The same output byte for byte. */
   output(options?: OutputOptions): AsyncIterable<OutputPiece>
@@ -314,6 +363,6 @@ export interface HttpWaitOptions {
   readonly auth?: { readonly user: string; readonly password: string } | undefined
 }
 
-export type { Mount, NamespaceMode, SandboxOptions } from '../sandbox/options.js'
+export type { Mount, NamespaceMode, SandboxOptions, TerminalSize } from '../sandbox/options.js'
 export type { PortMapping, Protocol } from '../network/ports.js'
 export type { MayflyError }

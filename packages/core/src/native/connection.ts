@@ -8,6 +8,8 @@ import { encodeFrame, FrameSplitter, KIND, type Frame } from './frames.js'
 /** A stream that a request opened: data until `end`. */
 export interface StreamHandler {
   data(payload: Buffer): void
+  /** So many bytes more may be sent. */
+  credit?(bytes: number): void
   /** `error` when the connection was lost before the stream's own end; else what the end said. */
   end(error?: Error, payload?: Buffer): void
 }
@@ -86,6 +88,12 @@ export class Connection {
     this.#send(KIND.credit, id, new Writer().u32(bytes).take())
   }
 
+  /** What comes of this stream is not wanted any more. */
+  drop(id: number): void {
+    this.#streams.delete(id)
+    this.#forget(id)
+  }
+
   close(): void {
     this.#socket.destroy()
     this.#lose()
@@ -114,6 +122,7 @@ export class Connection {
       this.#forget(id)
       return stream?.end(undefined, payload)
     }
+    if (kind === KIND.credit) return this.#streams.get(id)?.credit?.(payload.length >= 4 ? payload.readUInt32LE(0) : 0)
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
     if (kind === KIND.reply) {

@@ -91,7 +91,11 @@ function special({ errno, operation, path, step }: NativeFailure): [ErrorCode, s
     return ['ERR_MAYFLY_UNPRIVILEGED', 'The id lies beyond those lent to this user: enlarge its ranges in /etc/subuid and /etc/subgid.']
   }
   if (operation.startsWith('mount.') && errno === 'EPERM') return ['ERR_MAYFLY_UNPRIVILEGED', 'See what `mayfly doctor` says.']
-  if (step === 'no such container' || (operation === 'exec' && errno === 'ESRCH')) return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
+  if (operation === 'resize' && errno === 'ENOTTY') return ['ERR_MAYFLY_OPTION_INVALID', 'It has no terminal: start it with `tty`.']
+  if (operation === 'resize' && errno === 'ESRCH') return ['ERR_MAYFLY_NOT_RUNNING']
+  if (operation === 'terminal') return ['ERR_MAYFLY_UNSUPPORTED', 'What the container has at /dev/pts gives no terminals.']
+  if (step === 'no such container') return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
+  if (operation === 'exec' && errno === 'ESRCH') return ['ERR_MAYFLY_NOT_RUNNING']
   if (operation === 'cgroup' && errno === 'ENODEV') {
     return ['ERR_MAYFLY_LIMIT_UNSUPPORTED', 'This machine does not let Mayfly use the cgroup controller; leave the limit out.']
   }

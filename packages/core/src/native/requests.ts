@@ -42,7 +42,7 @@ export interface CreateRequest {
 }
 
 /** The rest of a container that was created waiting. */
-export type StartRequest = Pick<CreateRequest, 'id' | 'label' | 'scratch' | 'cgroup' | 'logCap' | 'operations'>
+export type StartRequest = Pick<CreateRequest, 'id' | 'flags' | 'label' | 'scratch' | 'cgroup' | 'logCap' | 'operations'>
 
 export interface RawExit {
   readonly code: number
@@ -95,7 +95,7 @@ export function encodeCreate(request: CreateRequest): Buffer {
 
 export function encodeStart(request: StartRequest): Buffer {
   const writer = new Writer()
-  writer.str(request.id).bytes(request.label).str(request.scratch)
+  writer.str(request.id).u32(request.flags).bytes(request.label).str(request.scratch)
   writer.list(request.cgroup, ({ controller, file, value }) => writer.str(controller).str(file).str(value))
   return writer.u32(request.logCap).bytes(request.operations).take()
 }

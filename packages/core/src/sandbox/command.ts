@@ -18,7 +18,7 @@ export function commandLine(config: ImageConfig, options: Pick<SandboxOptions, '
 
 /** The environment: the image's, over it the caller's, with PATH, HOSTNAME and HOME where nobody sets them. */
 export function environment(
-  config: ImageConfig, given: Readonly<Record<string, string | undefined>>, hostname: string, home: string,
+  config: Pick<ImageConfig, 'Env'>, given: Readonly<Record<string, string | undefined>>, hostname: string, home: string,
 ): string[] {
   const result = new Map<string, string>()
   const put = (entry: string): void => void result.set(entry.slice(0, entry.indexOf('=')), entry)

@@ -88,6 +88,7 @@ export function compileSandbox(input: SandboxInput): Buffer {
   if (options.domainname !== undefined) list.domainname(options.domainname)
   list.rootfs(input.rootfs)
   for (const path of STAGED) list.mountMove(path)
+  if (hasTerminal(options.tty)) list.terminal(sizeOf(options.tty), true)
   identityFiles(list, input)
   addMounts(list, options)
   const workdir = absolute('workdir', options.workdir ?? (config.WorkingDir === '' ? '/' : config.WorkingDir))
@@ -102,7 +103,23 @@ export function compileSandbox(input: SandboxInput): Buffer {
   list.umask(0o022).chdir(workdir)
   becomeUser(list, identity, options, input.map)
   if (options.init === true) list.init()
-  return list.env(environment(config, options.env ?? {}, hostname, identity.home)).argv(commandLine(config, options)).exec()
+  const env = environment(config, options.env ?? {}, hostname, identity.home)
+  return list.env(terminalEnvironment(options.tty, env)).argv(commandLine(config, options)).exec()
+}
+
+type Terminal = ResolvedOptions['tty']
+
+function hasTerminal(tty: Terminal): boolean {
+  return tty !== undefined && tty !== false
+}
+
+function sizeOf(tty: Terminal): { readonly columns: number; readonly rows: number } {
+  return typeof tty === 'object' ? tty : { columns: 0, rows: 0 }
+}
+
+/** As Docker has it: programs that draw are told what they draw on. */
+function terminalEnvironment(tty: Terminal, env: readonly string[]): readonly string[] {
+  return hasTerminal(tty) && !env.some((entry) => entry.startsWith('TERM=')) ? [...env, 'TERM=xterm'] : env
 }
 
 /** What of a container's options shapes the commands in it. */
@@ -116,13 +133,16 @@ export function compileExec(input: {
   readonly cwd: string
   readonly identity: Identity
   readonly options: Rights
+  readonly tty?: Terminal
   readonly map?: IdMap | undefined
 }): Buffer {
   const list = new Operations()
   if (input.options.timeOffsets !== undefined) list.enter(NAMESPACES.time, input.container)
-  list.join().umask(0o022).chdir(absolute('cwd', input.cwd))
+  list.join()
+  if (hasTerminal(input.tty)) list.terminal(sizeOf(input.tty), false)
+  list.umask(0o022).chdir(absolute('cwd', input.cwd))
   becomeUser(list, input.identity, input.options, input.map)
-  return list.env(input.env).argv(input.argv).exec()
+  return list.env(terminalEnvironment(input.tty, input.env)).argv(input.argv).exec()
 }
 
 function becomeUser(list: Operations, identity: Identity, options: Rights, map: IdMap | undefined): void {

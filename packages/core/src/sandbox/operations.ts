@@ -240,6 +240,12 @@ export class Operations {
     return this.#add(OP.oomscore, (w) => w.i32(value))
   }
 
+  /** The container's own terminal, in characters (0: not set); `console`: it is /dev/console, too. */
+  terminal({ columns, rows }: { readonly columns: number; readonly rows: number }, console: boolean): this {
+    this.#add(OP.terminal, (list) => list.u16(columns).u16(rows).u8(console ? 1 : 0))
+    return this
+  }
+
   /** Ends the list: the command replaces the child. */
   exec(): Buffer {
     return this.#add(OP.exec).#list.take()

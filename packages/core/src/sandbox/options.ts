@@ -1,6 +1,12 @@
 import type { DeviceNode } from './devices.js'
 import type { SeccompProfile } from './seccomp/index.js'
 
+/** In characters. */
+export interface TerminalSize {
+  readonly columns: number
+  readonly rows: number
+}
+
 /** What of the options shapes the sandbox: its place, its limits, its rights and its program. */
 export interface SandboxOptions {
   /** Added to the image's environment; `undefined` removes a name. */
@@ -39,6 +45,8 @@ export interface SandboxOptions {
   /** Further supplementary groups, by names of the image or numbers. */
   readonly groupAdd?: readonly (string | number)[] | undefined
   readonly workdir?: string | undefined
+  /** A terminal for the standard streams: output and errors are one stream then. Default none. */
+  readonly tty?: boolean | TerminalSize | undefined
   /** Default: the first 12 characters of the id. */
   readonly hostname?: string | undefined
   /** The NIS domain name. */
