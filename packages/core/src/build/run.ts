@@ -15,6 +15,7 @@ import type { Step } from './instruction.js'
 import { layerPlace } from './keep.js'
 import { withLayer } from './layer.js'
 import { openMounts, type OpenMounts } from './mounts.js'
+import { runNetwork } from './network.js'
 import type { FreshLayer } from './pack.js'
 import type { StageRunner } from './stage.js'
 import { envOf, nextKey, stackOf, type BuildState, type RawConfig } from './state.js'
@@ -41,7 +42,7 @@ export async function applyRun(build: Build, stages: StageRunner, step: Step, in
       const options: RunOptions = {
         entrypoint, command, env: variables, mounts: mounts.mounts, tmpfs: mounts.tmpfs, ready: STARTED, scratch: 'disk', driver: 'overlay', labels: { 'mayfly.build': '1' },
         signal: build.signal,
-        ...(network === 'default' || network === 'host' ? { network: 'host' as const } : { network: 'none' as const }),
+        ...(await runNetwork(build, network)),
         ...(instruction.security === 'insecure' ? { privileged: true } : {}),
         ...(build.options.extraHosts === undefined ? {} : { extraHosts: build.options.extraHosts }),
         ...(build.options.shmSize === undefined ? {} : { shmSize: build.options.shmSize }),
