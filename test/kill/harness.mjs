@@ -125,7 +125,7 @@ async function slotScenario(state) {
   await state.client.request(METHOD.create, name, u32(0), u32(plan.namespaces), bytes(''), bytes(''), bytes(''), u16(0), u32(0), bytes(Buffer.concat([foundation(network, 2), operation(AWAIT)])))
   mkdirSync(join(state.dir, 'scratch', 'c', 'upper'), { recursive: true })
   mkdirSync(join(state.dir, 'scratch', 'c', 'work'))
-  await state.client.request(METHOD.start, name, bytes('{}'), bytes(join(state.dir, 'scratch', 'c')), u16(0), u32(0), bytes(rest(state, true)))
+  await state.client.request(METHOD.start, name, u32(0), bytes('{}'), bytes(join(state.dir, 'scratch', 'c')), u16(0), u32(0), bytes(rest(state, true)))
   await use(state.client, name, network)
 }
 

@@ -158,8 +158,14 @@ describe('attach', () => {
     await none.detach()
     await using shell = await run('busybox', { command: ['sh', '-c', 'ls -l /dev/console; stty size; echo err >&2; read -r x; echo "[$x]"'], stdin: true, tty: { columns: 80, rows: 25 }, ready: soon })
     const attached = await shell.attach({ logs: true })
-    attached.stdin?.write('yes\n')
-    expect(await text(attached.stdout)).toMatch(/136, .*\/dev\/console\r\n25 80\r\nerr\r\nyes\r\n\[yes\]\r\n$/)
+    // A terminal echoes what is typed when it is typed: the line goes in once the program has said all it says before.
+    let seen = ''
+    for await (const piece of attached.stdout) {
+      const before = seen
+      seen += String(piece)
+      if (seen.includes('err\r\n') && !before.includes('err\r\n')) attached.stdin?.write('yes\n')
+    }
+    expect(seen).toMatch(/136, .*\/dev\/console\r\n25 80\r\nerr\r\nyes\r\n\[yes\]\r\n$/)
     expect(await text(attached.stderr)).toBe('')
   })
 
