@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto'
-import { accessSync, constants, existsSync, readFileSync, readdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fakeRegistry, tar, type FakeRegistry } from '../../packages/core/test/images/fixture.js'
 import { currentRun, endRun, run } from '../../packages/core/src/container/index.js'
 import { openBench, type Bench } from '../jest/runner.js'
+import { layersOf } from './layers.js'
 
 /** Every kind of change a layer can make to those below. */
 const LOWER = tar([
@@ -42,23 +41,13 @@ beforeAll(async () => {
   Object.assign(process.env, { MAYFLY_HOME: bench.environment['MAYFLY_HOME'], MAYFLY_REGISTRY_MIRROR: bench.environment['MAYFLY_REGISTRY_MIRROR'] })
   registry = await fakeRegistry()
   await using _ = await run('busybox', { command: ['true'] })
-  registry.add('mixed', 'latest', [...busyboxLayers(), LOWER, UPPER])
+  registry.add('mixed', 'latest', [...layersOf(process.env['MAYFLY_HOME'] ?? ''), LOWER, UPPER])
 })
 afterAll(async () => {
   await endRun()
   await registry.close()
   await bench.close()
 })
-
-/** The plain layers of the only image in the store. */
-function busyboxLayers(): Buffer[] {
-  const blobs = join(process.env['MAYFLY_HOME'] ?? '', 'blobs/sha256')
-  const all = readdirSync(blobs).map((name) => readFileSync(join(blobs, name)))
-  const manifest = all.map((bytes) => { try { return JSON.parse(bytes.toString()) as { layers?: { digest: string }[] } } catch { return {} } })
-    .find(({ layers }) => layers !== undefined)
-  return (manifest?.layers ?? []).map(({ digest }) =>
-    gunzipSync(all.find((bytes) => createHash('sha256').update(bytes).digest('hex') === digest.slice(7)) ?? Buffer.alloc(0)))
-}
 
 function listing(output: string): string[] {
   const lines = output.trim().split('\n')

@@ -23,6 +23,8 @@ const packages = [
   'systemd-sysv', 'systemd', 'dbus', 'dbus-user-session', 'libpam-systemd', 'udev', 'kmod', 'uidmap', 'fuse-overlayfs', 'fuse3',
   'docker-registry', 'ca-certificates', 'libstdc++6', 'iproute2', 'nftables', 'procps', 'util-linux', 'busybox-static',
 ]
+/** MiB free on the root disk: stores of the tests, a database's image and its copies in them. The file is sparse. */
+const ROOM = 6144
 const recipe = [
   '--mode=root', '--variant=minbase', '--skip=check/empty,cleanup/reproducible', `--include=${packages.join(',')}`,
   ...['doc', 'man', 'info', 'locale'].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
@@ -41,7 +43,7 @@ export function machineCache() {
 export async function rootDisk(say) {
   const sources = debianSources('bookworm')
   if (sources === undefined) throw new Error('apt here knows no Debian mirror to make the machine from: set MAYFLY_DEBIAN_MIRROR')
-  const hash = createHash('sha256').update(JSON.stringify([recipe, series, process.version, process.arch]))
+  const hash = createHash('sha256').update(JSON.stringify([recipe, series, process.version, process.arch, ROOM]))
   for (const file of ['root.sh', ...guestFiles()]) hash.update(readFileSync(join(here, file)))
   return kept(`machine-${hash.digest('hex').slice(0, 16)}`, say, async (directory) => {
     say('root disk from packages')
@@ -52,7 +54,7 @@ export async function rootDisk(say) {
         'bookworm', tree, ...sources,
       ], { env: { ...process.env, TMPDIR: tmpdir(), NODE: process.execPath, GUEST: join(here, 'guest'), SERIES: series.join(' '), KERNELS: directory } })
       say('root disk')
-      await fileSystem(join(directory, 'root.ext4'), tree, 512)
+      await fileSystem(join(directory, 'root.ext4'), tree, ROOM)
     } finally {
       rmSync(tree, { recursive: true, force: true })
     }

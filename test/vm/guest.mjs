@@ -15,7 +15,7 @@ execFileSync('sh', ['-c', 'ip link set lo up; chmod 0666 /dev/net/tun 2>/dev/nul
 mkdirSync(`/images/${plan.registry}`)
 execFileSync('mount', ['-o', 'ro', '/dev/disk/by-id/nvme-QEMU_NVMe_Ctrl_images', `/images/${plan.registry}`])
 // Places the bundler writes to.
-for (const name of ['.vite', '.vite-temp', '.vite/vitest']) {
+for (const name of ['.vite', '.vite-temp', '.vite/vitest', '.experimental-vitest-cache']) {
   mkdirSync(`/work/node_modules/${name}`, { recursive: true })
   chmodSync(`/work/node_modules/${name}`, 0o1777)
 }

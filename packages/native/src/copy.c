@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -67,11 +68,17 @@ static int copy_attributes(struct copy *c, int from, int to, const struct stat *
 }
 
 static int copy_content(struct copy *c, int from, int to, off_t size) {
-  if (size == 0 || !ioctl(to, FICLONE, from)) return 0;
+  if (size == 0 || (!switched_off("reflink") && !ioctl(to, FICLONE, from))) return 0;
+  bool range = !switched_off("copy_file_range");
   for (off_t left = size; left > 0;) {
-    ssize_t n = copy_file_range(from, NULL, to, NULL, (size_t)left, 0);
+    ssize_t n = range ? copy_file_range(from, NULL, to, NULL, (size_t)left, 0) : sendfile(to, from, NULL, (size_t)left);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return wrong(c, "copy_file_range");
+    /* Between file systems of different kinds: from 5.19 on only where they say so. */
+    if (n < 0 && range && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)) {
+      range = false;
+      continue;
+    }
+    if (n < 0) return wrong(c, range ? "copy_file_range" : "sendfile");
     if (n == 0) break;
     left -= n;
   }

@@ -43,45 +43,74 @@ bad:;
   return -1;
 }
 
-static int overlay_by_descriptors(char **lowers, uint16_t n, const char *upper, const char *work, bool user) {
-  int fs = sys_fsopen("overlay");
+/* A mount's options are one page, and a path in them has no commas, colons and backslashes. */
+static bool plain_options(char *options, char *const *lowers, uint16_t n, const char *upper, const char *work, bool user) {
+  size_t used = (size_t)snprintf(options, PLAIN_OPTIONS, "lowerdir=");
+  for (uint16_t i = 0; i < n; i++) {
+    if (strpbrk(lowers[i], ",:\\\"") || used + strlen(lowers[i]) + 2 >= PLAIN_OPTIONS) return false;
+    used += (size_t)snprintf(options + used, PLAIN_OPTIONS - used, "%s%s", i ? ":" : "", lowers[i]);
+  }
+  if (strpbrk(upper, ",\\\"") || strpbrk(work, ",\\\"")) return false;
+  /* `volatile`: a throw-away upper needs no fsync, and databases gain most. */
+  int more = snprintf(options + used, PLAIN_OPTIONS - used, ",upperdir=%s,workdir=%s,volatile,redirect_dir=nofollow,metacopy=off%s",
+                      upper, work, user ? ",userxattr" : "");
+  return more > 0 && (size_t)more < PLAIN_OPTIONS - used;
+}
+
+/* The kernel takes any path, one at a time, from 6.5 on. */
+static int overlay_by_descriptors(char *const *lowers, uint16_t n, const char *upper, const char *work, bool user) {
+  int fs = switched_off("lowerdir+") ? (errno = EINVAL, -1) : sys_fsopen("overlay");
   if (fs < 0) return -1;
+  int mount = -1, result = -1;
   for (uint16_t i = 0; i < n; i++)
-    if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", lowers[i])) return -1;
+    if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", lowers[i])) goto out;
   if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", upper) ||
       sys_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", work) ||
       sys_fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL) ||
       (user && sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL)) ||
       sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL))
-    return -1;
-  int mount = sys_fsmount(fs, 0);
+    goto out;
+  mount = sys_fsmount(fs, 0);
+  int at = mount < 0 ? -1 : open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  result = at < 0 ? -1 : sys_move_mount(mount, at);
+  if (at >= 0) close(at);
+out:
+  if (mount >= 0) close(mount);
   close(fs);
-  if (mount < 0) return -1;
-  int at = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int result = at < 0 ? -1 : sys_move_mount(mount, at);
-  close(mount);
-  close(at);
   return result;
 }
 
-/* `volatile`: a throw-away upper needs no fsync, and databases gain most. */
+/* Every path by a descriptor's name: short, and of digits alone. The descriptors end with exec. */
+static int overlay_by_names(char *options, char *const *lowers, uint16_t n, const char *upper, const char *work, bool user) {
+  enum { NAME = 32 };
+  const uint16_t all = (uint16_t)(n + 2);
+  char *text = xalloc((size_t)all * NAME), **names = xalloc((size_t)all * sizeof *names);
+  int result = -1;
+  for (uint16_t i = 0; i < all; i++) {
+    int fd = open(i < n ? lowers[i] : i == n ? upper : work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) goto out;
+    names[i] = text + (size_t)i * NAME;
+    (void)snprintf(names[i], NAME, "/proc/self/fd/%d", fd);
+  }
+  if (plain_options(options, names, n, names[n], names[n + 1], user)) result = mount("overlay", "root", "overlay", 0, options);
+  else errno = E2BIG;
+out:
+  free(names);
+  free(text);
+  return result;
+}
+
 static int mount_overlay(struct child *c, char **lowers, uint16_t n, const char *upper, const char *work, bool user) {
   char *options = xalloc(PLAIN_OPTIONS + 1);
-  size_t used = (size_t)snprintf(options, PLAIN_OPTIONS, "lowerdir=");
-  bool plain = true;
-  for (uint16_t i = 0; i < n && plain; i++) {
-    plain = !strpbrk(lowers[i], ",:\\\"") && used + strlen(lowers[i]) + 2 < PLAIN_OPTIONS;
-    if (plain) used += (size_t)snprintf(options + used, PLAIN_OPTIONS - used, "%s%s", i ? ":" : "", lowers[i]);
+  const char *way = "mount overlay";
+  int result;
+  if (plain_options(options, lowers, n, upper, work, user)) result = mount("overlay", "root", "overlay", 0, options);
+  else {
+    way = "overlay lowerdir+";
+    result = overlay_by_descriptors(lowers, n, upper, work, user);
+    if (result && errno == EINVAL) result = overlay_by_names(options, lowers, n, upper, work, user);
   }
-  plain = plain && !strpbrk(upper, ",\\\"") && !strpbrk(work, ",\\\"");
-  if (plain) {
-    int more = snprintf(options + used, PLAIN_OPTIONS - used,
-                        ",upperdir=%s,workdir=%s,volatile,redirect_dir=nofollow,metacopy=off%s", upper, work,
-                        user ? ",userxattr" : "");
-    plain = more > 0 && (size_t)more < PLAIN_OPTIONS - used;
-  }
-  int result = plain ? mount("overlay", "root", "overlay", 0, options) : overlay_by_descriptors(lowers, n, upper, work, user);
-  if (result) fail(&c->failure, "rootfs", n ? lowers[0] : "", plain ? "mount overlay" : "overlay lowerdir+");
+  if (result) fail(&c->failure, "rootfs", n ? lowers[0] : "", way);
   free(options);
   return result;
 }

@@ -1,13 +1,13 @@
 import type { Image, Store } from '../images/index.js'
 import type { RunOptions } from './types.js'
 
-let store: Promise<Store> | undefined
+const stores = new Map<string, Promise<Store>>()
 const known = new Map<string, Image>()
 const accounts = new WeakMap<Image, Promise<readonly [string, string]>>()
 
 /** The image of a reference, pulled when missing; found once, it is not looked for again. */
 export async function obtainImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
-  const key = `${reference} ${options.platform ?? ''}`
+  const key = `${home()} ${reference} ${options.platform ?? ''}`
   const cached = options.pull === 'always' ? undefined : known.get(key)
   if (cached !== undefined) return cached
   // Pulls at the same time share their work further down, and each caller may give up for itself.
@@ -67,6 +67,13 @@ async function find(reference: string, { pull, platform, signal }: Pick<RunOptio
 
 async function openedStore(): Promise<Store> {
   const { openStore } = await import('../images/index.js')
-  store ??= openStore()
+  const store = stores.get(home()) ?? openStore()
+  stores.set(home(), store)
+  store.catch(() => stores.delete(home()))
   return store
+}
+
+/** What says where the store is: a process may go from one to another, as test files in one worker do. */
+function home(): string {
+  return ['MAYFLY_HOME', 'XDG_CACHE_HOME', 'HOME'].map((name) => process.env[name] ?? '').join('\0')
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { isMayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
 import { obtainLayer, type BlobSource, type WantedLayer } from './layer.js'
@@ -26,6 +27,8 @@ export async function fillLayers(
   }
   const stop = new AbortController()
   const either = AbortSignal.any([signal, stop.signal])
+  // Every layer and every blob listens to it: an image of many layers is no leak.
+  setMaxListeners(0, either)
   const placed: Promise<string>[] = []
   for (const [index, layer] of wanted.entries()) {
     const below = placed.slice()
