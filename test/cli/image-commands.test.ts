@@ -40,6 +40,13 @@ async function idOf(name: string): Promise<string> {
   return (await lines('image', 'inspect', '-f', '{{.Id}}', name))[0] ?? ''
 }
 
+test('inspect --operations prints what would be carried out', async () => {
+  const listed = await lines('inspect', '--operations', 'busybox')
+  expect(listed).toEqual(expect.arrayContaining(['stage', 'mask "/proc/kcore"', 'argv ["sh"]']))
+  expect(listed.at(-1)).toBe('exec')
+  expect(listed.findIndex((line) => line.startsWith('seccomp '))).toBeLessThan(listed.findIndex((line) => line.startsWith('capabilities ')))
+})
+
 describe('images', () => {
   test('have Docker\'s columns', async () => {
     const [head = '', ...rows] = await lines('images')

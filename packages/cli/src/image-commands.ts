@@ -40,6 +40,7 @@ export function imageCommands(program: Command): void {
     .action(ends1(async (names: string[], options) => (await import('./commands/inspect.js')).inspect(names, { ...options, type: 'image' })))
   program.command('inspect').description('Show all there is to know of containers and images').argument('<name...>').option('-f, --format <format>', FORMAT)
     .option('--type <type>', 'container or image: only look for these')
+    .option('--operations', 'what a container of the image is made by, step by step')
     .action(ends1(async (names: string[], options) => (await import('./commands/inspect.js')).inspect(names, options)))
   for (const parent of [program, image]) {
     parent.command('save').description('Write images as an archive').argument('<image...>').option('-o, --output <file>', 'default standard output')

@@ -3,6 +3,7 @@ export { pruneImages, removeImage, type PruneImagesOptions } from './container/i
 export type { NetworkListing } from './container/named.js'
 export { openContainer, type RemoteContainer } from './container/remote.js'
 export { info, type Info } from './container/info.js'
+export { planOf } from './container/plan.js'
 export { prune } from './container/prune.js'
 export { openSnapshot, run } from './container/run.js'
 export { removeSnapshot, snapshots } from './container/snapshot.js'

@@ -6,10 +6,12 @@ import { formatInspect } from '../template/index.js'
 export interface InspectOptions {
   readonly format?: string
   readonly type?: string
+  readonly operations?: boolean
 }
 
 /** Shows all there is to know of containers and images; names that nothing has are told, and the exit code is 1. */
-export async function inspect(names: readonly string[], { format, type }: InspectOptions): Promise<void> {
+export async function inspect(names: readonly string[], { format, type, operations }: InspectOptions): Promise<void> {
+  if (operations === true) return listed(names)
   const found: object[] = []
   for (const name of names) {
     try {
@@ -20,6 +22,15 @@ export async function inspect(names: readonly string[], { format, type }: Inspec
     }
   }
   process.stdout.write(formatInspect(found, format))
+}
+
+async function listed(images: readonly string[]): Promise<void> {
+  const { endRun, planOf } = await import('@mayfly/core/engine')
+  try {
+    for (const image of images) process.stdout.write(await planOf(image))
+  } finally {
+    await endRun()
+  }
 }
 
 async function documentOf(name: string, type: string | undefined): Promise<object> {
