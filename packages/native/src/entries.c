@@ -1,6 +1,7 @@
 /* What each kind of tar entry makes in a layer. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -37,7 +38,7 @@ static void clean_path(char *path) {
 }
 
 static bool wanted_xattr(const char *name) {
-  return strncmp(name, "trusted.overlay.", 16) != 0 && strncmp(name, "user.overlay.", 13) != 0 &&
+  return strcmp(name, OWNER_XATTR) != 0 && strncmp(name, "trusted.overlay.", 16) != 0 && strncmp(name, "user.overlay.", 13) != 0 &&
          strstr(name, ".overlay.") == NULL;
 }
 
@@ -51,6 +52,15 @@ static void set_xattrs(int parent, const char *name, const struct tar_entry *e) 
   }
 }
 
+/* Kept for layers that are made of the file later. Links and devices hold no such attribute. */
+static void record_owner(int parent, const char *name, const struct tar_entry *e) {
+  char owner[32];
+  int length = snprintf(owner, sizeof owner, "%u:%u", e->uid, e->gid);
+  if (fchdir(parent) < 0) refuse_errno("fchdir");
+  if (lsetxattr(name, OWNER_XATTR, owner, (size_t)length, 0) < 0 && errno != ENOTSUP && errno != EPERM && errno != EACCES)
+    refuse_errno("setxattr");
+}
+
 /* Order: owner, attributes, mode; times are the caller's. A change of owner clears setuid and capabilities. */
 static void set_attributes(struct directory *parent, const char *name, const struct tar_entry *e, bool has_mode) {
   int fd = directory_fd(parent);
@@ -59,6 +69,7 @@ static void set_attributes(struct directory *parent, const char *name, const str
       fchownat(fd, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0) {
     refuse_errno("chown");
   }
+  if (!layer.keep_owner && (e->uid != 0 || e->gid != 0)) record_owner(fd, name, e);
   set_xattrs(fd, name, e);
   if (has_mode && special && fchmodat(fd, name, e->mode, 0) < 0) refuse_errno("chmod");
 }

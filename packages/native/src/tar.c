@@ -30,7 +30,7 @@ struct pending {
   bool written;
 };
 
-static bool layer;
+static bool layer, recorded;
 static const char **skipped;
 static size_t skipped_count;
 static int *lowers, lower_count;
@@ -155,7 +155,7 @@ static void xattrs(struct buffer *extra, int dir, const char *name) {
   for (char *at = list; at < list + length && count < 1024; at += strlen(at) + 1) names[count++] = at;
   qsort(names, count, sizeof *names, by_name);
   for (size_t i = 0; i < count; i++) {
-    if (strstr(names[i], ".overlay.") != NULL || strncmp(names[i], "security.selinux", 16) == 0) continue;
+    if (strstr(names[i], ".overlay.") != NULL || strcmp(names[i], OWNER_XATTR) == 0 || strncmp(names[i], "security.selinux", 16) == 0) continue;
     ssize_t got = lgetxattr(name, names[i], value, sizeof value);
     if (got < 0) stop("getxattr");
     char key[300];
@@ -164,11 +164,24 @@ static void xattrs(struct buffer *extra, int dir, const char *name) {
   }
 }
 
+/* Where every file has one owner, whose it would be, if unpacking wrote that down. */
+static void recorded_owner(int dir, const char *name, struct stat *st) {
+  if (!recorded || (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))) return;
+  char text[32] = "";
+  if (fchdir(dir) < 0) stop("fchdir");
+  if (lgetxattr(name, OWNER_XATTR, text, sizeof text - 1) <= 0) return;
+  unsigned uid, gid;
+  if (sscanf(text, "%u:%u", &uid, &gid) != 2) return;
+  st->st_uid = uid;
+  st->st_gid = gid;
+}
+
 /* Copied up and then left as it was. A directory's time does not count: whatever came and went in it changed that. */
 static bool is_unchanged(int dir, const char *name, const char *path, const struct stat *st) {
   struct place place;
   if (lower_count == 0 || !lookup(lowers, lower_count, path, &place)) return false;
-  const struct stat *old = &place.st;
+  struct stat *old = &place.st;
+  recorded_owner(place.parent, place.name, old);
   bool same = old->st_mode == st->st_mode && old->st_uid == st->st_uid && old->st_gid == st->st_gid;
   if (!S_ISDIR(st->st_mode))
     same = same && old->st_size == st->st_size && old->st_rdev == st->st_rdev && old->st_mtim.tv_sec == st->st_mtim.tv_sec &&
@@ -259,6 +272,7 @@ static void entry(int dir, const char *prefix, const char *name) {
   char *path = joined(prefix, name, "");
   current = path;
   if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) stop("stat");
+  recorded_owner(dir, name, &st);
   struct buffer extra = {0};
   if (is_skipped(path)) {
     free(path);
@@ -321,6 +335,7 @@ int cmd_tar(int argc, char **argv) {
   skipped = xalloc((size_t)argc * sizeof *skipped);
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--layer") == 0) layer = true;
+    else if (strcmp(argv[i], "--recorded-owners") == 0) recorded = true;
     else if (strcmp(argv[i], "--skip") == 0 && i + 1 < argc) skipped[skipped_count++] = argv[++i];
     else if (strcmp(argv[i], "--latest") == 0 && i + 1 < argc) latest = strtoll(argv[++i], NULL, 10);
     else if (root == NULL) root = argv[i];
@@ -331,7 +346,7 @@ int cmd_tar(int argc, char **argv) {
     }
   }
   if (root == NULL) {
-    fprintf(stderr, "usage: tar [--layer] [--skip PATH]... [--latest SECONDS] DIR [LOWER...]\n");
+    fprintf(stderr, "usage: tar [--layer] [--recorded-owners] [--skip PATH]... [--latest SECONDS] DIR [LOWER...]\n");
     return 2;
   }
   current = root;

@@ -1,5 +1,8 @@
 /* The tar format: headers, extended headers, and what an entry says. */
 #ifndef MAYFLY_TARHEADER_H
+/* Where every file has one owner: whose it would be, as "UID:GID". */
+#define OWNER_XATTR "user.mayfly.owner"
+
 #define MAYFLY_TARHEADER_H
 
 #include <stdbool.h>

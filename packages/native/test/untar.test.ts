@@ -45,6 +45,23 @@ describe('ordinary archives', () => {
     expect(lstatSync(at('d')).mtimeMs).toBe(5000)
   })
 
+  it('where one id owns every file, writes down whose they are, and layers made of them say so', () => {
+    const made = archive(
+      { name: 'd/', type: '5', mode: 0o700, uid: 7 },
+      { name: 'd/su', data: 'x', mode: 0o4555, uid: 1234 },
+      { name: 'd/liar', data: 'y', pax: { 'SCHILY.xattr.user.mayfly.owner': '5:5' } },
+    )
+    expect(box.untar(made, '--no-owners')).toMatchObject({ status: 0, err: '' })
+    expect(['d', 'd/su', 'd/liar'].map((path) => lstatSync(at(path)).uid)).toEqual([0, 0, 0])
+    const owners = (...options: string[]): string[] => {
+      const tar = execFileSync(nativeBinary(), ['tar', '--layer', ...options, box.layer])
+      expect(tar.includes('user.mayfly.owner')).toBe(false)
+      return execFileSync('tar', ['--numeric-owner', '-tvf', '-'], { input: tar, encoding: 'utf8' }).trim().split('\n').map((line) => line.replace(/^(\S+) (\S+) .* (\S+)$/, '$1 $2 $3'))
+    }
+    expect(owners('--recorded-owners')).toEqual(['drwx------ 7/0 d/', '-rw-r--r-- 0/0 d/liar', '-r-sr-xr-x 1234/0 d/su'])
+    expect(owners()).toEqual(['drwx------ 0/0 d/', '-rw-r--r-- 0/0 d/liar', '-r-sr-xr-x 0/0 d/su'])
+  })
+
   it('reads PAX values, the ustar prefix and base-256 sizes', () => {
     const big = header({ name: 'b' }, 0)
     big.fill(0, 124, 136)

@@ -8,7 +8,7 @@ import { createGzip } from 'node:zlib'
 import { digestFromHex, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
 import { nativeBinary } from '../native/binary.js'
-import { enterWords } from '../native/privilege.js'
+import { enterWords, privilege } from '../native/privilege.js'
 
 export interface LayerSource {
   /** The upper directory of a stopped container, or a whole tree. */
@@ -38,7 +38,7 @@ export interface ProducedLayer {
  * the same bytes. `done` answers its opaque directories. [OCI image specification, "Creating layers"]
  */
 export function layerTar({ directory, lowers, skip = [], latest }: LayerSource): { readonly tar: Readable; readonly done: Promise<readonly string[]> } {
-  const words = ['tar', '--layer', ...skip.flatMap(path => ['--skip', path]), ...(latest === undefined ? [] : ['--latest', String(latest)]), directory, ...lowers]
+  const words = ['tar', '--layer', ...recordedOwners(), ...skip.flatMap(path => ['--skip', path]), ...(latest === undefined ? [] : ['--latest', String(latest)]), directory, ...lowers]
   const child = spawn(nativeBinary(), [...enterWords(), ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
   let trouble = ''
   child.stderr.on('data', (chunk: Buffer) => void (trouble += chunk.toString()))
@@ -51,6 +51,12 @@ export function layerTar({ directory, lowers, skip = [], latest }: LayerSource):
   })
   done.catch(() => undefined)
   return { tar: child.stdout, done }
+}
+
+/** Where one id owns every file, unpacking wrote down whose they are; elsewhere the files say so, and nothing else may. */
+function recordedOwners(): string[] {
+  const own = privilege()
+  return own.mode === 'root' || own.map.lacking === undefined ? [] : ['--recorded-owners']
 }
 
 /** Bytes of a tar that has nothing in it. */
