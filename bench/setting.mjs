@@ -20,7 +20,7 @@ export async function makeSetting() {
   const core = await import('@mayfly/core')
   const engine = await import('@mayfly/core/engine')
   const roots = new Map()
-  const docker = await openDocker({ registry })
+  const docker = process.env.MAYFLY_BENCH_DOCKER === 'off' ? { absent: 'left out' } : await openDocker({ registry })
   const kept = []
   return {
     /** A process that ends with the setting. */
