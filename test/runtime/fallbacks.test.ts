@@ -57,6 +57,6 @@ test.runIf(process.geteuid?.() === 0 && !existsSync('/sys/fs/cgroup/devices'))('
   expect(await open()).toMatch(/^1\n.*not permitted/)
   await endRun()
   without('bpf')
-  expect((await currentRun()).features.get('devices')).toBe('none')
+  expect((await currentRun()).hello.features.get('devices')).toBe('none')
   expect(await open()).toMatch(/^0\n.*denied/)
 })
