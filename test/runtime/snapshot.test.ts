@@ -8,8 +8,8 @@ import { useBench } from './bench.js'
 const bench = useBench()
 const disk = { scratch: 'disk' } as const
 
-test('a stopped container\'s files are kept, and every clone has them for itself', async () => {
-  const first = await run('redis', { ...disk, command: ['redis-server', '--appendonly', 'yes'] })
+test.each(['disk', 'memory'] as const)('a stopped container\'s files are kept (%s), and every clone has them for itself', async (scratch) => {
+  const first = await run('redis', { scratch, command: ['redis-server', '--appendonly', 'yes'] })
   await redis(first, 'set', 'who', 'prepared')
   await first.exec(['rm', '-rf', '/usr/share/bug'])
   await using snapshot = await first.snapshot({ label: 'a cache' })
@@ -32,7 +32,22 @@ test('a stopped container\'s files are kept, and every clone has them for itself
   await again?.remove()
 })
 
-test('PostgreSQL is set up once', async () => {
+test('changes in memory are kept as they are: what is gone, replaced, linked, owned and marked', async () => {
+  const look = 'cd /srv/x; stat -c "%n %a %u:%g %h %Y" file twin dir su; readlink link; ls dir /home 2>&1; test -p pipe && echo pipe; cat /etc/motd; sha256sum big'
+  const first = await run('busybox', { scratch: 'memory', command: ['sleep', '1000'] })
+  const { exitCode, stderr } = await first.exec(['sh', '-euc', `mkdir -p /srv/x/dir /home && cd /srv/x && echo 1 > file && ln file twin && ln -s nowhere link && mkfifo pipe && cp /bin/busybox su && chown 5:6 su && chmod 4711 su
+    head -c 40000000 /dev/urandom > big; echo changed > /etc/motd; rm -r /home; mkdir /home; touch -d @1000 file dir su`])
+  expect([exitCode, stderr]).toEqual([0, ''])
+  const before = (await first.exec(['sh', '-c', look])).stdout
+  expect(before).toMatch(/^file 644 0:0 2 1000\ntwin .*\ndir .*\nsu 4711 5:6 1 1000\nnowhere\n/)
+  await using snapshot = await first.snapshot({ timeout: 0 })
+  await using clone = await snapshot.run()
+  expect((await clone.exec(['sh', '-c', look])).stdout).toBe(before)
+  const runs = join(bench.home, 'home/runs')
+  expect(readdirSync(runs).flatMap((id) => readdirSync(join(runs, id, 'scratch')))).toEqual([])
+})
+
+test('PostgreSQL is set up once', { timeout: 90_000 }, async () => {
   const ready = wait.all(wait.log(/ready to accept connections/, { times: 2 }), wait.port(5432))
   const db = await run('postgres:17', { ...disk, env: { POSTGRES_PASSWORD: 'x' }, ready })
   expect((await db.exec(['psql', '-U', 'postgres', '-c', 'CREATE TABLE t AS SELECT generate_series(1, 1000) n'])).exitCode).toBe(0)
@@ -71,10 +86,10 @@ test('it is found again by its key, unless it is damaged', async () => {
 })
 
 test('what cannot be kept says so', async () => {
-  const memory = await run('busybox', { command: ['sleep', '1000'] })
-  await expect(memory.snapshot()).rejects.toMatchObject({ code: 'ERR_MAYFLY_UNSUPPORTED', hint: expect.stringContaining('scratch') as string })
-  await memory.stop({ timeout: 0 })
-  await expect(memory.snapshot()).rejects.toMatchObject({ code: 'ERR_MAYFLY_CONTAINER_NOT_FOUND' })
+  const copied = await run('busybox', { command: ['sleep', '1000'], driver: 'copy' })
+  await expect(copied.snapshot()).rejects.toMatchObject({ code: 'ERR_MAYFLY_UNSUPPORTED', hint: expect.stringContaining('overlay') as string })
+  await copied.stop({ timeout: 0 })
+  await expect(copied.snapshot()).rejects.toMatchObject({ code: 'ERR_MAYFLY_CONTAINER_NOT_FOUND' })
   await expect(openSnapshot('../escape')).rejects.toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID' })
 })
 

@@ -18,6 +18,7 @@ static void lose(struct connection *c) {
   waiters_forget(c);
   processes_forget(c);
   helpers_forget(c);
+  scratch_forget(c);
   ports_forget(c);
   networks_forget(c);
 }

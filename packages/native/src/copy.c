@@ -27,14 +27,16 @@ struct first {
 };
 
 struct copy {
-  struct child *child;
+  struct failure *failure;
+  const char *operation;
+  bool layer; /* whiteouts and opaque directories stay what they are */
   int root;
   struct first *firsts[BUCKETS];
   char path[PATH_MAX]; /* of the entry at hand, inside the root */
   char names[XATTR_NAMES], value[XATTR_VALUE];
 };
 
-static int wrong(struct copy *c, const char *step) { return fail(&c->child->failure, "rootfs.copy", c->path, step); }
+static int wrong(struct copy *c, const char *step) { return fail(c->failure, c->operation, c->path, step); }
 
 static bool is_overlays(const char *name) {
   return !strncmp(name, "trusted.overlay.", 16) || !strncmp(name, "user.overlay.", 13);
@@ -46,11 +48,15 @@ static bool is_opaque(int fd) {
          (fgetxattr(fd, "user.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y');
 }
 
+static bool is_opaque_mark(const char *name) {
+  return !strcmp(name, "trusted.overlay.opaque") || !strcmp(name, "user.overlay.opaque");
+}
+
 static int copy_xattrs(struct copy *c, int from, int to) {
   ssize_t n = flistxattr(from, c->names, sizeof c->names);
   if (n < 0) return errno == ENOTSUP ? 0 : wrong(c, "flistxattr");
   for (const char *name = c->names; name < c->names + n; name += strlen(name) + 1) {
-    if (is_overlays(name)) continue;
+    if (is_overlays(name) && !(c->layer && is_opaque_mark(name))) continue;
     ssize_t size = fgetxattr(from, name, c->value, sizeof c->value);
     if (size < 0) return wrong(c, "fgetxattr");
     if (fsetxattr(to, name, c->value, (size_t)size, 0) && errno != ENOTSUP && errno != EPERM) return wrong(c, "fsetxattr");
@@ -151,7 +157,7 @@ static int copy_entry(struct copy *c, int from, int to, const char *name, int de
   if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW)) return wrong(c, "stat");
   if (S_ISDIR(st.st_mode)) return enter_directory(c, from, to, name, &st, depth);
   if (remove_tree(to, name) && errno != ENOENT) return wrong(c, "remove");
-  if (S_ISCHR(st.st_mode) && st.st_rdev == 0) return 0; /* a whiteout: what lay below is gone */
+  if (!c->layer && S_ISCHR(st.st_mode) && st.st_rdev == 0) return 0; /* a whiteout: what lay below is gone */
   int made = linked(c, to, name, &st);
   if (made) return made < 0 ? -1 : 0;
   return S_ISREG(st.st_mode) ? copy_file(c, from, to, name, &st) : copy_other(c, from, to, name, &st);
@@ -165,11 +171,11 @@ static int copy_directory(struct copy *c, int from, int to, int depth) {
     return wrong(c, "opendir");
   }
   size_t length = strlen(c->path);
-  int result = depth > DEEPEST ? fail_with(&c->child->failure, ELOOP, "rootfs.copy", c->path, "depth") : 0;
+  int result = depth > DEEPEST ? fail_with(c->failure, ELOOP, c->operation, c->path, "depth") : 0;
   for (struct dirent *e; !result && (errno = 0, e = readdir(d));) {
     if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
     int n = snprintf(c->path + length, sizeof c->path - length, "%s%s", length ? "/" : "", e->d_name);
-    if (n < 0 || (size_t)n >= sizeof c->path - length) result = fail_with(&c->child->failure, ENAMETOOLONG, "rootfs.copy", e->d_name, "path");
+    if (n < 0 || (size_t)n >= sizeof c->path - length) result = fail_with(c->failure, ENAMETOOLONG, c->operation, e->d_name, "path");
     else result = copy_entry(c, from, to, e->d_name, depth + 1);
     c->path[length] = 0;
   }
@@ -177,10 +183,10 @@ static int copy_directory(struct copy *c, int from, int to, int depth) {
   return result;
 }
 
-static int copy_layer(struct copy *c, const char *layer) {
-  int from = open(layer, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+/* Takes over `from`. */
+static int copy_layer(struct copy *c, int from, const char *layer) {
   struct stat st;
-  if (from < 0 || fstat(from, &st)) return fail(&c->child->failure, "rootfs.copy", layer, "open layer");
+  if (from < 0 || fstat(from, &st)) return fail(c->failure, c->operation, layer, "open layer");
   int result = copy_directory(c, from, c->root, 0);
   if (!result) result = copy_attributes(c, from, c->root, &st);
   close(from);
@@ -199,13 +205,14 @@ int op_rootfs_copy(struct child *child, struct reader *r) {
   char *directory = get_str_dup(r);
   if (r->bad) return 0;
   struct copy *c = xalloc(sizeof *c);
-  c->child = child;
+  c->failure = &child->failure;
+  c->operation = "rootfs.copy";
   if (mkdir(directory, 0755)) return fail(&child->failure, "rootfs.copy", directory, "mkdir");
   c->root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (c->root < 0) return fail(&child->failure, "rootfs.copy", directory, "open");
   mode_t old = umask(0);
   for (uint16_t i = n; i > 0; i--)
-    if (copy_layer(c, layers[i - 1])) return -1;
+    if (copy_layer(c, open(layers[i - 1], O_RDONLY | O_DIRECTORY | O_CLOEXEC), layers[i - 1])) return -1;
   umask(old);
   close(c->root);
   free(c);
@@ -213,5 +220,24 @@ int op_rootfs_copy(struct child *child, struct reader *r) {
   free(layers);
   int result = mount_directory(child, directory);
   free(directory);
+  return result;
+}
+
+int copy_upper(int from, const char *directory, struct failure *f) {
+  struct copy *c = xalloc(sizeof *c);
+  c->failure = f;
+  c->operation = "scratch.save";
+  c->layer = true;
+  c->root = mkdir(directory, 0755) ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (c->root < 0) {
+    close(from);
+    free(c);
+    return fail(f, "scratch.save", directory, "mkdir");
+  }
+  mode_t old = umask(0);
+  int result = copy_layer(c, from, "upper");
+  umask(old);
+  close(c->root);
+  free(c);
   return result;
 }

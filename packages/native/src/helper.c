@@ -36,7 +36,8 @@ static void exited(struct source *s, uint32_t events) {
   (void)events;
   struct helper *h = s->owner;
   siginfo_t info = {0};
-  if (waitid(P_PIDFD, (id_t)s->fd, &info, WEXITED | WNOHANG) || !info.si_pid) return;
+  /* Whoever reaps orphans may have been first (ECHILD). */
+  if (!waitid(P_PIDFD, (id_t)s->fd, &info, WEXITED | WNOHANG) && !info.si_pid) return;
   forget(h);
 }
 

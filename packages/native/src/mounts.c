@@ -118,9 +118,18 @@ static int mount_overlay(struct child *c, char **lowers, uint16_t n, const char 
 int mount_stage(struct child *c, const char *operation, uint64_t size) {
   char options[48] = "mode=0755";
   if (size) snprintf(options, sizeof options, "mode=0755,size=%llu", (unsigned long long)size);
-  unsigned long flags = MS_NODEV | (c->staged_fd >= 0 ? (unsigned long)MS_REMOUNT : 0);
-  if ((c->staged_fd < 0 || size) && mount("tmpfs", c->stage, "tmpfs", flags, options))
+  bool there = c->staged_fd >= 0;
+  if (!there && c->scratch_fd >= 0) { /* the supervisor's, which sees it after the container's end, too */
+    int at = open(c->stage, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (at < 0 || sys_move_mount(c->scratch_fd, at)) return fail(&c->failure, operation, c->stage, "move_mount");
+    close(at);
+    there = true;
+    if (!size) goto mounted;
+  }
+  unsigned long flags = MS_NODEV | (there ? (unsigned long)MS_REMOUNT : 0);
+  if ((!there || size) && mount("tmpfs", c->stage, "tmpfs", flags, options))
     return fail(&c->failure, operation, c->stage, "mount tmpfs");
+mounted:
   return chdir(c->stage) ? fail(&c->failure, operation, c->stage, "chdir") : 0;
 }
 

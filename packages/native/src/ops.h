@@ -23,6 +23,7 @@ struct child {
   const char *name;          /* the container's id: the name of its cgroup directories */
   const char *stage;         /* an empty directory in the run's directory, to build the root on */
   int root_fd;               /* the root being built, O_PATH */
+  int scratch_fd;            /* a tmpfs for the stage, not mounted yet, or -1 */
   int staged_fd;             /* the tree that `stage` began and `mount.move` takes from, or -1 */
   const struct cgroups *cgroups;
   const int *cgroup_fds;     /* the container's directories, one per hierarchy */
@@ -52,6 +53,8 @@ int op_mount_move(struct child *c, struct reader *r);
 int op_rootfs(struct child *c, struct reader *r);
 int op_rootfs_copy(struct child *c, struct reader *r);
 int op_rootfs_fuse(struct child *c);
+/* A new directory gets what an upper directory holds, its marks included. Takes over `from`. */
+int copy_upper(int from, const char *directory, struct failure *f);
 /* Begins or resizes the tmpfs at the stage, and goes there. */
 int mount_stage(struct child *c, const char *operation, uint64_t size);
 /* A directory on disk becomes the root being built. */

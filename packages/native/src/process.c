@@ -213,7 +213,8 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
     return NULL;
   }
   struct child child = {
-    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .terminal_fd = -1, .root_fd = -1, .staged_fd = -1, .fuse_fd = exec ? -1 : helper_fuse(t->id),
+    .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .terminal_fd = -1, .root_fd = -1, .staged_fd = -1,
+    .scratch_fd = exec ? -1 : (t->scratch_fd = scratch_make()), .fuse_fd = exec ? -1 : helper_fuse(t->id),
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
     .veth_index = exec ? 0 : ++run.next_veth, .host_net = run.host_net, .self_fd = run.self_fd, .pidfd_of = container_pidfd,
     .join_pidfd = exec ? t->main->exit.fd : -1};
@@ -294,7 +295,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   t->scratch = get_str_dup(r);
   t->conn = c;
   t->held = flags & FLAG_HELD;
-  t->diag = -1;
+  t->diag = t->scratch_fd = -1;
   const uint64_t allowed = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
   struct container *other = container_find(t->id);
   if (r->bad || !t->id[0] || strchr(t->id, '/') || t->id[0] == '.' || t->namespaces & ~allowed ||
@@ -454,6 +455,7 @@ void container_settle(struct container *t) {
   if (t->main) process_free(t->main);
   if (t->diag >= 0) close(t->diag);
   helper_end(t->id);
+  scratch_free(t);
   STEP(INJECT_SUPERVISOR);
   if (t->scratch && t->scratch[0]) janitor_delete(t->scratch);
   STEP(INJECT_SUPERVISOR);

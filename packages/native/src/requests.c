@@ -16,7 +16,8 @@
 enum method {
   HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
   SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV,
-  NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES, PORT_ALLOW, OUTBOUND
+  NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES, PORT_ALLOW, OUTBOUND,
+  SCRATCH_SAVE = 48
 };
 
 static int hello(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -66,6 +67,11 @@ static struct process *process_of(struct container *t, uint32_t exec) {
 static int start(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = named(r, "container.start", f);
   return t ? container_start(c, id, t, r, f) : -1;
+}
+
+static int save(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "scratch.save", f);
+  return t ? scratch_save(c, id, t, r, f) : -1;
 }
 
 static int send_signal(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -276,6 +282,7 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case LIST: return list(c, id);
     case LABEL: return label(c, id, r, f);
     case HELPER: return helper_start(c, id, r, f);
+    case SCRATCH_SAVE: return save(c, id, r, f);
     case NETDEV: return netdev(c, id, r, f);
     case NETWORK_CREATE: return network_create(c, id, r, f);
     case NAMES: return done(c, id, dns_names(r, f));

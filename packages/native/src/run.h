@@ -75,6 +75,7 @@ struct container {
   char *scratch;
   int cgroup_fds[MAX_HIERARCHIES];
   int diag;
+  int scratch_fd; /* the tmpfs its root was built on, or -1 */
   uint32_t veth; /* names the hub's ends of its interfaces */
   struct process *main;
   struct process *execs;
@@ -177,6 +178,12 @@ void input_open(struct input *i, struct connection *c, uint32_t stream);
 /* terminals */
 int terminal_take(int socket);
 int terminal_resize(struct process *p, uint16_t columns, uint16_t rows);
+
+/* scratch: the tmpfs that a container's changes in memory are in */
+int scratch_make(void);
+void scratch_free(struct container *t);
+int scratch_save(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f);
+void scratch_forget(struct connection *c);
 
 /* helpers */
 int helper_start(struct connection *c, uint32_t id, struct reader *r, struct failure *f);

@@ -157,37 +157,30 @@ export class RunningContainer implements Container {
   }
 
   async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
-    const { image, scratch, driver } = this.#input
+    const { image, run, scratch, driver, given } = this.#input
     if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
-    if (scratch === '' || driver === 'copy') {
-      throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `No snapshot can be made of ${this.name}: its changes are ${scratch === '' ? 'in memory' : 'a copy of the image'}`, {
-        hint: 'Start it with scratch: \'disk\' and the overlay driver.',
-      })
-    }
-    const [{ keepSnapshot }, { startImage }] = await Promise.all([import('./snapshot.js'), import('./start.js')])
+    const [{ keepSnapshot }, { startImage }, { changesOf }] = await Promise.all([import('./snapshot.js'), import('./start.js'), import('./changes.js')])
+    if (driver === 'copy') await changesOf(run, { id: this.id, name: this.name, scratch, driver })
     await this.#end(options)
     if (!this.#ended) await this.kill()
     await this.#exit
     try {
-      return await keepSnapshot({ image, options: this.#input.given, scratch }, options, startImage)
+      await using changes = await changesOf(run, { id: this.id, name: this.name, scratch, driver })
+      return await keepSnapshot({ image, options: given, scratch: changes.directory }, options, startImage)
     } finally {
       await this[Symbol.asyncDispose]()
     }
   }
 
   async commit({ pause = true, ...options }: CommitOptions = {}): Promise<CommittedImage> {
-    const { image, scratch, driver, given } = this.#input
+    const { image, run, scratch, driver, given } = this.#input
     if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
-    if (scratch === '' || driver === 'copy') {
-      throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `No image can be made of ${this.name}: its changes are ${scratch === '' ? 'in memory' : 'a copy of the image'}`, {
-        hint: 'Start it with scratch: \'disk\' and the overlay driver.',
-      })
-    }
-    const { commitChanges } = await import('./commit.js')
+    const [{ commitChanges }, { changesOf }] = await Promise.all([import('./commit.js'), import('./changes.js')])
     const still = pause && !this.#ended && !this.#frozen
     if (still) await this.pause()
     try {
-      return await commitChanges({ image, id: this.id, upper: join(scratch, 'upper'), config: settingsOf(image, given) }, options)
+      await using changes = await changesOf(run, { id: this.id, name: this.name, scratch, driver })
+      return await commitChanges({ image, id: this.id, upper: join(changes.directory, 'upper'), config: settingsOf(image, given) }, options)
     } finally {
       if (still) await this.unpause()
     }

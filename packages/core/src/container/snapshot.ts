@@ -16,7 +16,7 @@ type Start = (image: Image, options: RunOptions) => Promise<Container>
 export interface Stopped {
   readonly image: Image
   readonly options: RunOptions
-  /** Its scratch directory; empty when it was in memory, and went with it. */
+  /** A directory with its changes. */
   readonly scratch: string
 }
 

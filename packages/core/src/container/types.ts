@@ -271,7 +271,7 @@ export interface Container {
   stats(): Promise<ContainerStats>
   /**
    * Stops it as `stop` does and keeps its files; as many containers as wanted start from them. Throws
-   * ERR_MAYFLY_UNSUPPORTED when its changes were in memory or its root file system has no upper directory.
+   * ERR_MAYFLY_UNSUPPORTED when its root file system is a copy of the image's.
    */
   snapshot(options?: SnapshotOptions): Promise<Snapshot>
   /**

@@ -6,6 +6,7 @@ export const METHOD = {
   portOpen: 11, portTarget: 12, portClose: 13, sockets: 14, portWatch: 15, cgroupRead: 16, cgroupWrite: 17,
   list: 18, shutdown: 19, label: 20, helper: 21, netdev: 22,
   networkCreate: 33, networkDelete: 34, networkConnect: 35, networkDisconnect: 36, names: 37, portAllow: 38, outbound: 39,
+  scratchSave: 48,
 } as const
 
 export const PROTOCOL_VERSION = 1
