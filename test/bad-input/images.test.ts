@@ -56,7 +56,7 @@ describe('a registry that is down', () => {
     const error = await failure(run(`127.0.0.1:${closed}/app`))
     expect(error).toMatchObject({
       code: 'ERR_MAYFLY_REGISTRY_UNAVAILABLE',
-      message: `Cannot reach the registry at http://127.0.0.1:${closed}: ECONNREFUSED`,
+      message: `Cannot reach the registry at http://127.0.0.1:${closed}: nobody listens there (ECONNREFUSED)`,
       hint: 'Check the network and any proxy; MAYFLY_REGISTRY_MIRROR names a mirror to ask instead of Docker Hub.',
     })
     await nothingLeft()
@@ -65,7 +65,7 @@ describe('a registry that is down', () => {
   test('on the command line', async () => {
     const mirror = `http://127.0.0.1:${await closedPort()}`
     const outcome = await place.mayfly(['run', 'httpd'], { MAYFLY_REGISTRY_MIRROR: `${mirror},off` })
-    expect(outcome).toMatchObject({ code: 125, stderr: expect.stringContaining(`Cannot reach the registry at ${mirror}: ECONNREFUSED`) as string })
+    expect(outcome).toMatchObject({ code: 125, stderr: expect.stringContaining(`Cannot reach the registry at ${mirror}: nobody listens there (ECONNREFUSED)`) as string })
   })
 
   test('and what the store has runs on', async () => {

@@ -17,6 +17,12 @@ test('info names what containers get here, the driver included', async () => {
   expect(text).toMatch(/^Storage driver: {2}overlay$/m)
 })
 
+test('info names mirrors and insecure registries as Docker does', async () => {
+  const { stdout } = await place.mayfly(['info'], { MAYFLY_REGISTRY_MIRROR: 'https://nexus.example/hub', MAYFLY_INSECURE_REGISTRIES: 'registry.example:5000' })
+  expect(stdout).toContain('\nInsecure registries:\n  registry.example:5000\n')
+  expect(stdout).toMatch(/\n {2}::1\/128\n {2}127\.0\.0\.0\/8\nRegistry mirrors:\n {2}https:\/\/nexus\.example\/hub\n$/)
+})
+
 test('info tries the driver that is forced', async () => {
   const { stdout } = await place.mayfly(['info', '--format', 'json'], { MAYFLY_DRIVER: 'copy' })
   expect(JSON.parse(stdout)).toMatchObject({ driver: 'copy' })

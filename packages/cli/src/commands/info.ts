@@ -17,4 +17,6 @@ export async function info(options: { readonly format?: string }): Promise<void>
     ['Docker Hub', facts.hub.join(', then ')],
   ]
   for (const [name, value] of rows) process.stdout.write(`${`${name}:`.padEnd(16)} ${value}\n`)
+  const lists = [['Insecure registries', facts.insecure], ['Registry mirrors', facts.mirrors]] as const
+  for (const [name, entries] of lists) if (entries.length > 0) process.stdout.write(`${[`${name}:`, ...entries].join('\n  ')}\n`)
 }

@@ -6,7 +6,7 @@ import { isMayflyError } from '../errors.js'
 import { listImages, openStore } from '../images/index.js'
 import { encodeCreate, METHOD, privilege } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
-import { endpointsFor } from '../registry/index.js'
+import { endpointsFor, registrySettings } from '../registry/index.js'
 import { NAMESPACES, Operations } from '../sandbox/operations.js'
 import { driverAfter, fastestDriver, forcedDriver, type Driver, type DriverName } from './drivers.js'
 import { openOutbound, type Outbound } from './outbound.js'
@@ -33,6 +33,10 @@ export interface Info {
   readonly images: number
   /** Who is asked for Docker Hub's images, in order. */
   readonly hub: readonly string[]
+  /** Those of them that are mirrors, as Docker names them. */
+  readonly mirrors: readonly string[]
+  /** Registries that may be asked over plain HTTP, or with any certificate. */
+  readonly insecure: readonly string[]
 }
 
 /** Starts a run if there is none. Throws what stands in a run's way. */
@@ -54,7 +58,18 @@ export async function info(): Promise<Info> {
     outbound: await openOutbound(run),
     home: store.home,
     images: (await listImages(store)).length,
-    hub: endpointsFor('docker.io').map(({ origin }) => origin),
+    ...registries(),
+  }
+}
+
+function registries(): Pick<Info, 'hub' | 'mirrors' | 'insecure'> {
+  const { insecure, rules } = registrySettings()
+  const places = endpointsFor({ registry: 'docker.io', repository: 'library' })
+  const ruled = rules.flatMap((rule) => [rule, ...rule.mirrors]).flatMap((one) => one.insecure ? [one.location === '' && 'prefix' in one ? one.prefix : one.location] : [])
+  return {
+    hub: places.map(({ origin }) => origin),
+    mirrors: places.flatMap(({ origin, repository, mirror }) => mirror ? [`${origin}/${repository.replace(/\/?library$/, '')}`] : []),
+    insecure: [...new Set([...insecure, ...ruled, '::1/128', '127.0.0.0/8'])],
   }
 }
 

@@ -1,20 +1,23 @@
 import { MayflyError } from '../errors.js'
 import { parseChallenges, type Challenge } from './challenge.js'
 import { credentialsFor, type Credentials } from './credentials.js'
-import { isPrivate, type Endpoint } from './endpoints.js'
+import type { Endpoint } from './endpoints.js'
+import { isPrivate } from './hosts.js'
 import { discard, readBody, request, type HttpRequest, type HttpResponse } from './http.js'
 import { unauthorized } from './refusal.js'
 
 const cache = new Map<string, { header: string, expires: number }>()
 
 /**
- * Sends a request with the endpoint's authorization for `actions` (default pulling) in `repository`. A 401 is answered once with a
+ * Sends a request with the endpoint's authorization for `actions` (default pulling) in its repository. A 401 is answered once with a
  * fresh authorization; headers are cached by endpoint and repository until their token ends.
  */
-export async function authorized(endpoint: Endpoint, repository: string, url: string, options: HttpRequest, actions = 'pull'): Promise<HttpResponse> {
+export async function authorized(endpoint: Endpoint, url: string, given: HttpRequest, actions = 'pull'): Promise<HttpResponse> {
+  const { repository } = endpoint
   const key = `${endpoint.origin} ${repository} ${actions}`
   // What a redirect or an upload's location names elsewhere is not this registry's to open.
-  if (new URL(url).origin !== endpoint.origin) return await request(url, options)
+  if (new URL(url).origin !== endpoint.origin) return await request(url, given)
+  const options = { ...given, insecure: endpoint.insecure }
   const known = cache.get(key)
   const usable = known !== undefined && known.expires > Date.now() ? known.header : undefined
   const first = await request(url, withHeader(options, usable))
@@ -37,13 +40,14 @@ export async function authorized(endpoint: Endpoint, repository: string, url: st
 /** Tries credentials at a registry. Throws ERR_MAYFLY_REGISTRY_UNAUTHORIZED when they do not open it. */
 export async function checkCredentials(endpoint: Endpoint, credentials: Credentials, signal?: AbortSignal): Promise<void> {
   const url = `${endpoint.origin}/v2/`
-  const first = await request(url, { headers: {}, signal })
+  const options = { headers: {}, signal, insecure: endpoint.insecure }
+  const first = await request(url, options)
   await discard(first)
   // A registry that asks nobody takes everybody.
   if (first.status === 200) return
-  const granted = await answer(endpoint, '', parseChallenges(first.headers['www-authenticate']), credentials, { headers: {}, signal })
+  const granted = await answer(endpoint, '', parseChallenges(first.headers['www-authenticate']), credentials, options)
   if (granted === undefined) throw notAccepted(endpoint)
-  const second = await request(url, withHeader({ headers: {}, signal }, granted.header))
+  const second = await request(url, withHeader(options, granted.header))
   await discard(second)
   if (second.status !== 200) throw notAccepted(endpoint)
 }
@@ -73,7 +77,7 @@ async function fetchToken(
   const scopes = parameters.get('scope') ?? wanted
   // Several are separated by spaces, and asked for one by one. [Token authentication specification]
   for (const scope of scopes.split(' ')) if (scope !== '') query.append('scope', scope)
-  const response = await request(...tokenRequest(realm, query, credentials, options))
+  const response = await request(...tokenRequest(realm, query, credentials, { ...options, insecure: endpoint.insecure && realm.hostname === new URL(endpoint.origin).hostname }))
   const body = await readBody(response, 1 << 20, 'The token answer')
   const token = response.status === 200 ? readToken(body) : undefined
   if (token === undefined) return undefined
@@ -81,26 +85,26 @@ async function fetchToken(
 }
 
 function tokenRequest(
-  realm: URL, query: URLSearchParams, credentials: Credentials | undefined, { signal }: HttpRequest,
+  realm: URL, query: URLSearchParams, credentials: Credentials | undefined, { signal, insecure = false }: HttpRequest,
 ): [string, HttpRequest] {
   if (credentials?.identityToken !== undefined) {
     query.set('grant_type', 'refresh_token')
     query.set('client_id', 'mayfly')
     query.set('refresh_token', credentials.identityToken)
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-    return [realm.href, { method: 'POST', headers, body: query.toString(), signal }]
+    return [realm.href, { method: 'POST', headers, body: query.toString(), signal, insecure }]
   }
   for (const [name, value] of query) realm.searchParams.append(name, value)
   const headers: Record<string, string> = credentials === undefined ? {} : { authorization: basicHeader(credentials) }
-  return [realm.href, { headers, signal }]
+  return [realm.href, { headers, signal, insecure }]
 }
 
 function checkedRealm(endpoint: Endpoint, realm: string | undefined): URL {
   const origin = new URL(endpoint.origin)
   if (realm !== undefined && URL.canParse(realm)) {
     const url = new URL(realm)
-    const secure = url.protocol === 'https:' || (url.protocol === 'http:' && origin.protocol === 'http:')
-    if (secure && (!isPrivate(url.hostname) || isPrivate(origin.hostname))) return url
+    const secure = url.protocol === 'https:' || (url.protocol === 'http:' && (origin.protocol === 'http:' || endpoint.insecure))
+    if (secure && (endpoint.insecure || !isPrivate(url.hostname) || isPrivate(origin.hostname))) return url
   }
   throw new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `${endpoint.host} names no usable token server`, {
     hint: 'The realm of its Bearer challenge must be an https URL that is not a private address.',

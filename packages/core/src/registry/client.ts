@@ -68,7 +68,7 @@ export async function* fetchBlob(reference: Reference, wanted: Descriptor, signa
     } catch (error) {
       throwIfAborted(signal)
       if (isMayflyError(error)) throw error
-      if (attempt >= RESUMES) throw unavailable(endpointsFor(reference.registry)[0]?.origin ?? '', error)
+      if (attempt >= RESUMES) throw unavailable(endpointsFor(reference)[0]?.origin ?? '', error)
     }
   }
 }
@@ -77,13 +77,13 @@ async function fromAnyEndpoint<T>(
   reference: Reference, path: string, options: HttpRequest, use: (response: HttpResponse, endpoint: Endpoint) => Promise<T>,
 ): Promise<T> {
   const failures: Failure[] = []
-  for (const endpoint of endpointsFor(reference.registry)) {
+  for (const endpoint of endpointsFor(reference)) {
     try {
-      const response = await authorized(endpoint, reference.repository, urlOf(endpoint, reference, path), options)
+      const response = await authorized(endpoint, urlOf(endpoint, path), options)
       if (response.status === 200 || response.status === 206) return await use(response, endpoint)
       await discard(response)
       const tags = response.status === 404 && path.startsWith('manifests/') && !path.includes(':')
-        ? await knownTags(endpoint, reference, options.signal) : undefined
+        ? await knownTags(endpoint, options.signal) : undefined
       throw refusal(endpoint, reference, response.status, tags)
     } catch (error) {
       throwIfAborted(options.signal)
@@ -94,10 +94,10 @@ async function fromAnyEndpoint<T>(
 }
 
 /** Only for a better message: whatever goes wrong here is not worth telling. */
-async function knownTags(endpoint: Endpoint, reference: Reference, signal: AbortSignal | undefined): Promise<Tags> {
+async function knownTags(endpoint: Endpoint, signal: AbortSignal | undefined): Promise<Tags> {
   try {
-    const url = urlOf(endpoint, reference, 'tags/list?n=1000')
-    const response = await authorized(endpoint, reference.repository, url, { headers: {}, signal })
+    const url = urlOf(endpoint, 'tags/list?n=1000')
+    const response = await authorized(endpoint, url, { headers: {}, signal })
     const body = await readBody(response, JSON_LIMIT, 'The list of tags')
     if (response.status === 404) return 'no repository'
     const { tags } = JSON.parse(body.toString('utf8')) as { tags?: unknown }
@@ -107,8 +107,8 @@ async function knownTags(endpoint: Endpoint, reference: Reference, signal: Abort
   }
 }
 
-function urlOf(endpoint: Endpoint, { repository }: Reference, path: string): string {
-  return `${endpoint.origin}/v2/${repository}/${path}`
+function urlOf({ origin, repository }: Endpoint, path: string): string {
+  return `${origin}/v2/${repository}/${path}`
 }
 
 function checkRange({ headers }: HttpResponse, from: number): number {

@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 
 import { askHelper } from './helper.js'
+import type { Environment } from './settings.js'
 
 export interface Credentials {
   readonly username: string
@@ -10,8 +11,6 @@ export interface Credentials {
   /** An OAuth2 refresh token, used instead of the password. */
   readonly identityToken?: string
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Docker's own name of Docker Hub in its files and helpers. */
 export const HUB_KEY = 'https://index.docker.io/v1/'

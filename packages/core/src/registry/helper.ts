@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 
 import { MayflyError } from '../errors.js'
-import type { Credentials, Environment } from './credentials.js'
+import type { Credentials } from './credentials.js'
+import type { Environment } from './settings.js'
 
 /** A helper may ask its user, or a cloud. */
 const PATIENCE = 30_000

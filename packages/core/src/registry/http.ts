@@ -1,16 +1,22 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Dispatcher } from 'undici'
 
 import { MayflyError } from '../errors.js'
-import { isLoopback, isPrivate } from './endpoints.js'
+import { dispatcherFor, trustMore } from './connection.js'
+import { isAmong, isPrivate } from './hosts.js'
+import { registrySettings } from './settings.js'
+import { isTransient, isUnknownIssuer, isWrongScheme, unavailable, wantsTls } from './trouble.js'
+
+export { unavailable } from './trouble.js'
 
 export interface HttpRequest {
   readonly method?: 'GET' | 'POST' | 'HEAD' | 'PUT' | 'PATCH'
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string | Buffer
   readonly signal?: AbortSignal | undefined
+  /** Plain HTTP, or any certificate, will do for this URL's host. */
+  readonly insecure?: boolean
 }
 
 export interface HttpResponse {
@@ -20,10 +26,7 @@ export interface HttpResponse {
 }
 
 const TRIES = 4
-const STALL_MS = 30_000
 const REDIRECTS = 10
-/** Errors before an answer that a new attempt may cure; a refused connection or an unknown name is final. */
-const TRANSIENT = new Set(['ECONNRESET', 'EPIPE', 'EAI_AGAIN', 'UND_ERR_SOCKET', 'UND_ERR_HEADERS_TIMEOUT'])
 
 /**
  * One request with redirects followed and transient failures tried again. Credentials are dropped when a redirect
@@ -40,7 +43,7 @@ export async function request(url: string, options: HttpRequest): Promise<HttpRe
     } catch (error) {
       throwIfAborted(options.signal)
       if (error instanceof MayflyError) throw error
-      if (attempt === TRIES || !TRANSIENT.has(codeOf(error))) throw unavailable(url, error)
+      if (attempt === TRIES || !isTransient(error)) throw unavailable(url, error)
       await pause(attempt, undefined, options.signal)
     }
   }
@@ -73,63 +76,92 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   throw new MayflyError('ERR_MAYFLY_ABORTED', 'The pull was aborted', { cause: signal.reason })
 }
 
-export function unavailable(url: string, cause: unknown): MayflyError {
-  const { origin } = new URL(url)
-  const why = codeOf(cause) || (cause instanceof Error ? cause.message : 'unknown error')
-  return new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `Cannot reach the registry at ${origin}: ${why}`, {
-    cause,
-    hint: 'Check the network and any proxy; MAYFLY_REGISTRY_MIRROR names a mirror to ask instead of Docker Hub.',
-    details: { origin },
-  })
-}
-
 async function follow(start: string, options: HttpRequest): Promise<HttpResponse> {
   let url = new URL(start)
-  let headers = options.headers
+  let { headers, insecure = false } = options
   for (let hop = 0; hop <= REDIRECTS; hop += 1) {
-    const response = await send(url, { ...options, headers })
+    const { response, asked } = await send(url, { ...options, headers, insecure })
     const { location } = response.headers
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response
     await discard(response)
-    const next = new URL(location, url)
-    checkRedirect(url, next)
-    if (next.origin !== url.origin) headers = withoutCredentials(headers)
+    const next = new URL(location, asked)
+    insecure = (insecure && next.hostname === asked.hostname) || isAmong(next.host, registrySettings().insecure)
+    checkRedirect(asked, next, insecure)
+    if (next.origin !== asked.origin) headers = withoutCredentials(headers)
     url = next
   }
   throw new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `The registry at ${new URL(start).origin} redirects without end`)
 }
 
-function checkRedirect(from: URL, to: URL): void {
+function checkRedirect(from: URL, to: URL, insecure: boolean): void {
   const downgrade = from.protocol === 'https:' && to.protocol !== 'https:'
   const inward = isPrivate(to.hostname) && !isPrivate(from.hostname)
-  if (!downgrade && !inward && /^https?:$/.test(to.protocol)) return
+  if (/^https?:$/.test(to.protocol) && (insecure || (!downgrade && !inward))) return
   const why = inward ? 'to a private address' : 'to an insecure address'
-  throw new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `The registry at ${from.origin} redirects ${why}: ${to.origin}`)
+  throw new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `The registry at ${from.origin} redirects ${why}: ${to.origin}`, {
+    hint: `If that is meant: MAYFLY_INSECURE_REGISTRIES=${to.host}`,
+  })
 }
 
 function withoutCredentials(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => name !== 'authorization'))
 }
 
-async function send(url: URL, options: HttpRequest): Promise<HttpResponse> {
+/** What hosts speak that may be asked either way. */
+const spoken = new Map<string, 'http:' | 'https:'>()
+
+/** An answer, and whom it is from: a host that need not be secure is asked by the other of http and https when it does not speak the first. */
+async function send(url: URL, options: HttpRequest): Promise<{ response: HttpResponse, asked: URL }> {
+  const known = spoken.get(url.host)
+  if (options.insecure !== true) return { response: await exchange(url, options), asked: url }
+  if (known !== undefined) {
+    const asked = withScheme(url, known)
+    return { response: await exchange(asked, options), asked }
+  }
+  const other = withScheme(url, url.protocol === 'https:' ? 'http:' : 'https:')
+  const learn = (asked: URL): void => void spoken.set(url.host, asked.protocol === 'https:' ? 'https:' : 'http:')
+  let answer: HttpResponse
+  try {
+    const response = await exchange(url, options)
+    answer = url.protocol === 'http:' && response.status === 400 ? await askedOfTls(response) : response
+    learn(url)
+    return { response: answer, asked: url }
+  } catch (error) {
+    if (options.signal?.aborted === true || !(error instanceof WantsTls || isWrongScheme(error))) throw error
+    const response = await exchange(other, options).catch((second: unknown) => { throw error instanceof WantsTls ? second : error })
+    learn(other)
+    return { response, asked: other }
+  }
+}
+
+class WantsTls extends Error {}
+
+async function askedOfTls(response: HttpResponse): Promise<HttpResponse> {
+  const body = await readBody(response, 1 << 20, 'The answer')
+  if (wantsTls(body.subarray(0, 4096).toString())) throw new WantsTls()
+  return { ...response, body: Readable.from([body]) }
+}
+
+function withScheme(url: URL, scheme: 'http:' | 'https:'): URL {
+  const other = new URL(url)
+  other.protocol = scheme
+  return other
+}
+
+async function exchange(url: URL, options: HttpRequest): Promise<HttpResponse> {
   const undici = await import('undici')
-  const answer = await undici.request(url, {
+  const ask = async (): ReturnType<typeof undici.request> => undici.request(url, {
     method: options.method ?? 'GET',
     headers: { 'user-agent': 'mayfly', ...options.headers },
-    dispatcher: pool(undici, url),
+    dispatcher: await dispatcherFor(url, options.insecure === true),
     ...(options.body === undefined ? {} : { body: options.body }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   })
+  const answer = await ask().catch((error: unknown) => {
+    if (isUnknownIssuer(error) && trustMore(url)) return ask()
+    throw error
+  })
   return { status: answer.statusCode, headers: answer.headers, body: answer.body }
-}
-
-let direct: Dispatcher | undefined
-let proxied: Dispatcher | undefined
-
-function pool(undici: typeof import('undici'), url: URL): Dispatcher {
-  const settings = { headersTimeout: STALL_MS, bodyTimeout: STALL_MS, connect: { timeout: 10_000 } }
-  if (isLoopback(url.hostname)) return direct ??= new undici.Agent(settings)
-  return proxied ??= new undici.EnvHttpProxyAgent(settings)
 }
 
 async function pause(attempt: number, retryAfter: string | undefined, signal: AbortSignal | undefined): Promise<void> {
@@ -142,8 +174,4 @@ async function pause(attempt: number, retryAfter: string | undefined, signal: Ab
 
 function secondsOf(retryAfter: string): number {
   return /^\d+$/.test(retryAfter) ? Number(retryAfter) : (Date.parse(retryAfter) - Date.now()) / 1000
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }

@@ -4,6 +4,7 @@ export { credentialsFor, type Credentials } from './credentials.js'
 export { login, logout, type LoginResult } from './login.js'
 export { uploadBlob, uploadManifest, type Uploaded } from './upload.js'
 export { endpointsFor, type Endpoint } from './endpoints.js'
+export { registrySettings } from './settings.js'
 export { throwIfAborted } from './http.js'
 export {
   choosePlatform, parseJson, parseManifest, type Descriptor, type ImageIndex, type ImageManifest,

@@ -1,11 +1,11 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import { MayflyError } from '../errors.js'
 import { checkCredentials } from './authentication.js'
-import { dockerConfigPath, HUB_KEY, readAuthFile, type Credentials, type Environment } from './credentials.js'
-import { endpointsFor } from './endpoints.js'
+import { dockerConfigPath, HUB_KEY, readAuthFile, type Credentials } from './credentials.js'
+import { homeEndpoint } from './endpoints.js'
 import { tellHelper } from './helper.js'
+import type { Environment } from './settings.js'
 
 export interface LoginResult {
   /** Where the credentials are kept. */
@@ -17,10 +17,8 @@ export interface LoginResult {
  * config.json names, else in that file, mode 0600. Throws ERR_MAYFLY_REGISTRY_UNAUTHORIZED, ERR_MAYFLY_REGISTRY_UNAVAILABLE.
  */
 export async function login(registry: string, credentials: Credentials, { signal, env = process.env }: { signal?: AbortSignal | undefined, env?: Environment } = {}): Promise<LoginResult> {
-  // Not a mirror: they are not what the credentials are for.
-  const endpoint = endpointsFor(registry, {}).at(-1)
-  if (endpoint === undefined) throw new MayflyError('ERR_MAYFLY_REFERENCE_INVALID', `${registry} is no registry`)
-  await checkCredentials(endpoint, credentials, signal)
+  // Not at a mirror: they are not what the credentials are for.
+  await checkCredentials(homeEndpoint({ registry, repository: '' }), credentials, signal)
   const { path, content } = await config(env)
   const key = keyOf(registry)
   const helper = helperOf(content, registry)

@@ -4,17 +4,9 @@ import type { Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
 import { authorized } from './authentication.js'
-import { endpointsFor, type Endpoint } from './endpoints.js'
+import { homeEndpoint } from './endpoints.js'
 import { discard, readBody, type HttpRequest, type HttpResponse } from './http.js'
 import type { Descriptor } from './manifest.js'
-
-/** Where a push goes: the registry itself, never a mirror. */
-function target(reference: Reference): Endpoint {
-  // Mirrors are for reading; the test images' registry stands in for Docker Hub only there.
-  const endpoint = endpointsFor(reference.registry, {}).at(-1)
-  if (endpoint === undefined) throw new MayflyError('ERR_MAYFLY_REFERENCE_INVALID', `${reference} cannot be pushed`)
-  return endpoint
-}
 
 /** Larger blobs go in parts, so that a broken connection costs one of them. */
 const PART = 16 * 2 ** 20
@@ -30,14 +22,14 @@ export interface UploadOptions {
 /** How a blob came to be at the registry. */
 export type Uploaded = 'there' | 'mounted' | 'uploaded'
 
-/** Brings a blob to a registry, unless it is there. [OCI distribution specification, "Pushing blobs"] */
+/** Brings a blob to the registry itself, never a mirror, unless it is there. [OCI distribution specification, "Pushing blobs"] */
 export async function uploadBlob(reference: Reference, blob: Descriptor, file: string, options: UploadOptions = {}): Promise<Uploaded> {
   const { signal } = options
   const head = await ask(reference, `blobs/${blob.digest}`, { method: 'HEAD', headers: {}, signal })
   await discard(head)
   if (head.status === 200) return 'there'
   for (const repository of options.from ?? []) {
-    const answer = await ask(reference, `blobs/uploads/?mount=${blob.digest}&from=${encodeURIComponent(repository)}`, { method: 'POST', headers: {}, signal })
+    const answer = await ask(reference, `blobs/uploads/?mount=${blob.digest}&from=${encodeURIComponent(homeEndpoint({ registry: reference.registry, repository }).repository)}`, { method: 'POST', headers: {}, signal })
     await discard(answer)
     if (answer.status === 201) return 'mounted'
     // Not mounted, but an upload was begun, which will do.
@@ -101,16 +93,17 @@ export async function uploadManifest(reference: Reference, bytes: Buffer, mediaT
 }
 
 function ask(reference: Reference, path: string, options: HttpRequest): Promise<HttpResponse> {
-  return send(reference, `${target(reference).origin}/v2/${reference.repository}/${path}`, options)
+  const { origin, repository } = homeEndpoint(reference)
+  return send(reference, `${origin}/v2/${repository}/${path}`, options)
 }
 
 function send(reference: Reference, url: string, options: HttpRequest): Promise<HttpResponse> {
-  return authorized(target(reference), reference.repository, url, options, 'pull,push')
+  return authorized(homeEndpoint(reference), url, options, 'pull,push')
 }
 
 /** Absolute or relative; another origin gets no credentials of this one. */
 function locationOf(reference: Reference, { headers }: HttpResponse): string {
-  const { origin } = target(reference)
+  const { origin } = homeEndpoint(reference)
   const { location } = headers
   if (location === undefined) throw new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `The registry at ${origin} does not say where to upload to`)
   const url = new URL(location, origin)
@@ -140,7 +133,7 @@ async function refused(reference: Reference, answer: HttpResponse, what: string)
     // Not every server between us and the registry speaks JSON.
   }
   const denied = answer.status === 401 || answer.status === 403
-  const host = target(reference).host
+  const host = homeEndpoint(reference).host
   return new MayflyError(denied ? 'ERR_MAYFLY_REGISTRY_UNAUTHORIZED' : 'ERR_MAYFLY_REGISTRY_UNAVAILABLE',
     `${host} did not take ${what} of ${reference.familiar}: ${String(answer.status)}${why === '' ? '' : `, ${why.slice(0, 300)}`}`, {
       hint: denied ? `Log in with an account that may write there: mayfly login ${host}` : answer.status === 405 ? 'The registry is read-only.' : undefined,

@@ -87,7 +87,7 @@ test('an image that is nowhere names every place asked, and "off" asks nobody el
     await second.close()
     await expect(pullImage(store, parseReference('nope'))).rejects.toMatchObject({
       code: 'ERR_MAYFLY_REGISTRY_UNAVAILABLE',
-      message: `Cannot pull nope: ${a} has no image library/nope; Cannot reach the registry at ${second.origin}: ECONNREFUSED`,
+      message: `Cannot pull nope: ${a} has no image library/nope; Cannot reach the registry at ${second.origin}: nobody listens there (ECONNREFUSED)`,
     })
   } finally {
     await second.close()

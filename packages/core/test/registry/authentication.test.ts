@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 
 import { parseReference } from '../../src/reference.js'
-import { credentialsFor, endpointsFor, fetchManifest, parseChallenges } from '../../src/registry/index.js'
+import { credentialsFor, fetchManifest, parseChallenges } from '../../src/registry/index.js'
 
 const auth = Buffer.from('ann:s3cret').toString('base64')
 let server: Server | undefined
@@ -56,16 +56,6 @@ test('containers\' auth files: the closest name of a repository counts, Docker\'
   } finally {
     await rm(directory, { recursive: true })
   }
-})
-
-test('mirrors stand before Docker Hub; plain http is for loopback', () => {
-  const env = { MAYFLY_REGISTRY_MIRROR: 'http://127.0.0.1:5000' }
-  expect(endpointsFor('docker.io', env).map(({ origin }) => origin)).toEqual(['http://127.0.0.1:5000', 'https://registry-1.docker.io'])
-  const only = { MAYFLY_REGISTRY_MIRROR: 'http://127.0.0.1:5000, mirror.example ,off' }
-  expect(endpointsFor('docker.io', only).map(({ origin }) => origin)).toEqual(['http://127.0.0.1:5000', 'https://mirror.example'])
-  expect(() => endpointsFor('docker.io', { MAYFLY_REGISTRY_MIRROR: 'off' })).toThrow(expect.objectContaining({ code: 'ERR_MAYFLY_OPTION_INVALID' }))
-  expect(endpointsFor('127.0.0.1:5000', env)[0]?.origin).toBe('http://127.0.0.1:5000')
-  expect(endpointsFor('127.0.0.1.example:5000', env)[0]?.origin).toBe('https://127.0.0.1.example:5000')
 })
 
 test('a bearer token is fetched once, renewed on 401, and secrets stay out of errors', async () => {

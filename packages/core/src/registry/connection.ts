@@ -1,0 +1,57 @@
+import type { SecureContext } from 'node:tls'
+import type { Dispatcher } from 'undici'
+
+import { certificatesOf, secureContext, type HostCertificates } from './certificates.js'
+import { proxyFor } from './proxy.js'
+import { registrySettings } from './settings.js'
+
+/** Silence for so long ends a request, in milliseconds. */
+export const STALL = 30_000
+const CONNECT = 10_000
+
+/** Whose word is taken for who a server is: Node's authorities', all that this machine trusts, or nobody's is needed. */
+type Trust = 'node' | 'machine' | 'anybody'
+
+const dispatchers = new Map<string, Dispatcher>()
+/** Hosts that Node's own authorities do not vouch for. */
+const beyondNode = new Set<string>()
+
+/** The pool of connections for a URL: through its proxy, with its certificates. */
+export async function dispatcherFor(url: URL, insecure: boolean): Promise<Dispatcher> {
+  const undici = await import('undici')
+  const proxy = proxyFor(url, registrySettings().proxies)
+  const own = url.protocol === 'https:' ? ownCertificates(url) : undefined
+  const trust: Trust = own !== undefined ? 'machine' : insecure ? 'anybody' : beyondNode.has(url.host) ? 'machine' : 'node'
+  const named = trust === 'machine' ? [process.env['NODE_EXTRA_CA_CERTS'], process.env['SSL_CERT_FILE'], own, own === undefined ? '' : url.host] : []
+  const key = JSON.stringify([trust, proxy?.href, ...named])
+  const there = dispatchers.get(key)
+  if (there !== undefined) return there
+  const settings = { headersTimeout: STALL, bodyTimeout: STALL }
+  const tls = { timeout: CONNECT, ...trustOptions(trust, own) }
+  const made = proxy === undefined
+    ? new undici.Agent({ ...settings, connect: tls })
+    // What goes by plain HTTP is asked of the proxy itself: few let it through a tunnel.
+    : new undici.ProxyAgent({ ...settings, uri: proxy.href, proxyTunnel: false, requestTls: tls, proxyTls: { timeout: CONNECT, ...trustOptions('machine', undefined) } })
+  dispatchers.set(key, made)
+  return made
+}
+
+/**
+ * After a failure for want of an authority: whether another attempt asks more of them. The machine's are not asked first,
+ * because reading them takes 40 ms.
+ */
+export function trustMore(url: URL): boolean {
+  if (beyondNode.has(url.host) || ownCertificates(url) !== undefined) return false
+  beyondNode.add(url.host)
+  return true
+}
+
+function ownCertificates(url: URL): HostCertificates | undefined {
+  return certificatesOf(url.host) ?? (url.port === '' ? certificatesOf(`${url.host}:443`) : undefined)
+}
+
+function trustOptions(trust: Trust, own: HostCertificates | undefined): { secureContext?: SecureContext, rejectUnauthorized?: boolean } {
+  if (trust === 'node') return {}
+  // Made once, because every connection would read all of them again.
+  return trust === 'machine' ? { secureContext: secureContext(own) } : { rejectUnauthorized: false }
+}
