@@ -44,7 +44,7 @@ export async function openPlace(): Promise<Place> {
     directory,
     registry,
     spawn: (words) => spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'pipe', 'inherit'] }),
-    piped: (words, input) => spawnSync(process.execPath, [program, ...words], { input: input ?? '', maxBuffer: 2 ** 26 }),
+    piped: (words, input) => spawnSync(process.execPath, [program, ...words], { input: input ?? '', maxBuffer: 2 ** 27 }),
     mayfly: (words, env = {}) => execute(process.execPath, [program, ...words], { ...process.env, ...env }),
     close: async () => {
       await endRun()

@@ -21,7 +21,10 @@ program.command('run')
   .option('--rm', 'remove the container when it exits')
   .option('-d, --detach', 'run in the background and print the container id')
   .option('-i, --interactive', 'keep standard input open')
+  .option('-t, --tty', 'give it a terminal')
+  .option('--detach-keys <keys>', 'what to type to leave it running; default ctrl-p,ctrl-q')
   .option('-e, --env <name=value>', 'set an environment variable', collect)
+  .option('--env-file <file>', 'a file of such lines', collect)
   .option('-p, --publish <[[address:]host:]container[/udp]>', 'publish a port or a range of them', collect)
   .option('-P, --publish-all', 'publish every port the image exposes')
   .option('--network <name>', 'a network, or none, host, container:NAME', collect)
@@ -101,6 +104,20 @@ program.command('logs').description("Show a container's output").argument('<cont
   .option('-f, --follow', 'go on showing it').option('-n, --tail <lines>', 'lines from the end', 'all')
   .action(async (container: string, options) => (await import('./commands/logs.js')).logs(container, options))
 
+program.command('exec').description('Run a command in a running container').argument('<container>').argument('<command...>')
+  .passThroughOptions()
+  .option('-i, --interactive', 'pass standard input on').option('-t, --tty', 'give it a terminal')
+  .option('-d, --detach', 'do not wait for it').option('-e, --env <name=value>', 'set an environment variable', collect)
+  .option('--env-file <file>', 'a file of such lines', collect)
+  .option('-w, --workdir <directory>', 'working directory').option('-u, --user <name|uid[:group|gid]>', 'user')
+  .option('--privileged', 'with every capability').option('--detach-keys <keys>', 'what to type to leave; default ctrl-p,ctrl-q')
+  .action(async (container: string, command: string[], options) => (await import('./commands/exec.js')).exec(container, command, options))
+
+program.command('attach').description("Join a container's own input and output").argument('<container>')
+  .option('--no-stdin', 'pass no input on').option('--sig-proxy [whether]', 'pass signals on', 'true')
+  .option('--detach-keys <keys>', 'what to type to leave; default ctrl-p,ctrl-q')
+  .action(async (container: string, options) => (await import('./commands/attach.js')).attach(container, options))
+
 program.command('stop').description('Stop containers').argument('<container...>')
   .option('-t, --time <seconds>', 'seconds before it is killed', Number)
   .action(async (containers: string[], options) => (await import('./commands/stop.js')).stop(containers, options))
@@ -111,7 +128,6 @@ program.command('info').description('Say what this machine gives containers').op
 program.command('cache-key').description("Print a key for a CI's cache of MAYFLY_HOME")
   .action(async () => (await import('./commands/cache-key.js')).cacheKey())
 
-
 program.command('doctor').description('Say what this machine allows, and how to mend what it lacks').option('--format <format>', 'json')
   .action(async (options) => (await import('./commands/doctor.js')).doctor(options))
 
@@ -119,5 +135,5 @@ try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 125
-  else process.exitCode = report(error)
+  else process.exitCode = report(error, process.argv[2] === 'exec' || process.argv[2] === 'attach' ? 1 : 125)
 }

@@ -17,6 +17,8 @@ export type KeeperRequest =
     readonly attached?: boolean,
   }
   | { readonly do: 'network', readonly request: NetworkRequest }
+  /** An attached container stays when the connection ends. */
+  | { readonly do: 'release', readonly container: string }
   | { readonly do: 'kill', readonly container: string, readonly signal: string }
   | { readonly do: 'commit', readonly container: string, readonly options: CommitOptions }
   | { readonly do: 'stop', readonly container: string, readonly timeout?: number }
@@ -25,6 +27,7 @@ interface Entry {
   readonly container: Container
   readonly forget: boolean
   ended: boolean
+  released?: boolean
 }
 
 /** How long one that ended by itself is remembered, for `logs` and `ps -a`: milliseconds. */
@@ -104,6 +107,7 @@ async function answer(request: KeeperRequest): Promise<unknown> {
   const entry = entries.get(request.container)
   if (entry === undefined) return undefined
   if (request.do === 'commit') return await entry.container.commit(request.options)
+  if (request.do === 'release') return entry.released = true
   if (request.do === 'kill') return await entry.container.kill(request.signal)
   await entry.container.stop(request.timeout === undefined ? {} : { timeout: request.timeout })
   entries.delete(entry.container.id)
@@ -133,6 +137,7 @@ async function attend(id: string, socket: Socket, say: (answer: object) => void)
   const gone = new Promise<void>((resolve) => void socket.once('close', () => resolve()))
   void entry.container.exit.then((status) => { if (!socket.destroyed) say({ ok: status }) })
   await gone
+  if (entry.released === true) return
   entries.delete(id)
   await entry.container[Symbol.asyncDispose]().catch(() => undefined)
 }

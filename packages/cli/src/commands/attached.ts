@@ -1,28 +1,35 @@
-import { constants } from 'node:os'
+import type { RunOptions } from '@mayfly/core'
 
 import { converse } from '../keeper.js'
+import { exitCode, join, ownSize, proxySignals } from '../session.js'
 
-/** Runs a container in the background run, beside the others of its network, and attends to it until it ends; it ends with us, too. */
-export async function attached(request: object): Promise<void> {
-  const { answers, say, close } = await converse(request)
-  const id = String((await answers.next()).value)
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
-    process.on(signal, () => { void say({ do: 'kill', container: id, signal }).catch(() => undefined) })
-  }
-  try {
-    const { containerLogs } = await import('@mayfly/core/engine')
-    const ended = answers.next()
-    // One that ended and was forgotten before we looked printed what it had to before.
-    await passOn(containerLogs(id, { follow: true })).catch(() => undefined)
-    const { code, signal } = (await ended).value as { readonly code: number, readonly signal?: keyof typeof constants.signals }
-    process.exitCode = signal === undefined ? code : 128 + (constants.signals[signal] ?? 0)
-  } finally {
-    close()
-  }
+interface AttachedRun {
+  readonly image: string
+  readonly options: RunOptions
+  readonly networks?: readonly string[]
+  readonly detachKeys?: string | undefined
 }
 
-async function passOn(lines: AsyncIterable<{ readonly stream: 'stdout' | 'stderr', readonly text: string }>): Promise<void> {
-  for await (const { stream, text } of lines) {
-    if (!process[stream].write(`${text}\n`)) await new Promise((go) => { process[stream].once('drain', go) })
+/**
+ * Runs a container in the background run and attends to it until it ends; it ends with us, too, unless the detach keys
+ * are typed: then it stays there.
+ */
+export async function attached({ detachKeys, ...request }: AttachedRun): Promise<void> {
+  const { options } = request
+  const tty = options.tty !== undefined && options.tty !== false
+  const { answers, say, close } = await converse({
+    do: 'run', forget: false, attached: true, ...request, options: { ...options, hold: true, ...(tty ? { tty: ownSize() ?? true } : {}) },
+  })
+  const id = String((await answers.next()).value)
+  proxySignals((signal) => say({ do: 'kill', container: id, signal }))
+  try {
+    const { openContainer } = await import('@mayfly/core/engine')
+    await using container = await openContainer(id)
+    const streams = await container.attach({ logs: true, stdin: options.stdin === true })
+    const ended = await join(streams, { input: options.stdin === true, tty, detachKeys, closes: true })
+    if (ended !== undefined) process.exitCode = exitCode(ended)
+    else await say({ do: 'release', container: id })
+  } finally {
+    close()
   }
 }

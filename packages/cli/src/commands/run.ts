@@ -3,12 +3,17 @@ import { resolve } from 'node:path'
 import type { Container, Mount, RunOptions } from '@mayfly/core'
 
 import { ask } from '../keeper.js'
+import { checkDetachKeys, exitCode, join, ownSize, requireTerminal } from '../session.js'
+import { variables } from '../variables.js'
 
 interface Flags {
   readonly rm?: boolean
   readonly detach?: boolean
   readonly interactive?: boolean
+  readonly tty?: boolean
+  readonly detachKeys?: string
   readonly env?: readonly string[]
+  readonly envFile?: readonly string[]
   readonly publish?: readonly string[]
   readonly publishAll?: boolean
   readonly network?: readonly string[]
@@ -33,16 +38,20 @@ interface Flags {
 export async function run(image: string, words: readonly string[], flags: Flags): Promise<void> {
   const options = runOptions(words, flags)
   const named = networks(flags)
+  checkDetachKeys(flags.detachKeys)
+  if (flags.detach !== true) requireTerminal(flags.interactive, flags.tty)
   if (flags.detach === true) {
     const id = await ask({ do: 'run', image, options: { scratch: 'disk', ...options }, forget: flags.rm === true, ...named }, { start: true })
     process.stdout.write(`${String(id)}\n`)
     return
   }
-  if (named.networks === undefined) await foreground(image, options)
-  else await (await import('./attached.js')).attached({ do: 'run', image, options: { scratch: 'disk', ...options }, forget: false, attached: true, ...named })
+  // What can be detached from must be able to stay.
+  const stays = flags.interactive === true && flags.tty === true
+  if (named.networks === undefined && !stays) await foreground(image, options, flags)
+  else await (await import('./attached.js')).attached({ image, options: { scratch: 'disk', ...options }, detachKeys: flags.detachKeys, ...named })
 }
 
-async function foreground(image: string, options: RunOptions): Promise<void> {
+async function foreground(image: string, options: RunOptions, flags: Flags): Promise<void> {
   const { run: start } = await import('@mayfly/core')
   const cancel = new AbortController()
   let container: Container | undefined
@@ -57,11 +66,13 @@ async function foreground(image: string, options: RunOptions): Promise<void> {
   try {
     container = await start(image, {
       ...options,
+      hold: true,
       signal: cancel.signal,
       ready: { description: 'the program', acceptsExit: true, ready: async () => undefined },
     })
-    const status = await passOn(container)
-    process.exitCode = status
+    const streams = await container.attach({ logs: true })
+    const ended = await join(streams, { input: options.stdin === true, tty: flags.tty === true, detachKeys: '', closes: true })
+    if (ended !== undefined) process.exitCode = exitCode(ended)
   } catch (error) {
     if (pending.length === 0) throw error
     process.exitCode = 130
@@ -70,21 +81,11 @@ async function foreground(image: string, options: RunOptions): Promise<void> {
   }
 }
 
-async function passOn(container: Container): Promise<number> {
-  for await (const { stream, bytes } of container.output({ follow: true })) {
-    if (!process[stream].write(bytes)) await new Promise((go) => { process[stream].once('drain', go) })
-  }
-  const { code, signal } = await container.exit
-  if (signal === undefined) return code
-  const { constants } = await import('node:os')
-  return 128 + (constants.signals[signal as keyof typeof constants.signals] ?? 0)
-}
-
 function runOptions(words: readonly string[], flags: Flags): RunOptions {
   return {
     ...(words.length > 0 ? { command: words } : {}),
     ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === '' ? [] : [flags.entrypoint] }),
-    ...(flags.env === undefined ? {} : { env: Object.fromEntries(flags.env.flatMap(variable)) }),
+    ...(flags.env === undefined && flags.envFile === undefined ? {} : { env: variables(flags.env, flags.envFile) }),
     // Docker's users look for published ports on the host itself.
     ...(flags.publish === undefined ? {} : { ports: flags.publish }),
     ...(flags.publish === undefined && flags.publishAll !== true ? {} : { loopback: true }),
@@ -103,6 +104,7 @@ function runOptions(words: readonly string[], flags: Flags): RunOptions {
     ...(flags.name === undefined ? {} : { name: flags.name }),
     ...(flags.hostname === undefined ? {} : { hostname: flags.hostname }),
     ...(flags.interactive === true ? { stdin: true } : {}),
+    ...(flags.tty === true ? { tty: ownSize() ?? true } : {}),
     pull: flags.pull,
   }
 }
@@ -125,14 +127,6 @@ function host(text: string): [string, string] {
   const at = text.search(/[:=]/)
   if (at < 1) throw invalid(`Invalid host ${JSON.stringify(text)}`, 'Give NAME:ADDRESS, such as api:192.0.2.7 or me:host-gateway.')
   return [text.slice(0, at), text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')]
-}
-
-/** `NAME=value`; a bare `NAME` is taken from our own environment, or left out. */
-function variable(text: string): [string, string][] {
-  const at = text.indexOf('=')
-  if (at > 0) return [[text.slice(0, at), text.slice(at + 1)]]
-  const value = process.env[text]
-  return value === undefined ? [] : [[text, value]]
 }
 
 function mount(text: string): Mount {

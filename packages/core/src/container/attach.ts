@@ -70,10 +70,10 @@ async function openInput(connection: Connection, container: string, terminal: bo
   const { id, reply } = connection.open(METHOD.attach, new Writer().str(container).u32(0).take(), {
     data: () => undefined, credit: (bytes) => stream.grant(bytes), end: () => stream.close(),
   })
-  // The container's output tells that it lives.
-  connection.setIdle(id, true)
   try {
     stream.grant(new Reader(await reply).u32())
+    // From now on the container's output tells that it lives.
+    connection.setIdle(id, true)
     return { stream, forget: () => { connection.drop(id); stream.close() } }
   } catch (error) {
     if (!isMayflyError(error) || error.details['errno'] !== 'EPIPE') throw error

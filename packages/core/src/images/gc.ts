@@ -4,13 +4,14 @@ import { lstat, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { digestFromHex, type Digest } from '../digest.js'
-import { dropIdleLocks, finishDeadRuns, lockFile } from '../layers/index.js'
+import { dropIdleLocks, finishDeadRuns, lockFile, removeTree } from '../layers/index.js'
+import { privilege } from '../native/privilege.js'
 import { listCatalog, type StoredImage } from './catalog.js'
 import { treeSize } from './du.js'
 import { sweepLock, sweepMark } from './lease.js'
 import { findReachable, linesOfRuns, type Reachable } from './reach.js'
 import { filesUnder, removeRef } from './refs.js'
-import { deleteTree, storeFailed, type Store } from './store.js'
+import { storeFailed, type Store } from './store.js'
 
 export interface GarbageOptions {
   /**
@@ -132,7 +133,10 @@ async function emptyTrash(trash: string, now: number): Promise<number> {
     const found = await lstat(path).catch(() => undefined)
     if (found === undefined || (!ours && now - found.ctimeMs < TORN)) continue
     bytes += await treeSize(path)
-    await deleteTree(path)
+    await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+      if (privilege().mode === 'root') throw error
+      return removeTree(path)
+    })
   }
   return bytes
 }

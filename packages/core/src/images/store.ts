@@ -140,15 +140,11 @@ export async function discardTree(store: Store, path: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw storeFailed(`Cannot move ${path} away`, error)
   }
-  await deleteTree(trash)
-}
-
-/** What cannot be deleted now, such as what a process that is just dying still writes to, is left for a collection. */
-export async function deleteTree(path: string): Promise<void> {
   // An ordinary user deletes what is all its own, as on a machine that allows no more; the rest is its containers' users'.
-  await rm(path, { recursive: true, force: true })
-    .catch(() => removeTree(path))
-    .catch(() => undefined)
+  await rm(trash, { recursive: true, force: true }).catch((error: unknown) => {
+    if (privilege().mode === 'root') throw error
+    return removeTree(trash)
+  })
 }
 
 export function storeFailed(what: string, cause: unknown): MayflyError {
