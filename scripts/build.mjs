@@ -14,11 +14,14 @@ for (const floor of order) {
   if (codes.some((code) => code !== 0)) process.exit(1)
 }
 
-function build(name) {
+async function build(name) {
   const cwd = join(root, 'packages', name)
-  const [command, ...words] = existsSync(join(cwd, 'tsup.config.ts'))
-    ? [join(root, 'node_modules/.bin/tsup'), '--silent']
-    : [process.execPath, 'build.mjs']
+  const bundled = existsSync(join(cwd, 'tsup.config.ts'))
+  const code = await run(name, cwd, bundled ? [join(root, 'node_modules/.bin/tsup'), '--silent'] : [process.execPath, 'build.mjs'])
+  return code === 0 && name === 'core' ? run(name, cwd, [process.execPath, join(root, 'scripts/build/merge.mjs'), join(cwd, 'dist')]) : code
+}
+
+function run(name, cwd, [command, ...words]) {
   return new Promise((resolve) => {
     const child = spawn(command, words, { cwd, stdio: ['ignore', 'inherit', 'inherit'] })
     child.once('error', (error) => { process.stderr.write(`${name}: ${error.message}\n`); resolve(1) })

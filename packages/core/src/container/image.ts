@@ -1,4 +1,8 @@
-import type { Image, Store } from '../images/index.js'
+import { imageFile, type Image } from '../images/image.js'
+import { findLocally } from '../images/local.js'
+import { openStore, type Store } from '../images/store.js'
+import { hostPlatform, parsePlatform } from '../platform.js'
+import { parseReference } from '../reference.js'
 import type { RunOptions } from './types.js'
 
 const stores = new Map<string, Promise<Store>>()
@@ -46,27 +50,25 @@ export async function findImage(reference: string, options: Pick<RunOptions, 'pu
 export function accountsOf(image: Image): Promise<readonly [string, string]> {
   const cached = accounts.get(image)
   if (cached !== undefined) return cached
-  const read = import('../images/index.js').then(({ imageFile }) =>
-    Promise.all([imageFile(image, '/etc/passwd'), imageFile(image, '/etc/group')]))
+  const read = Promise.all([imageFile(image, '/etc/passwd'), imageFile(image, '/etc/group')])
     .then(([passwd, group]) => [passwd?.toString('utf8') ?? '', group?.toString('utf8') ?? ''] as const)
   accounts.set(image, read)
   read.catch(() => accounts.delete(image))
   return read
 }
 
-async function find(reference: string, { pull, platform, signal }: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
-  const [{ pullImage }, { parseReference }, { parsePlatform }] = await Promise.all([
-    import('../images/index.js'), import('../reference.js'), import('../platform.js'),
-  ])
-  return pullImage(await openedStore(), parseReference(reference), {
-    policy: pull ?? 'missing',
-    ...(signal === undefined ? {} : { signal }),
-    ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
-  })
+async function find(name: string, { pull, platform, signal }: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
+  const store = await openedStore()
+  const reference = parseReference(name)
+  const wanted = platform === undefined ? hostPlatform() : parsePlatform(platform)
+  // What talks to registries is loaded when there is something to ask them.
+  const local = pull === 'always' || signal?.aborted === true ? undefined : await findLocally(store, reference, wanted)
+  if (local !== undefined) return local
+  const { pullImage } = await import('../images/index.js')
+  return pullImage(store, reference, { policy: pull ?? 'missing', platform: wanted, ...(signal === undefined ? {} : { signal }) })
 }
 
-async function openedStore(): Promise<Store> {
-  const { openStore } = await import('../images/index.js')
+function openedStore(): Promise<Store> {
   const store = stores.get(home()) ?? openStore()
   stores.set(home(), store)
   store.catch(() => stores.delete(home()))

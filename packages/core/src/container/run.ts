@@ -28,8 +28,15 @@ export async function reach(server: Listening): Promise<Reached> {
  */
 export async function run(image: string, options: RunOptions = {}): Promise<Container> {
   // Loaded at the first use, so that importing the package costs next to nothing.
-  engine ??= import('./start.js')
+  engine ??= load()
   return (await engine).start(image, options)
+}
+
+/** The supervisor starts and prepares a place while the rest is still being read. Who starts says what went wrong. */
+async function load(): Promise<typeof import('./start.js')> {
+  const { currentRun } = await import('./supervision.js')
+  currentRun().catch(() => undefined)
+  return import('./start.js')
 }
 
 /**

@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto'
 
 import { encodeCreate, encodeStart, METHOD, type CreateRequest, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
-import { compileFoundation, deviceWrites, FOUNDATION_OPTIONS, isPrivate, namespacesOf, type Foundation } from '../sandbox/index.js'
+// Not by the room's index: the first slot is made while the rest is still being loaded.
+import { compileFoundation, FOUNDATION_OPTIONS, type Foundation } from '../sandbox/foundation.js'
+import { deviceWrites } from '../sandbox/limits.js'
+import { isPrivate, namespacesOf } from '../sandbox/namespaces.js'
 import type { Run as AnyRun } from './supervision.js'
 
 type Run = Omit<AnyRun, 'slots'>

@@ -7,7 +7,7 @@ import type { Image } from '../images/index.js'
 import { METHOD } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
-import { addGroups, cgroupWrites, compileSandbox, resolveUser, sharedWith } from '../sandbox/index.js'
+import { addGroups, cgroupWrites, compileSandbox, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
 import { driverAfter, forcedDriver, type Driver } from './drivers.js'
 import { RunningContainer } from './handle.js'
 import { attach, type Attachment } from './attachment.js'
@@ -111,7 +111,10 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
   const identity = addGroups(resolveUser(options.user ?? image.config.User, passwd, group), options.groupAdd, group)
   const streams = (options.stdin === true ? FLAG.stdin : 0) | (isTerminal(options.tty) ? FLAG.terminal : 0)
   // Only a fresh child inherits what a helper shares with it.
-  const slot = await run.slots.take(options, streams, driver.name === 'fuse-overlayfs')
+  const taking = run.slots.take(options, streams, driver.name === 'fuse-overlayfs')
+  // The first filter takes milliseconds to assemble, and the first slot is waited for anyway.
+  warmFilter(options)
+  const slot = await taking
   let name: string | undefined
   let published: Published | undefined
   let attachment: Attachment | undefined

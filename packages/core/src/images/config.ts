@@ -1,6 +1,6 @@
 import { isDigest, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
-import { parseJson } from '../registry/index.js'
+import { parseJson } from '../registry/manifest.js'
 
 /** How an image wants to be run: the `config` object of its OCI configuration. Absent fields have their defaults. */
 export interface ImageConfig {

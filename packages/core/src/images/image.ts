@@ -1,8 +1,8 @@
 import { utimes } from 'node:fs/promises'
 
 import { chainIds, type Digest } from '../digest.js'
-import { readFromStack, type StackLayer } from '../layers/index.js'
-import { parseManifest, type ImageManifest } from '../registry/index.js'
+import { readFromStack, type StackLayer } from '../layers/stack.js'
+import { parseManifest, type ImageManifest } from '../registry/manifest.js'
 import type { Reference } from '../reference.js'
 import { parseConfig, type ImageConfig, type ParsedConfig } from './config.js'
 import type { WantedLayer } from './layer.js'

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-
 import type { Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
 import { formatPlatform, hostPlatform, type Platform } from '../platform.js'
@@ -10,10 +8,11 @@ import {
 import { parseConfig } from './config.js'
 import { fillLayers, type PullProgress } from './fill.js'
 import { Flights } from './flight.js'
-import { loadImage, loadManifest, wantedLayers, type Image, type StoredManifest } from './image.js'
+import { loadManifest, wantedLayers, type Image, type StoredManifest } from './image.js'
 import { notThere, type BlobSource } from './layer.js'
 import { openLease, type Lease } from './lease.js'
-import { readRef, refStamp, writeRef } from './refs.js'
+import { findLocally } from './local.js'
+import { readRef, writeRef } from './refs.js'
 import { blobPath, readBlob, writeAtomically, type Store } from './store.js'
 
 export interface PullOptions {
@@ -37,7 +36,7 @@ export async function pullImage(store: Store, reference: Reference, options: Pul
   throwIfAborted(options.signal)
   const policy = options.policy ?? 'missing'
   if (policy !== 'always') {
-    const local = await resolveLocally(store, reference, options.platform ?? hostPlatform())
+    const local = await findLocally(store, reference, options.platform ?? hostPlatform())
     if (local !== undefined) return local
   }
   const platform = options.platform ?? hostPlatform()
@@ -48,20 +47,6 @@ export async function pullImage(store: Store, reference: Reference, options: Pul
 type Policy = NonNullable<PullOptions['policy']>
 
 const flights = new Flights<Image, PullProgress>()
-
-const resolved = new Map<string, { stamp: string, image: Image }>()
-
-async function resolveLocally(store: Store, reference: Reference, platform: Platform): Promise<Image | undefined> {
-  const key = `${store.home} ${store.bootId} ${formatPlatform(platform)} ${reference}`
-  const stamp = await refStamp(store, reference)
-  if (stamp === undefined) return undefined
-  const known = resolved.get(key)
-  if (known?.stamp === stamp && known.image.layers.every((layer) => existsSync(layer))) return known.image
-  const digest = (await readRef(store, reference))?.manifests[formatPlatform(platform)]
-  const image = digest === undefined ? undefined : await loadImage(store, reference, digest)
-  if (image !== undefined) resolved.set(key, { stamp, image })
-  return image
-}
 
 async function pull(
   store: Store, reference: Reference, platform: Platform, policy: Policy, signal: AbortSignal, tell: (progress: PullProgress) => void,
@@ -83,7 +68,7 @@ async function pull(
       pulledAt: Date.now(),
     })
   }
-  const image = await resolveLocally(store, reference, platform)
+  const image = await findLocally(store, reference, platform)
   if (image === undefined) throw new MayflyError('ERR_MAYFLY_INTERNAL', `${reference} was pulled but is not in the store`)
   return image
 }

@@ -2,7 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { hexOf, type Digest } from '../digest.js'
-import { syncAside, type StackLayer } from '../layers/index.js'
+import { syncAside } from '../layers/native.js'
+import type { StackLayer } from '../layers/stack.js'
 import type { Store } from './store.js'
 
 /** A layer of the store, whole. */
