@@ -19,9 +19,11 @@ import { join } from 'node:path'
  * Starts the CNCF registry on loopback. It dies with the thread that called, even by SIGKILL: call from the
  * main thread, not from a worker thread.
  * @param {{ storage?: string, writable?: boolean, port?: number, htpasswd?: { user: string, password: string },
- *   tls?: { certificate: string, key: string } }} [options]
+ *   token?: { realm: string, service: string, issuer: string, rootcertbundle: string },
+ *   tls?: { certificate: string, key: string, clientcas?: string[] } }} [options]
  *   storage: directory, by default that of the built images; writable: pushes are accepted (default: only with
- *   an own storage); port: default a free one; htpasswd: basic authentication; tls: paths of PEM files
+ *   an own storage); port: default a free one; htpasswd: basic authentication; token: as the registry's own
+ *   configuration has it; tls: paths of PEM files
  * @returns {Promise<RunningRegistry>}
  */
 export async function startRegistry(options = {}) {
@@ -55,6 +57,7 @@ async function startOn(port, storage, writable, options) {
       secret: randomBytes(16).toString('hex'),
       ...(options.tls === undefined ? {} : { tls: options.tls }),
     },
+    ...(options.token === undefined ? {} : { auth: { token: options.token } }),
     ...(options.htpasswd === undefined ? {} : { auth: { htpasswd: { realm: 'mayfly', path: join(directory, 'htpasswd') } } }),
   }
   if (options.htpasswd !== undefined) writeFileSync(join(directory, 'htpasswd'), passwordLine(options.htpasswd), { mode: 0o600 })

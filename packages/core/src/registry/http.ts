@@ -43,7 +43,7 @@ export async function request(url: string, options: HttpRequest): Promise<HttpRe
     } catch (error) {
       throwIfAborted(options.signal)
       if (error instanceof MayflyError) throw error
-      if (attempt === TRIES || !isTransient(error)) throw unavailable(url, error)
+      if (attempt === TRIES || !isTransient(error)) throw unavailable(asSpoken(new URL(url), options).href, error)
       await pause(attempt, undefined, options.signal)
     }
   }
@@ -74,6 +74,21 @@ export async function discard(response: HttpResponse): Promise<void> {
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted !== true) return
   throw new MayflyError('ERR_MAYFLY_ABORTED', 'The pull was aborted', { cause: signal.reason })
+}
+
+/** A result, or ERR_MAYFLY_ABORTED as soon as the signal says so. */
+export async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await result
+  const heard = new AbortController()
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => { reject(new MayflyError('ERR_MAYFLY_ABORTED', 'The pull was aborted', { cause: signal.reason })) }, { once: true, signal: heard.signal })
+  })
+  try {
+    throwIfAborted(signal)
+    return await Promise.race([result, aborted])
+  } finally {
+    heard.abort()
+  }
 }
 
 async function follow(start: string, options: HttpRequest): Promise<HttpResponse> {
@@ -112,34 +127,37 @@ const spoken = new Map<string, 'http:' | 'https:'>()
 
 /** An answer, and whom it is from: a host that need not be secure is asked by the other of http and https when it does not speak the first. */
 async function send(url: URL, options: HttpRequest): Promise<{ response: HttpResponse, asked: URL }> {
-  const known = spoken.get(url.host)
-  if (options.insecure !== true) return { response: await exchange(url, options), asked: url }
-  if (known !== undefined) {
-    const asked = withScheme(url, known)
-    return { response: await exchange(asked, options), asked }
-  }
+  const asked = asSpoken(url, options)
+  if (options.insecure !== true || spoken.has(url.host)) return { response: await exchange(asked, options), asked }
   const other = withScheme(url, url.protocol === 'https:' ? 'http:' : 'https:')
-  const learn = (asked: URL): void => void spoken.set(url.host, asked.protocol === 'https:' ? 'https:' : 'http:')
-  let answer: HttpResponse
+  const learn = ({ protocol }: URL): void => void spoken.set(url.host, protocol === 'https:' ? 'https:' : 'http:')
   try {
     const response = await exchange(url, options)
-    answer = url.protocol === 'http:' && response.status === 400 ? await askedOfTls(response) : response
+    const answer = url.protocol === 'http:' && response.status === 400 ? await askedOfTls(url, options, response) : response
     learn(url)
     return { response: answer, asked: url }
   } catch (error) {
     if (options.signal?.aborted === true || !(error instanceof WantsTls || isWrongScheme(error))) throw error
+    if (error instanceof WantsTls) learn(other)
     const response = await exchange(other, options).catch((second: unknown) => { throw error instanceof WantsTls ? second : error })
     learn(other)
     return { response, asked: other }
   }
 }
 
+function asSpoken(url: URL, { insecure }: HttpRequest): URL {
+  const known = insecure === true ? spoken.get(url.host) : undefined
+  return known === undefined ? url : withScheme(url, known)
+}
+
 class WantsTls extends Error {}
 
-async function askedOfTls(response: HttpResponse): Promise<HttpResponse> {
-  const body = await readBody(response, 1 << 20, 'The answer')
+async function askedOfTls(url: URL, options: HttpRequest, response: HttpResponse): Promise<HttpResponse> {
+  // The answer to HEAD has no words.
+  const telling = options.method === 'HEAD' ? await exchange(new URL('/v2/', url), { headers: {}, signal: options.signal }) : response
+  const body = await readBody(telling, 1 << 20, 'The answer')
   if (wantsTls(body.subarray(0, 4096).toString())) throw new WantsTls()
-  return { ...response, body: Readable.from([body]) }
+  return telling === response ? { ...response, body: Readable.from([body]) } : response
 }
 
 function withScheme(url: URL, scheme: 'http:' | 'https:'): URL {

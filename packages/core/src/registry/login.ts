@@ -1,7 +1,7 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import { checkCredentials } from './authentication.js'
+import { checkCredentials, forgetAuthorizations } from './authentication.js'
 import { dockerConfigPath, HUB_KEY, readAuthFile, type Credentials } from './credentials.js'
 import { homeEndpoint } from './endpoints.js'
 import { tellHelper } from './helper.js'
@@ -19,6 +19,7 @@ export interface LoginResult {
 export async function login(registry: string, credentials: Credentials, { signal, env = process.env }: { signal?: AbortSignal | undefined, env?: Environment } = {}): Promise<LoginResult> {
   // Not at a mirror: they are not what the credentials are for.
   await checkCredentials(homeEndpoint({ registry, repository: '' }), credentials, signal)
+  forgetAuthorizations()
   const { path, content } = await config(env)
   const key = keyOf(registry)
   const helper = helperOf(content, registry)
@@ -41,6 +42,7 @@ export async function logout(registry: string, env: Environment = process.env): 
   const key = keyOf(registry)
   const helper = helperOf(content, registry)
   if (helper !== undefined) await tellHelper(helper, key, undefined, env)
+  forgetAuthorizations()
   const auths = { ...content['auths'] as Record<string, unknown> | undefined }
   const known = [key, registry, `https://${registry}`].filter(name => Object.hasOwn(auths, name))
   for (const name of known) delete auths[name]

@@ -64,6 +64,10 @@ function explain(url: URL, cause: unknown): { readonly why: string, readonly hin
   if (/ALERT_(?:CERTIFICATE_REQUIRED|BAD_CERTIFICATE|HANDSHAKE_FAILURE|UNKNOWN_CA)|certificate required|bad certificate/.test(`${code} ${messageOf(cause)}`)) {
     return { why: 'it wants another certificate of ours, or one at all', hint: `Put it into ${directory}/client.cert and its key into ${directory}/client.key.` }
   }
+  if (url.protocol === 'https:' && (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET')) {
+    // Of the alerts of TLS 1.3, which come late, the client hears no more than this.
+    return { why: FAMILIAR[code] ?? code, hint: `If it wants to know who we are: ${directory}/client.cert and ${directory}/client.key. Else check the network and any proxy.` }
+  }
   if (isNoTls(cause)) {
     return { why: 'it does not speak https', hint: `If it speaks plain http, and the way there can be trusted: MAYFLY_INSECURE_REGISTRIES=${url.host}` }
   }

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
 
 import type { Digest } from '../digest.js'
-import { MayflyError } from '../errors.js'
+import { isMayflyError, MayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
 import { authorized } from './authentication.js'
 import { homeEndpoint } from './endpoints.js'
@@ -29,7 +29,13 @@ export async function uploadBlob(reference: Reference, blob: Descriptor, file: s
   await discard(head)
   if (head.status === 200) return 'there'
   for (const repository of options.from ?? []) {
-    const answer = await ask(reference, `blobs/uploads/?mount=${blob.digest}&from=${encodeURIComponent(homeEndpoint({ registry: reference.registry, repository }).repository)}`, { method: 'POST', headers: {}, signal })
+    const path = `blobs/uploads/?mount=${blob.digest}&from=${encodeURIComponent(homeEndpoint({ registry: reference.registry, repository }).repository)}`
+    // Who may not read there may still write here.
+    const answer = await ask(reference, path, { method: 'POST', headers: { 'content-length': '0' }, signal }).catch((error: unknown) => {
+      if (isMayflyError(error) && error.code === 'ERR_MAYFLY_REGISTRY_UNAUTHORIZED') return undefined
+      throw error
+    })
+    if (answer === undefined) continue
     await discard(answer)
     if (answer.status === 201) return 'mounted'
     // Not mounted, but an upload was begun, which will do.
