@@ -6,7 +6,6 @@ import { pipeline } from 'node:stream/promises'
 import { PassThrough, Transform, type Duplex } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 
-import { extract } from 'tar-stream'
 
 import { digestFromHex, type Digest } from '../../digest.js'
 import { isMayflyError, MayflyError } from '../../errors.js'
@@ -46,6 +45,7 @@ export async function readArchive(source: AsyncIterable<Buffer>, directory: stri
   const files = new Map<string, StoredFile>()
   const links = new Map<string, string>()
   const most = limits.files ?? 20_000
+  const { extract } = await import('tar-stream')
   const untar = extract()
   const feeding = pipeline(inflated(source), limited(limits.bytes ?? 64 * 2 ** 30), untar)
   feeding.catch(() => undefined)

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import type { Writable } from 'node:stream'
 
-import { pack, type Pack } from 'tar-stream'
+import type { Pack } from 'tar-stream'
 
 import { digestFromHex, hexOf, type Digest } from '../../digest.js'
 import { MayflyError } from '../../errors.js'
@@ -35,6 +35,7 @@ export async function saveImages(store: Store, texts: readonly string[], to: Wri
   await lease.hold(...chosen.map(({ image }) => image.digest))
   // Looked up again: what was removed before the lease is gone, and what is there now stays.
   await choose(store, texts)
+  const { pack } = await import('tar-stream')
   const tar = pack()
   const writing = pipeline(tar, to, signal === undefined ? {} : { signal })
   const filling = fill(store, tar, chosen)
