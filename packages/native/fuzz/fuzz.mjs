@@ -1,4 +1,4 @@
-// Fuzzes the decoders (protocol, untar, inflate, dns) with sanitizers: node packages/native/fuzz/fuzz.mjs [--seconds N] [--target NAME]
+// Fuzzes the decoders (protocol, untar, inflate, dns, frame) with sanitizers: node packages/native/fuzz/fuzz.mjs [--seconds N] [--target NAME]
 // [--number N]. Replays every seed first; what breaks is left in fuzz/found/ and belongs into fuzz/seeds/ once mended.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,9 +13,10 @@ const compiler = process.env.CC ?? 'cc'
 const flags = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-O1', '-g', '-fno-omit-frame-pointer', '-no-pie', '-fno-pie', '-fsanitize=address,undefined', '-fno-sanitize-recover=all']
 /** Replaced at link time: what a target simulates. */
 const targets = {
-  protocol: ['pipe2', 'syscall', 'waitid', 'setns', '_exit'],
+  protocol: ['pipe2', 'syscall', 'waitid', 'setns', 'fallocate', '_exit'],
   untar: ['exit'],
   dns: [],
+  frame: [],
   inflate: [],
 }
 

@@ -47,6 +47,7 @@ const streams = {
   limits: [create(1, 'a', list, Buffer.concat([u16(1), bytes('pids'), bytes('pids.max'), bytes('10')]))],
   shared: [create(1, 'a'), create(2, 'b', list, u16(0), [0x20000, 'a']), create(3, 'c', list, u16(0), [0x20000, 'gone']), request(4, 21, bytes('a')), request(5, 7, bytes('a'))],
   networks: [create(1, 'a'), request(2, 33, u32(1), u32(0xC6120401), u8(27), u32(0)), request(3, 33, u32(2), u32(0xC6120421), u8(27), u32(1)), request(4, 37, u32(1), u16(1), bytes('db'), u32(0xC6120402), u16(1), u32(0), u32(0x7f000001), u16(53)), request(5, 35, bytes('a'), u8(1), u32(1), u32(0xC6120403), u32(0)), request(6, 36, bytes('a'), u8(1)), request(7, 34, u32(2))],
+  faults: [create(1, 'a'), request(2, 40, u32(1), bytes('a'), u8(1), u8(3), u8(6), u32(0), u16(80), u64(5000000), u64(1000)), request(3, 40, u32(2), bytes('a'), u8(4), u8(2), u8(0), u32(0xC6120003), u16(0), u64(1000), u64(0)), request(4, 42, bytes('a'), u32(0), u16(80)), request(5, 43, bytes('a'), u64(4096)), request(6, 41, u32(1)), request(7, 43, bytes('a'), u64(2n ** 64n - 1n))],
   shutdown: [create(1, 'a'), request(2, 19)],
 }
 
@@ -64,6 +65,20 @@ const questions = {
 }
 mkdirSync(join(seeds, 'dns'), { recursive: true })
 for (const [name, bytes] of Object.entries(questions)) writeFileSync(join(seeds, 'dns', name), bytes)
+
+const ethernet = (protocol, rest, options = '') => {
+  const ip = Buffer.from(`${(0x45 + options.length / 8).toString(16)}000000000040004006000001c6120003c6120002${options}`, 'hex')
+  ip.writeUInt16BE(ip.length + rest.length, 2)
+  ip[9] = protocol
+  return Buffer.concat([Buffer.from('0200000000020200000000030800', 'hex'), ip, rest])
+}
+const tcp = (flags, payload = '') => Buffer.concat([Buffer.from('18ebc35000000100000002005000ffff00000000', 'hex').fill(flags, 13, 14), Buffer.from(payload)])
+const ethernets = {
+  syn: ethernet(6, tcp(2)), data: ethernet(6, tcp(24, 'PING'.repeat(800))), fin: ethernet(6, tcp(17, 'bye'), '01010101'),
+  datagram: ethernet(17, Buffer.from('0035c350000c0000abcd', 'hex')), neighbour: Buffer.from('ffffffffffff0200000000030806000108000604000102', 'hex'),
+}
+mkdirSync(join(seeds, 'frame'), { recursive: true })
+for (const [name, bytes] of Object.entries(ethernets)) writeFileSync(join(seeds, 'frame', name), bytes)
 
 const { constants, gzipSync } = await import('node:zlib')
 const text = Buffer.from(Array.from({ length: 4000 }, (_, i) => 'mayflies live for a day '.charCodeAt((i * i) % 24)))

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "networks.h"
 #include "run.h"
 
@@ -19,6 +20,7 @@ static void lose(struct connection *c) {
   processes_forget(c);
   helpers_forget(c);
   scratch_forget(c);
+  faults_forget(c);
   ports_forget(c);
   networks_forget(c);
 }

@@ -28,5 +28,7 @@ struct listener {
 int diag_socket(void);
 /* Listening TCP sockets; answers how many (at most `max` are stored) or -1. */
 int diag_listeners(int diag, struct listener *out, int max);
+/* Ends connections that lead elsewhere, both sides learning of it: those with the peer and the port, 0 for all. How many. */
+int diag_reset(int diag, uint32_t peer, uint16_t port);
 
 #endif

@@ -12,6 +12,7 @@
 #include "dns.h"
 #include "ops.h"
 #include "routes.h"
+#include "wire.h"
 
 enum { INTERNAL_BEYOND = 30 }; /* host and hub; to them an internal network can answer */
 enum { RANGE = 0xC6120000u, RANGE_PREFIX = 15 }; /* every run's addresses (janitor.c) */
@@ -127,7 +128,7 @@ struct interface {
   uint8_t beyond_prefix;
 };
 
-static void end_name(char out[IFNAMSIZ], uint32_t veth, uint8_t number) {
+void interface_name(char out[IFNAMSIZ], uint32_t veth, uint8_t number) {
   if (number) snprintf(out, IFNAMSIZ, "v%un%u", veth, number);
   else snprintf(out, IFNAMSIZ, "v%u", veth);
 }
@@ -140,7 +141,7 @@ static int lead(int route, const struct interface *i, uint32_t index) {
 /* Made from the hub's side, so that its end is up and in the bridge within the same message; done standing in the container's namespace. */
 static int plug(int hub, uint32_t veth, const struct interface *i, const char **step) {
   char name[IFNAMSIZ], inside[IFNAMSIZ];
-  end_name(name, veth, i->number);
+  interface_name(name, veth, i->number);
   snprintf(inside, sizeof inside, "eth%u", i->number);
   *step = "open namespace";
   int self = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -169,7 +170,7 @@ static int plug(int hub, uint32_t veth, const struct interface *i, const char **
 /* eth0 of a prepared place goes from one network to another. */
 static int replug(int hub, uint32_t veth, const struct interface *i, uint32_t old, uint8_t old_prefix, const char **step) {
   char name[IFNAMSIZ];
-  end_name(name, veth, i->number);
+  interface_name(name, veth, i->number);
   *step = "move";
   if (link_move(hub, name, i->bridge)) return -1;
   snprintf(name, sizeof name, "eth%u", i->number);
@@ -249,9 +250,10 @@ int network_connect(struct reader *r, struct failure *f) {
   if (setns(t->main->exit.fd, CLONE_NEWNET)) return fail(f, "network.connect", t->id, step);
   int result = plug(run.route, t->veth, &i, &step), saved = errno;
   if (setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
-  if (!result) return 0;
+  /* A container with faults has them there, too. */
+  if (!result) return wires_fit(t, &step) ? fail(f, "network.connect", t->id, step) : 0;
   char name[IFNAMSIZ];
-  end_name(name, t->veth, i.number);
+  interface_name(name, t->veth, i.number);
   if (strcmp(step, "create")) (void)link_delete_named(run.route, name);
   return fail_with(f, saved, "network.connect", t->id, step);
 }
@@ -262,7 +264,8 @@ int network_disconnect(struct reader *r, struct failure *f) {
   if (!t) return -1;
   if (r->bad) return fail_with(f, EBADMSG, "network.disconnect", t->id, "decode");
   char name[IFNAMSIZ];
-  end_name(name, t->veth, number);
+  interface_name(name, t->veth, number);
+  wires_lost(t, number);
   return link_delete_named(run.route, name) ? fail(f, "network.disconnect", t->id, name) : 0;
 }
 

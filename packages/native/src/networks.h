@@ -26,5 +26,7 @@ int outbound_ask(struct connection *c, uint32_t id, struct failure *f);
 void outbound_answered(uint32_t errnum);
 void networks_forget(struct connection *c);
 struct network *network_find(uint32_t id);
+/* The hub's end of a container's interface. */
+void interface_name(char out[16], uint32_t veth, uint8_t number);
 
 #endif

@@ -10,10 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "inject.h"
 #include "ops.h"
 #include "pipes.h"
 #include "run.h"
+#include "storage.h"
 #include "sys.h"
 
 static _Noreturn void child_main(struct child *c, struct pipes *p, const uint8_t *ops, size_t length) {
@@ -192,6 +194,8 @@ static void process_settle(struct process *p) {
       send_frame(p->conn, FRAME_END, p->request, &b);
       buffer_free(&b);
     } else {
+      faults_lost(t);
+      storage_release(t);
       ports_lost(t);
       waiters_exited(t);
     }
@@ -447,6 +451,8 @@ void container_settle(struct container *t) {
   }
   if (!t->removing || alive) return;
   t->removed = true;
+  faults_lost(t);
+  storage_release(t);
   ports_lost(t);
   waiters_exited(t);
   waiters_removed(t);

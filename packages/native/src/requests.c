@@ -9,15 +9,17 @@
 #include <unistd.h>
 
 #include "dns.h"
+#include "faults.h"
 #include "networks.h"
 #include "ops.h"
 #include "run.h"
+#include "storage.h"
 
 enum method {
   HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
   SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV,
   NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES, PORT_ALLOW, OUTBOUND,
-  SCRATCH_SAVE = 48
+  FAULT_ADD, FAULT_REMOVE, CONNECTIONS_RESET, FILL, SCRATCH_SAVE = 48
 };
 
 static int hello(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -289,6 +291,10 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case NETWORK_DELETE: return done(c, id, network_delete(r, f));
     case NETWORK_CONNECT: return done(c, id, network_connect(r, f));
     case NETWORK_DISCONNECT: return done(c, id, network_disconnect(r, f));
+    case FAULT_ADD: return done(c, id, fault_add(r, c, f));
+    case FAULT_REMOVE: return done(c, id, fault_remove(r, f));
+    case CONNECTIONS_RESET: return connections_reset(c, id, r, f);
+    case FILL: return done(c, id, storage_fill(r, f));
     case SHUTDOWN: send_reply(c, id); _exit(0);
     default: return fail_with(f, ENOSYS, "request", "", "unknown");
   }

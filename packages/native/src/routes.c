@@ -1,6 +1,7 @@
 #include "routes.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
@@ -83,4 +84,31 @@ int link_delete_named(int route, const char *name) {
   message_begin(&m, RTM_DELLINK, 0, &link, sizeof link);
   message_add(&m, IFLA_IFNAME, name, strlen(name) + 1);
   return message_command(route, &m);
+}
+
+int link_arp(int route, const char *name, bool on) {
+  struct message m;
+  struct ifinfomsg link = {.ifi_flags = on ? 0 : IFF_NOARP, .ifi_change = IFF_NOARP};
+  message_begin(&m, RTM_NEWLINK, 0, &link, sizeof link);
+  message_add(&m, IFLA_IFNAME, name, strlen(name) + 1);
+  return message_command(route, &m);
+}
+
+uint32_t link_master(int route, const char *name) {
+  struct message m;
+  struct ifinfomsg link = {0};
+  message_begin(&m, RTM_GETLINK, 0, &link, sizeof link);
+  message_add(&m, IFLA_IFNAME, name, strlen(name) + 1);
+  _Alignas(struct nlmsghdr) uint8_t reply[16384];
+  if (message_ask(route, &m, reply, sizeof reply)) return 0;
+  const struct nlmsghdr *h = (void *)reply;
+  size_t left = h->nlmsg_len - NLMSG_LENGTH(sizeof link);
+  for (const struct rtattr *a = (const void *)(reply + NLMSG_LENGTH(sizeof link)); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+    uint32_t master;
+    if (a->rta_type != IFLA_MASTER || RTA_PAYLOAD(a) < sizeof master) continue;
+    memcpy(&master, RTA_DATA(a), sizeof master);
+    return master;
+  }
+  errno = ENODEV;
+  return 0;
 }

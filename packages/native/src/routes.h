@@ -30,5 +30,9 @@ int link_address_delete(int route, uint32_t index, uint32_t address, uint8_t pre
 /* An interface of the socket's namespace, named, becomes a port of the bridge; or goes. */
 int link_move(int route, const char *name, uint32_t bridge);
 int link_delete_named(int route, const char *name);
+/* Whether the interface asks for neighbours and answers them. */
+int link_arp(int route, const char *name, bool on);
+/* The bridge it is a port of; 0 for none. */
+uint32_t link_master(int route, const char *name);
 
 #endif

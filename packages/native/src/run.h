@@ -76,12 +76,13 @@ struct container {
   int cgroup_fds[MAX_HIERARCHIES];
   int diag;
   int scratch_fd; /* the tmpfs its root was built on, or -1 */
+  int filler;     /* a file that makes its disk full, while filler_open */
   uint32_t veth; /* names the hub's ends of its interfaces */
   struct process *main;
   struct process *execs;
   struct log log;
   char pid_of[80]; /* whose pid namespace it shares, when it has none of its own: "" for the run's */
-  bool oom_killed, removing, removed, frozen;
+  bool oom_killed, removing, removed, frozen, filler_open;
   bool held; /* until a reader has come that takes everything */
 };
 
@@ -208,6 +209,8 @@ void waiters_start(void);
 void waiters_forget(struct connection *c);
 void waiters_sweep(void);
 int container_listeners(struct container *t, struct listener *out, int max);
+/* A socket that sees its network namespace: `diag`, opened when first wanted. */
+int container_diag(struct container *t);
 
 /* ports */
 int port_open(struct connection *c, uint32_t id, struct reader *r, struct failure *f);

@@ -70,20 +70,22 @@ void waiters_forget(struct connection *c) {
   }
 }
 
-int container_listeners(struct container *t, struct listener *out, int max) {
-  if (t->diag < 0) {
-    if (!t->main || t->main->exit.fd < 0) {
-      errno = ESRCH;
-      return -1;
-    }
-    if (setns(t->main->exit.fd, CLONE_NEWNET)) return -1;
-    t->diag = diag_socket();
-    int saved = errno;
-    if (setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
-    errno = saved;
-    if (t->diag < 0) return -1;
+int container_diag(struct container *t) {
+  if (t->diag >= 0) return t->diag;
+  if (!t->main || t->main->exit.fd < 0) {
+    errno = ESRCH;
+    return -1;
   }
-  return diag_listeners(t->diag, out, max);
+  if (setns(t->main->exit.fd, CLONE_NEWNET)) return -1;
+  t->diag = diag_socket();
+  int saved = errno;
+  if (setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
+  errno = saved;
+  return t->diag;
+}
+
+int container_listeners(struct container *t, struct listener *out, int max) {
+  return container_diag(t) < 0 ? -1 : diag_listeners(t->diag, out, max);
 }
 
 /* Whether somebody outside gets through to it: not at the loopback, and by IPv4, which networks speak. */

@@ -16,14 +16,15 @@ export interface Driver {
   /** Whether changes can be kept in memory; else they need a directory on disk. */
   readonly inMemory: boolean
   /** The root file system of a container over `layers` (top first), with its changes in `scratch` when that is not empty. */
-  rootfs(run: Run, id: string, layers: readonly string[], scratch: string): Promise<Rootfs>
+  /** `size`: of changes in memory, in bytes; 0 for half of it. */
+  rootfs(run: Run, id: string, layers: readonly string[], scratch: string, size: number): Promise<Rootfs>
 }
 
 const overlay: Driver = {
   name: 'overlay',
   inMemory: true,
-  rootfs: (run, _id, lowers, scratch) =>
-    Promise.resolve({ driver: 'overlay', lowers, tmpfsSize: 0, userxattr: run.map !== undefined, ...changes(scratch) }),
+  rootfs: (run, _id, lowers, scratch, size) =>
+    Promise.resolve({ driver: 'overlay', lowers, tmpfsSize: size, userxattr: run.map !== undefined, ...changes(scratch) }),
 }
 
 const fuse: Driver = {

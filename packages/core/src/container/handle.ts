@@ -10,10 +10,12 @@ import type { Rights } from '../sandbox/index.js'
 import type { DriverName } from './drivers.js'
 import { execute, heedInput, isTerminal, openProcess } from './exec.js'
 import { compileCommand, type Inside } from './inside.js'
+import { ContainerFaults } from './faults.js'
 import { freeze } from './freezer.js'
 import { readLogs } from './logs.js'
 import { readOutput } from './output.js'
 import { reachFrom, sourceOf } from './reach.js'
+import { parseSize } from '../units.js'
 import { signalName, signalNumber } from './signals.js'
 import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
@@ -57,6 +59,7 @@ export class RunningContainer implements Container {
   #frozen = false
   #removal: Promise<void> | undefined
   readonly #sockets: Sockets
+  #faults: ContainerFaults | undefined
   readonly #reached: Reached[] = []
 
   constructor(input: HandleInput) {
@@ -210,6 +213,13 @@ export class RunningContainer implements Container {
     await this.#signal(signalNumber(signal))
   }
 
+  get faults(): ContainerFaults {
+    const { run, options } = this.#input
+    return this.#faults ??= new ContainerFaults({
+      run, id: this.id, name: this.name, storage: storageOf(options), freeze: (frozen) => this.#freeze(frozen), kill: (signal) => this.kill(signal),
+    })
+  }
+
   pause(): Promise<void> {
     return this.#freeze(true)
   }
@@ -270,6 +280,14 @@ export class RunningContainer implements Container {
 /** The TCP ports that the options name. */
 export function optionPorts({ ports }: Pick<RunOptions, 'ports'>): number[] {
   return containerPorts(parsePorts(ports))
+}
+
+/** Bytes of the writable layer, where it has a limit. Throws ERR_MAYFLY_OPTION_INVALID. */
+export function storageOf({ storage }: Pick<RunOptions, 'storage'>): number | undefined {
+  if (storage === undefined) return undefined
+  const bytes = parseSize(storage)
+  if (bytes < 2 ** 16) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid storage ${JSON.stringify(storage)}: at least 64k`)
+  return bytes
 }
 
 /** The TCP ports that the image EXPOSEs. */

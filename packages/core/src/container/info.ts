@@ -95,7 +95,7 @@ async function tryOut(run: Run, driver: Driver): Promise<void> {
   const scratch = join(run.dir, 'scratch', id)
   const lower = join(scratch, 'lower')
   await mkdir(lower, { recursive: true, mode: 0o700 })
-  const rootfs = await driver.rootfs(run, id, [lower], driver.inMemory ? '' : scratch)
+  const rootfs = await driver.rootfs(run, id, [lower], driver.inMemory ? '' : scratch, 0)
   const request = encodeCreate({
     id, flags: 0, namespaces: NAMESPACES.mount | NAMESPACES.pid, pidOf: '', label: new Uint8Array(), scratch, cgroup: [], logCap: 0,
     operations: new Operations().rootfs(rootfs).await(),

@@ -7,11 +7,13 @@ import { Addresses, formatAddress } from '../network/addresses.js'
 import { checkAliases, hostsEntries } from '../network/names.js'
 import type { Subnet } from '../network/subnets.js'
 import type { Link, Neighbour } from '../sandbox/index.js'
+import { separate } from './faults.js'
+import type { Fault } from './fault-types.js'
 import { refreshHosts } from './hosts.js'
 import { announceNames, type Asking } from './nameserver.js'
 import { reachFrom } from './reach.js'
 import { currentRun, type Member, type Run } from './supervision.js'
-import type { ConnectOptions, Container, Listening, Network, NetworkMember, NetworkOptions, Reached } from './types.js'
+import type { ConnectOptions, Container, Listening, Network, NetworkMember, NetworkOptions, Reached, Side } from './types.js'
 
 /** A container's interface on a network. */
 export interface Plug extends Asking {
@@ -129,6 +131,22 @@ export class PrivateNetwork implements Network {
     return reachFrom(this.run, server, { address: this.#subnet.base, prefix: this.#subnet.prefix })
   }
 
+  async partition(one: Side, other: Side): Promise<Fault> {
+    const [left, right] = [one, other].map((side) => ('id' in side ? [side] : side).map((container) => this.#plugged(container)))
+    const undo: (() => Promise<void>)[] = []
+    const clear = async (): Promise<void> => {
+      await Promise.all(undo.splice(0).map((each) => each()))
+    }
+    const pairs = (left ?? []).flatMap((a) => (right ?? []).filter((b) => b !== a).map((b) => [a, b] as const))
+    const outcomes = await Promise.allSettled(pairs.map(async ([a, b]) => void undo.push(await separate(this.run, a.id, b.address))))
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failed !== undefined) {
+      await clear()
+      throw failed.reason
+    }
+    return { description: `partition of ${this.name}`, clear, [Symbol.asyncDispose]: clear }
+  }
+
   async remove(): Promise<void> {
     if (this.#plugs.size > 0 && !this.removed) {
       const names = [...this.#plugs.values()].map(({ name }) => name).join(', ')
@@ -176,6 +194,10 @@ export class PrivateNetwork implements Network {
     return this.#plugs.get(id)?.number ?? -1
   }
 
+  addressOf(id: string): number | undefined {
+    return this.#plugs.get(id)?.address
+  }
+
   /** The others, as the hosts file of one of them has them. */
   neighbours(id: string): Neighbour[] {
     const own = this.#plugs.get(id)?.address ?? 0
@@ -207,6 +229,12 @@ export class PrivateNetwork implements Network {
 
   #tell(): Promise<void> {
     return announceNames(this.run, this.#number, [...this.#plugs.values()], this.internal)
+  }
+
+  #plugged({ id, name }: Pick<Container, 'id' | 'name'>): Plug {
+    const plug = this.#plugs.get(id)
+    if (plug === undefined) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${name} is not connected to the network ${this.name}`)
+    return plug
   }
 
   #member({ id, name }: Pick<Container, 'id' | 'name'>): Member {

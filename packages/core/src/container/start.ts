@@ -9,7 +9,7 @@ import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
 import { addGroups, cgroupWrites, compileSandbox, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
 import { driverAfter, forcedDriver, type Driver } from './drivers.js'
-import { RunningContainer } from './handle.js'
+import { RunningContainer, storageOf } from './handle.js'
 import { attach, type Attachment } from './attachment.js'
 import { accountsOf, forgetImage, obtainImage } from './image.js'
 import { insideOf } from './inside.js'
@@ -142,7 +142,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
       options,
       identity,
       hostname,
-      rootfs: await driver.rootfs(run, slot.id, image.layers, scratch),
+      rootfs: await driver.rootfs(run, slot.id, image.layers, scratch, storageOf(options) ?? 0),
       features: run.hello.features,
       links,
       hosts: hosts(),
@@ -188,8 +188,22 @@ function reserve(run: Run, name: string): string {
 }
 
 /** On disk when memory is limited, since pages of a tmpfs count against the limit, or when a tmpfs will not do. */
-function scratchDirectory(run: Run, id: string, options: Pick<RunOptions, 'scratch' | 'memory'>, driver: Driver): string {
+function scratchDirectory(run: Run, id: string, options: Pick<RunOptions, 'scratch' | 'memory' | 'storage'>, driver: Driver): string {
+  if (options.storage !== undefined) return inMemory(run, options, driver)
   const fit = run.hello.features.get('memory-xattrs') !== 'no'
   const where = options.scratch ?? (options.memory === undefined ? 'memory' : 'disk')
   return where === 'memory' && fit && driver.inMemory ? '' : join(run.dir, 'scratch', id)
+}
+
+/** Only what lies in memory can have a size of its own. */
+function inMemory(run: Run, options: Pick<RunOptions, 'scratch'>, driver: Driver): string {
+  if (options.scratch === 'disk') {
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'storage and scratch: \'disk\' contradict each other: only changes in memory have a limit')
+  }
+  if (!driver.inMemory || run.hello.features.get('memory-xattrs') === 'no') {
+    throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', 'This machine cannot keep a container\'s changes in memory, where they could have a limit', {
+      hint: 'It takes the overlay driver, and Linux 6.6 without root.',
+    })
+  }
+  return ''
 }

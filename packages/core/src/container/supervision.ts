@@ -39,6 +39,7 @@ export interface Run {
   /** What root file systems are made with, until it fails. */
   driver: Driver
   nextPort: number
+  nextFault: number
   /** Ports of the machine that containers reach. */
   readonly reached: Map<number, Opening>
   /** Where the supervisor listens; sockets of containers lie beside it. */
@@ -127,7 +128,7 @@ async function start(): Promise<Run> {
   const own = privilege()
   warn(own)
   const run = {
-    id, dir, connection, hello, addresses, exits, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1,
+    id, dir, connection, hello, addresses, exits, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1, nextFault: 1,
     networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined, outbound: undefined,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }

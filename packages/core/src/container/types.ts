@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 
 import type { MayflyError } from '../errors.js'
+import type { Fault, Faults } from './fault-types.js'
 import type { PortMapping, Protocol } from '../network/ports.js'
 import type { SandboxOptions, TerminalSize } from '../sandbox/options.js'
 
@@ -43,6 +44,11 @@ export interface RunOptions extends Omit<SandboxOptions, 'network'> {
   readonly signal?: AbortSignal | undefined
   /** Where the container's changes live. Default `memory`, or `disk` when a memory limit is set. */
   readonly scratch?: 'memory' | 'disk' | undefined
+  /**
+   * Size of the writable layer, a number of bytes or text such as `64m`; what does not fit fails with ENOSPC. For one in
+   * memory, which it then is by default. Default: half of the machine's memory.
+   */
+  readonly storage?: number | string | undefined
   /**
    * How the root file system comes from the image's layers. Default: MAYFLY_DRIVER, else the first that works of the
    * kernel's overlay, fuse-overlayfs and a copy (by reflink where the file system has it).
@@ -88,6 +94,9 @@ export interface NetworkMember {
   readonly aliases: readonly string[]
 }
 
+/** One container, or several. */
+export type Side = Pick<Container, 'id' | 'name'> | readonly Pick<Container, 'id' | 'name'>[]
+
 /** A private network: its containers reach one another by name and alias, and those of other networks not at all. */
 export interface Network {
   readonly id: string
@@ -104,6 +113,8 @@ export interface Network {
   disconnect(container: Pick<Container, 'id' | 'name'>): Promise<void>
   /** Lets its containers reach a server of this machine, as `host.mayfly.internal`. */
   reach(server: Listening): Promise<Reached>
+  /** Nothing passes between the two, or between any of the one side and any of the other, until it is cleared. */
+  partition(one: Side, other: Side): Promise<Fault>
   /** Throws ERR_MAYFLY_NETWORK_IN_USE while it has containers; disposal takes it away from them. */
   remove(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -266,6 +277,8 @@ export interface Container {
   stop(options?: StopOptions): Promise<void>
   /** Sends a signal. Default SIGKILL. */
   kill(signal?: string | number): Promise<void>
+  /** What shall go wrong with it, until it is cleared. */
+  readonly faults: Faults
   pause(): Promise<void>
   unpause(): Promise<void>
   stats(): Promise<ContainerStats>
@@ -364,5 +377,6 @@ export interface HttpWaitOptions {
 }
 
 export type { Mount, NamespaceMode, SandboxOptions, TerminalSize } from '../sandbox/options.js'
+export type { Direction, Fault, Faults, FaultScope } from './fault-types.js'
 export type { PortMapping, Protocol } from '../network/ports.js'
 export type { MayflyError }

@@ -94,6 +94,14 @@ function special({ errno, operation, path, step }: NativeFailure): [ErrorCode, s
   if (operation === 'resize' && errno === 'ENOTTY') return ['ERR_MAYFLY_OPTION_INVALID', 'It has no terminal: start it with `tty`.']
   if (operation === 'resize' && errno === 'ESRCH') return ['ERR_MAYFLY_NOT_RUNNING']
   if (operation === 'terminal') return ['ERR_MAYFLY_UNSUPPORTED', 'What the container has at /dev/pts gives no terminals.']
+  if (operation === 'fault.add' && (errno === 'ENODEV' || step === 'bridge')) {
+    return ['ERR_MAYFLY_UNSUPPORTED', 'It has no interface of its own on a network of Mayfly\'s, where faults could happen.']
+  }
+  if (operation === 'fault.add' && step === 'packet') return ['ERR_MAYFLY_UNSUPPORTED', 'The kernel gives Mayfly no packet sockets (CONFIG_PACKET).']
+  if (operation === 'connections.reset' && step === 'SOCK_DESTROY') {
+    return ['ERR_MAYFLY_UNSUPPORTED', 'The kernel ends nobody\'s connections (CONFIG_INET_DIAG_DESTROY); `faults.cut` breaks them with their next packet.']
+  }
+  if ((operation === 'fault.add' || operation === 'connections.reset' || operation === 'fill') && errno === 'ESRCH') return ['ERR_MAYFLY_NOT_RUNNING']
   if (step === 'no such container') return ['ERR_MAYFLY_CONTAINER_NOT_FOUND']
   if (operation === 'exec' && errno === 'ESRCH') return ['ERR_MAYFLY_NOT_RUNNING']
   if (operation === 'cgroup' && errno === 'ENODEV') {

@@ -6,7 +6,7 @@ export const METHOD = {
   portOpen: 11, portTarget: 12, portClose: 13, sockets: 14, portWatch: 15, cgroupRead: 16, cgroupWrite: 17,
   list: 18, shutdown: 19, label: 20, helper: 21, netdev: 22,
   networkCreate: 33, networkDelete: 34, networkConnect: 35, networkDisconnect: 36, names: 37, portAllow: 38, outbound: 39,
-  scratchSave: 48,
+  faultAdd: 40, faultRemove: 41, connectionsReset: 42, fill: 43, scratchSave: 48,
 } as const
 
 export const PROTOCOL_VERSION = 1
@@ -122,6 +122,29 @@ export function encodePortOpen(
 /** `inside`: the path of a unix socket instead of an address. */
 export function encodePortTarget(port: number, container: string, address: number, number: number, inside = ''): Buffer {
   return new Writer().u32(port).str(container).u32(address).u16(number).str(inside).take()
+}
+
+/** The native program's names of what can happen to a container's packets. */
+export const FAULT = { delay: 1, rate: 2, drop: 3, cut: 4, slowClose: 5 } as const
+
+export interface FaultRequest {
+  readonly fault: number
+  readonly container: string
+  readonly kind: (typeof FAULT)[keyof typeof FAULT]
+  /** 1: what goes to the container, 2: what comes from it. */
+  readonly directions: number
+  /** 6 or 17; 0 for all. */
+  readonly protocol: number
+  /** The other end's address and a port of either end; 0 for all. */
+  readonly peer: number
+  readonly port: number
+  /** Nanoseconds, bytes in a second, or bytes. */
+  readonly amount: bigint
+  readonly jitter: bigint
+}
+
+export function encodeFault({ fault, container, kind, directions, protocol, peer, port, amount, jitter }: FaultRequest): Buffer {
+  return new Writer().u32(fault).str(container).u8(kind).u8(directions).u8(protocol).u32(peer).u16(port).u64(amount).u64(jitter).take()
 }
 
 export function decodeExit(payload: Buffer): RawExit {
