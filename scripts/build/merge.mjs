@@ -5,11 +5,11 @@ import { basename, join } from 'node:path'
 import { rollup } from 'rollup'
 
 /** Loaded one after the other by `run()`; what an earlier one has, a later one does not repeat. */
-const WAY = [['index'], ['supervision'], ['start', 'lease']]
+const WAY = [['index'], ['listing'], ['supervision'], ['start', 'lease']]
 
 const dist = process.argv[2]
 const files = readdirSync(dist).filter((name) => name.endsWith('.js'))
-const entries = ['index', 'engine', 'plugin', 'host', 'keeper'].filter((name) => files.includes(`${name}.js`))
+const entries = ['index', 'engine', 'listing', 'plugin', 'host', 'keeper'].filter((name) => files.includes(`${name}.js`))
 const groups = new Map()
 for (const names of WAY) {
   for (const name of names) {

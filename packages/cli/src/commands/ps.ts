@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-import type { RunningListing } from '@mayfly/core/engine'
+import type { RunningListing } from '@mayfly/core/listing'
 
 import { elapsed } from '../table.js'
 import { formatList, type Column } from '../template/index.js'
@@ -23,7 +23,7 @@ interface Row {
 export async function ps(
   options: { readonly all?: boolean, readonly quiet?: boolean, readonly format?: string, readonly trunc: boolean },
 ): Promise<void> {
-  const { listContainers } = await import('@mayfly/core/engine')
+  const { listContainers } = await import('@mayfly/core/listing')
   const now = Date.now()
   const shown = (await listContainers()).filter(({ state }) => options.all === true || state === 'running')
   const rows = shown.map((one) => rowOf(one, options.trunc, now))

@@ -32,6 +32,12 @@ export async function run(image: string, options: RunOptions = {}): Promise<Cont
   return (await engine).start(image, options)
 }
 
+/** Starts what the first `run()` starts: whoever knows that one will come saves it the wait. What fails is told by `run()`. */
+export async function warmUp(): Promise<void> {
+  engine ??= load()
+  await engine
+}
+
 /** The supervisor starts and prepares a place while the rest is still being read. Who starts says what went wrong. */
 async function load(): Promise<typeof import('./start.js')> {
   const { currentRun } = await import('./supervision.js')

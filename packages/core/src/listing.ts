@@ -1,0 +1,2 @@
+// What lists containers, without all that starts them.
+export { containerLogs, findContainer, listContainers, stopContainer, type RunningListing } from './container/runs.js'
