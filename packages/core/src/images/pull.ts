@@ -3,7 +3,7 @@ import { MayflyError } from '../errors.js'
 import { formatPlatform, hostPlatform, type Platform } from '../platform.js'
 import type { Reference } from '../reference.js'
 import {
-  choosePlatform, fetchBlob, fetchManifest, fetchSmallBlob, parseManifest, throwIfAborted, type FetchedManifest, type ImageManifest,
+  choosePlatform, fetchBlob, fetchDigest, fetchManifest, fetchSmallBlob, parseManifest, throwIfAborted, type FetchedManifest, type ImageManifest,
 } from '../registry/index.js'
 import { parseConfig } from './config.js'
 import { fillLayers, type PullProgress } from './fill.js'
@@ -83,10 +83,23 @@ async function whatToUnpack(
     if (stored !== undefined) return { stored }
     if (policy === 'never') throw notThere(reference)
   }
+  const same = policy === 'always' ? await unchanged(store, reference, platform, signal) : undefined
+  if (same !== undefined) return { stored: same }
   const top = await fetchManifest(reference, { signal })
   const { digest, manifest } = await imageManifest(store, reference, top, platform, { signal, lease })
   const config = await readBlob(store, manifest.config.digest) ?? await fetchSmallBlob(reference, manifest.config, signal)
   return { stored: { digest, manifest, parsed: parseConfig(config, manifest.layers.length, reference.familiar) }, config, top }
+}
+
+/** What the store has, when the registry says that the name still means it. Why it does not answer, the next question tells. */
+async function unchanged(store: Store, reference: Reference, platform: Platform, signal: AbortSignal): Promise<StoredManifest | undefined> {
+  const known = await readRef(store, reference)
+  const digest = known?.manifests[formatPlatform(platform)]
+  const stored = digest === undefined ? undefined : await loadManifest(store, reference, digest)
+  if (stored === undefined) return undefined
+  const now = await fetchDigest(reference, signal).catch(() => undefined)
+  throwIfAborted(signal)
+  return now !== undefined && now === known?.digest ? stored : undefined
 }
 
 async function imageManifest(

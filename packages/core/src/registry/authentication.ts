@@ -142,7 +142,7 @@ function tokenRequest(
   return [realm.href, { headers, signal, insecure }]
 }
 
-function checkedRealm(endpoint: Endpoint, realm: string | undefined): URL {
+export function checkedRealm(endpoint: Endpoint, realm: string | undefined): URL {
   const origin = new URL(endpoint.origin)
   if (realm !== undefined && URL.canParse(realm)) {
     const url = new URL(realm)

@@ -1,14 +1,15 @@
-import { digestOf, type Digest } from '../digest.js'
+import { digestOf, isDigest, type Digest } from '../digest.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
 import { authorized } from './authentication.js'
 import { endpointsFor, type Endpoint } from './endpoints.js'
-import { discard, readBody, throwIfAborted, unavailable, type HttpRequest, type HttpResponse } from './http.js'
+import { discard, pause, readBody, throwIfAborted, unavailable, type HttpRequest, type HttpResponse } from './http.js'
 import { MANIFEST_TYPES, type Descriptor } from './manifest.js'
 import { refusal, summary, type Failure, type Tags } from './refusal.js'
 
 const JSON_LIMIT = 4 * 2 ** 20
 const RESUMES = 4
+const PROGRESS = 2 ** 20
 
 export interface FetchedManifest {
   readonly digest: Digest
@@ -29,8 +30,19 @@ export async function fetchManifest(reference: Reference, options: { digest?: Di
   return fromAnyEndpoint(reference, path, { headers, signal: options.signal }, async (response, endpoint) => {
     const bytes = await readBody(response, JSON_LIMIT, `The manifest of ${reference}`)
     const actual = digestOf(bytes)
-    if (digest !== undefined && actual !== digest) throw mismatch(`The manifest of ${reference}`, digest, actual)
+    const wanted = digest ?? namedDigest(response) ?? actual
+    if (actual !== wanted) throw mismatch(`The manifest of ${reference}`, wanted, actual)
     return { digest: actual, bytes, origin: endpoint.origin }
+  })
+}
+
+/** What a tag means now, when a registry says so without sending it. Docker Hub does not count this. */
+export async function fetchDigest(reference: Reference, signal?: AbortSignal): Promise<Digest | undefined> {
+  const path = `manifests/${reference.digest ?? reference.tag ?? 'latest'}`
+  const headers = { accept: MANIFEST_TYPES.join(', ') }
+  return fromAnyEndpoint(reference, path, { method: 'HEAD', headers, signal }, async (response) => {
+    await discard(response)
+    return namedDigest(response)
   })
 }
 
@@ -70,6 +82,9 @@ export async function* fetchBlob(reference: Reference, wanted: Descriptor, signa
       if (isMayflyError(error)) throw error
       if (attempt >= RESUMES) throw unavailable(endpointsFor(reference)[0]?.origin ?? '', error)
     }
+    // What gets on is not given up.
+    if (done - from >= PROGRESS) attempt = -1
+    else await pause(attempt, signal)
   }
 }
 
@@ -82,9 +97,9 @@ async function fromAnyEndpoint<T>(
       const response = await authorized(endpoint, urlOf(endpoint, path), options)
       if (response.status === 200 || response.status === 206) return await use(response, endpoint)
       await discard(response)
-      const tags = response.status === 404 && path.startsWith('manifests/') && !path.includes(':')
+      const tags = response.status === 404 && options.method !== 'HEAD' && path.startsWith('manifests/') && !path.includes(':')
         ? await knownTags(endpoint, options.signal) : undefined
-      throw refusal(endpoint, reference, response.status, tags)
+      throw refusal(endpoint, reference, response, tags)
     } catch (error) {
       throwIfAborted(options.signal)
       failures.push({ endpoint, error: isMayflyError(error) ? error : unavailable(endpoint.origin, error) })
@@ -109,6 +124,11 @@ async function knownTags(endpoint: Endpoint, signal: AbortSignal | undefined): P
 
 function urlOf({ origin, repository }: Endpoint, path: string): string {
   return `${origin}/v2/${repository}/${path}`
+}
+
+function namedDigest({ headers }: HttpResponse): Digest | undefined {
+  const named = headers['docker-content-digest']
+  return isDigest(named) ? named : undefined
 }
 
 function checkRange({ headers }: HttpResponse, from: number): number {

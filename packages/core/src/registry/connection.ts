@@ -5,8 +5,8 @@ import { certificatesOf, secureContext, type HostCertificates } from './certific
 import { proxyFor } from './proxy.js'
 import { registrySettings } from './settings.js'
 
-/** Silence for so long ends a request, in milliseconds. */
-export const STALL = 30_000
+/** Silence for so many seconds ends a request, unless MAYFLY_REGISTRY_TIMEOUT says otherwise. */
+const STALL = 30
 const CONNECT = 10_000
 
 /** Whose word is taken for who a server is: Node's authorities', all that this machine trusts, or nobody's is needed. */
@@ -23,10 +23,11 @@ export async function dispatcherFor(url: URL, insecure: boolean): Promise<Dispat
   const own = url.protocol === 'https:' ? ownCertificates(url) : undefined
   const trust: Trust = own !== undefined ? 'machine' : insecure ? 'anybody' : beyondNode.has(url.host) ? 'machine' : 'node'
   const named = trust === 'machine' ? [process.env['NODE_EXTRA_CA_CERTS'], process.env['SSL_CERT_FILE'], own, own === undefined ? '' : url.host] : []
-  const key = JSON.stringify([trust, proxy?.href, ...named])
+  const stall = Number(process.env['MAYFLY_REGISTRY_TIMEOUT'] ?? '') * 1000 || STALL * 1000
+  const key = JSON.stringify([trust, stall, proxy?.href, ...named])
   const there = dispatchers.get(key)
   if (there !== undefined) return there
-  const settings = { headersTimeout: STALL, bodyTimeout: STALL }
+  const settings = { headersTimeout: stall, bodyTimeout: stall }
   const tls = { timeout: CONNECT, ...trustOptions(trust, own) }
   const made = proxy === undefined
     ? new undici.Agent({ ...settings, connect: tls })

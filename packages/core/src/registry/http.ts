@@ -27,6 +27,8 @@ export interface HttpResponse {
 
 const TRIES = 4
 const REDIRECTS = 10
+/** What a registry may have us wait before another attempt, in milliseconds. */
+const PATIENCE = 60_000
 
 /**
  * One request with redirects followed and transient failures tried again. Credentials are dropped when a redirect
@@ -37,14 +39,15 @@ export async function request(url: string, options: HttpRequest): Promise<HttpRe
     try {
       const response = await follow(url, options)
       const { status } = response
-      if (attempt === TRIES || (status !== 408 && status !== 429 && status < 500)) return response
+      const wait = retryAfter(response.headers['retry-after'])
+      if (attempt === TRIES || (status !== 408 && status !== 429 && status < 500) || (wait ?? 0) > PATIENCE) return response
       await discard(response)
-      await pause(attempt, response.headers['retry-after'], options.signal)
+      await pause(attempt, options.signal, wait)
     } catch (error) {
       throwIfAborted(options.signal)
       if (error instanceof MayflyError) throw error
       if (attempt === TRIES || !isTransient(error)) throw unavailable(asSpoken(new URL(url), options).href, error)
-      await pause(attempt, undefined, options.signal)
+      await pause(attempt, options.signal)
     }
   }
 }
@@ -182,14 +185,16 @@ async function exchange(url: URL, options: HttpRequest): Promise<HttpResponse> {
   return { status: answer.statusCode, headers: answer.headers, body: answer.body }
 }
 
-async function pause(attempt: number, retryAfter: string | undefined, signal: AbortSignal | undefined): Promise<void> {
-  const asked = retryAfter === undefined ? Number.NaN : secondsOf(retryAfter)
-  const backoff = 100 * 2 ** attempt * (0.5 + Math.random())
-  const wait = Number.isFinite(asked) ? Math.min(Math.max(asked * 1000, 0), 30_000) : backoff
+/** Waits before another attempt: longer each time, never as long as others do. */
+export async function pause(attempt: number, signal: AbortSignal | undefined, asked?: number): Promise<void> {
+  const wait = asked ?? 100 * 2 ** attempt * (0.5 + Math.random())
   await sleep(wait, undefined, signal === undefined ? {} : { signal })
     .catch(() => { throwIfAborted(signal) })
 }
 
-function secondsOf(retryAfter: string): number {
-  return /^\d+$/.test(retryAfter) ? Number(retryAfter) : (Date.parse(retryAfter) - Date.now()) / 1000
+/** In milliseconds. [RFC 9110, 10.2.3] */
+export function retryAfter(header: string | undefined): number | undefined {
+  if (header === undefined) return undefined
+  const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now()
+  return Number.isFinite(wait) ? Math.max(wait, 0) : undefined
 }

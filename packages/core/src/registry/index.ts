@@ -1,4 +1,4 @@
-export { fetchBlob, fetchManifest, fetchSmallBlob, type FetchedManifest } from './client.js'
+export { fetchBlob, fetchDigest, fetchManifest, fetchSmallBlob, type FetchedManifest } from './client.js'
 export { parseChallenges, type Challenge } from './challenge.js'
 export { credentialsFor, type Credentials } from './credentials.js'
 export { login, logout, type LoginResult } from './login.js'

@@ -2,6 +2,7 @@ import { MayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
 import type { Credentials } from './credentials.js'
 import type { Endpoint } from './endpoints.js'
+import { retryAfter, type HttpResponse } from './http.js'
 
 const SHOWN_TAGS = 8
 
@@ -15,13 +16,25 @@ export interface Failure {
 }
 
 /** The error for an answer other than success. `tags` is only needed for 404. */
-export function refusal(endpoint: Endpoint, reference: Reference, status: number, tags: Tags): MayflyError {
+export function refusal(endpoint: Endpoint, reference: Reference, { status, headers }: Pick<HttpResponse, 'status' | 'headers'>, tags: Tags): MayflyError {
   if (status === 404) return notFound(endpoint, reference, tags)
   if (status === 401 || status === 403) return unauthorized(endpoint, reference.repository)
-  return new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `${endpoint.host} answered ${status} for ${reference.repository}`, {
+  const limit = status === 429 ? rateLimit(headers) : ''
+  return new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', `${endpoint.host} answered ${status} for ${reference.repository}${limit}`, {
     hint: status === 429 ? 'The registry limits the rate of pulls: log in, wait, or set MAYFLY_REGISTRY_MIRROR.' : 'Try again later.',
     details: { status },
   })
+}
+
+/** As Docker Hub tells it: `ratelimit-limit: 100;w=21600` is 100 in six hours. */
+function rateLimit(headers: HttpResponse['headers']): string {
+  const [, limit, seconds] = /^(\d+)(?:;w=(\d+))?/.exec(String(headers['ratelimit-limit'] ?? '')) ?? []
+  const wait = retryAfter(headers['retry-after'])
+  const parts = [
+    ...(limit === undefined ? [] : [`${limit} pulls${seconds === undefined ? '' : ` in ${String(Math.round(Number(seconds) / 360) / 10)} h`} are allowed`]),
+    ...(wait === undefined ? [] : [`again in ${String(Math.ceil(wait / 1000))} s`]),
+  ]
+  return parts.length === 0 ? '' : `: ${parts.join(', ')}`
 }
 
 /** Registries answer the same for what is private and for what does not exist. */

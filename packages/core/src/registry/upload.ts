@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 
-import type { Digest } from '../digest.js'
+import { digestOf, isDigest, type Digest } from '../digest.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
 import { authorized } from './authentication.js'
@@ -89,13 +89,16 @@ async function transfer(reference: Reference, blob: Descriptor, file: string, st
   }
 }
 
-/** Writes a manifest under the reference's tag, or its own digest. Answers what the registry calls it. */
+/** Writes a manifest under the reference's tag, or its own digest. Throws ERR_MAYFLY_DIGEST_MISMATCH when the registry calls it something else. */
 export async function uploadManifest(reference: Reference, bytes: Buffer, mediaType: string, name: string, signal?: AbortSignal): Promise<void> {
   const answer = await ask(reference, `manifests/${name}`, {
     method: 'PUT', headers: { 'content-type': mediaType, 'content-length': String(bytes.length) }, body: bytes, signal,
   })
   if (answer.status !== 201 && answer.status !== 202) throw await refused(reference, answer, 'the manifest')
   await discard(answer)
+  const [called, actual] = [answer.headers['docker-content-digest'], digestOf(bytes)]
+  if (!isDigest(called) || called === actual) return
+  throw new MayflyError('ERR_MAYFLY_DIGEST_MISMATCH', `${homeEndpoint(reference).host} keeps another manifest of ${reference.familiar} than it was sent`, { details: { wanted: actual, actual: called } })
 }
 
 function ask(reference: Reference, path: string, options: HttpRequest): Promise<HttpResponse> {
@@ -119,9 +122,8 @@ function locationOf(reference: Reference, { headers }: HttpResponse): string {
 }
 
 function withDigest(location: string, digest: Digest): string {
-  const url = new URL(location)
-  url.searchParams.set('digest', digest)
-  return url.href
+  // As it came: some are signed.
+  return `${location}${location.includes('?') ? '&' : '?'}digest=${encodeURIComponent(digest)}`
 }
 
 function nextByte({ headers }: HttpResponse): number {

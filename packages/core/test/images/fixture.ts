@@ -57,7 +57,8 @@ export async function fakeRegistry(): Promise<FakeRegistry> {
     if (registry.intercept(request, response)) return
     const path = decodeURIComponent(request.url ?? '')
     const body = /\/blobs\//.test(path) ? blobs.get(path.replace(/.*\//, '')) : manifests.get(path.replace('/v2/', ''))
-    response.writeHead(body === undefined ? 404 : 200)
+    const named = body !== undefined && path.includes('/manifests/') ? { 'docker-content-digest': sha256(body) } : {}
+    response.writeHead(body === undefined ? 404 : 200, named)
     response.end(body ?? '{}')
   })
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })

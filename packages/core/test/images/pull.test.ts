@@ -49,14 +49,16 @@ test('a pull unpacks the layers and reads the config', async () => {
   expect((await listImages(store)).map(({ reference }) => reference.toString())).toEqual([`${registry.host}/app:latest`])
 })
 
-test('a second pull asks the registry nothing, and "always" only for the manifest', async () => {
+test('a second pull asks the registry nothing, and "always" only what the name means now', async () => {
   registry.add('app', 'latest', [base, upper])
   const first = await pullImage(store, here('app'))
   registry.seen.length = 0
   expect(await pullImage(store, here('app'))).toEqual(first)
   expect(registry.seen).toEqual([])
   await pullImage(store, here('app'), { policy: 'always' })
-  expect(registry.seen).toEqual(['GET /v2/app/manifests/latest'])
+  expect(registry.seen).toEqual(['HEAD /v2/app/manifests/latest'])
+  registry.add('app', 'latest', [base])
+  expect((await pullImage(store, here('app'), { policy: 'always' })).layers).toHaveLength(1)
 })
 
 test('pulls at once fetch every blob once', async () => {
