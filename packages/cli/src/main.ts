@@ -43,6 +43,7 @@ program.command('run')
   .option('-h, --hostname <name>', 'host name')
   .option('--entrypoint <command>', "replaces the image's entrypoint")
   .addOption(new Option('--pull <policy>', 'pull before running').choices(['always', 'missing', 'never']).default('missing'))
+  .option('--platform <os/architecture>', 'the platform; default this machine\'s')
   .action(async (image: string, words: string[], options) => {
     const { run } = await import('./commands/run.js')
     await run(image, words, options)
@@ -91,6 +92,7 @@ program.command('logout').description('Forget what login kept').argument('[regis
   .action(async (registry: string | undefined) => (await import('./commands/login.js')).logout(registry))
 
 program.command('pull').description('Download an image, or those that mayfly.config names').argument('[image]').option('-q, --quiet')
+  .option('--platform <os/architecture>', 'the platform; default this machine\'s')
   .action(async (image: string | undefined, options) => (await import('./commands/pull.js')).pull(image, options))
 
 imageCommands(program)

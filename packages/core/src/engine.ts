@@ -21,6 +21,7 @@ export {
   type PullProgress, type RemovedImage, type SnapshotUsage, type Store, type StoreProblem, type StoreReport, type StoreUsage, type StoredImage,
   type StoredName, type VerifyOptions,
 } from './images/index.js'
+export { parsePlatform } from './platform.js'
 export { parseReference, type Reference } from './reference.js'
 export { nativeBinary } from './native/binary.js'
 export { diagnose } from './native/diagnose.js'

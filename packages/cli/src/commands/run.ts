@@ -31,6 +31,7 @@ interface Flags {
   readonly name?: string
   readonly hostname?: string
   readonly entrypoint?: string
+  readonly platform?: string
   readonly pull: 'always' | 'missing' | 'never'
 }
 
@@ -105,6 +106,7 @@ function runOptions(words: readonly string[], flags: Flags): RunOptions {
     ...(flags.hostname === undefined ? {} : { hostname: flags.hostname }),
     ...(flags.interactive === true ? { stdin: true } : {}),
     ...(flags.tty === true ? { tty: ownSize() ?? true } : {}),
+    ...(flags.platform === undefined ? {} : { platform: flags.platform }),
     pull: flags.pull,
   }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { imageFile, listImages, openStore, pullImage, type Store } from '../../src/images/index.js'
+import { parsePlatform } from '../../src/platform.js'
 import { parseReference, type Reference } from '../../src/reference.js'
 import { fakeRegistry, sha256, tar, temporaryHome, type FakeRegistry } from './fixture.js'
 
@@ -189,4 +190,86 @@ test('a blob damaged on disk is fetched again when its layer is unpacked anew', 
   const rebooted = { ...store, bootId: 'another' }
   const image = await pullImage(rebooted, here('app'), { policy: 'always' })
   expect((await imageFile(image, 'etc/passwd'))?.toString()).toContain('root')
+})
+
+/** Puts an index before what `add` gives for each platform; entries without layers are attestations. */
+function addIndex(name: string, platforms: readonly string[], more: readonly object[] = []): void {
+  const manifests = platforms.map((platform) => {
+    const [os, architecture, variant] = platform.split('/')
+    const digest = registry.add(name, `of-${platform.replaceAll('/', '-')}`, [tar([{ name: 'platform', content: platform }])], { document: { os, architecture, variant } })
+    const size = registry.manifests.get(`${name}/manifests/${digest}`)?.length ?? 0
+    return { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest, size, platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }
+  })
+  const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests: [...more, ...manifests] }))
+  registry.manifests.set(`${name}/manifests/latest`, index)
+  registry.manifests.set(`${name}/manifests/${sha256(index)}`, index)
+}
+
+async function chosen(name: string, platform?: string): Promise<string | undefined> {
+  const image = await pullImage(store, here(name), platform === undefined ? {} : { platform: parsePlatform(platform) })
+  return (await imageFile(image, 'platform'))?.toString()
+}
+
+test('an index gives what fits a platform best, and attestations to nobody', async () => {
+  const attestation = { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: sha256('none'), size: 1, platform: { os: 'unknown', architecture: 'unknown' }, annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } }
+  addIndex('app', ['linux/arm/v6', 'linux/arm/v7', 'linux/arm64/v8', 'linux/amd64', 'linux/amd64/v3', 'windows/amd64'], [attestation])
+  const wanted = ['linux/amd64', 'amd64', 'x86_64', 'linux/amd64/v4', 'linux/arm64', 'aarch64', 'linux/arm/v7', 'linux/arm/v6', 'linux/arm/v8', 'linux/arm']
+  const found = []
+  for (const platform of wanted) found.push(await chosen('app', platform))
+  expect(found).toEqual(['linux/amd64', 'linux/amd64', 'linux/amd64', 'linux/amd64/v3', 'linux/arm64/v8', 'linux/arm64/v8', 'linux/arm/v7', 'linux/arm/v6', 'linux/arm/v7', 'linux/arm/v7'])
+})
+
+test('a platform that nobody serves is answered with those there are', async () => {
+  addIndex('app', ['linux/arm/v7', 'linux/s390x'])
+  await expect(chosen('app', 'linux/riscv64')).rejects.toMatchObject({
+    code: 'ERR_MAYFLY_PLATFORM_MISMATCH', message: `${registry.host}/app has no variant for linux/riscv64; it offers linux/arm/v7, linux/s390x`,
+    details: { offered: ['linux/arm/v7', 'linux/s390x'] },
+  })
+  expect(() => parsePlatform('linux/a b')).toThrow(expect.objectContaining({ code: 'ERR_MAYFLY_OPTION_INVALID' }))
+  expect(await left()).toEqual({ layers: [], ingest: [], trash: [], refs: [] })
+})
+
+test('indexes within indexes are followed twice, not for ever', async () => {
+  addIndex('app', ['linux/amd64'])
+  for (const depth of [1, 2]) {
+    const inner = registry.manifests.get('app/manifests/latest') ?? Buffer.alloc(0)
+    const outer = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: 'application/vnd.oci.image.index.v1+json', digest: sha256(inner), size: inner.length }] }))
+    registry.manifests.set('app/manifests/latest', outer)
+    registry.manifests.set(`app/manifests/${sha256(outer)}`, outer)
+    if (depth === 1) expect(await chosen('app', 'linux/amd64')).toBe('linux/amd64')
+  }
+  await expect(pullImage(store, here('app'), { policy: 'always' })).rejects.toThrow('its indexes are nested too deeply')
+})
+
+test('layers with foreign URLs are asked of the registry, nobody else', async () => {
+  const other = await fakeRegistry()
+  try {
+    registry.add('app', 'latest', [base])
+    const manifest = JSON.parse(registry.manifests.get('app/manifests/latest')?.toString() ?? '') as { layers: { mediaType: string, urls?: string[], digest: string }[] }
+    const [layer] = manifest.layers
+    if (layer === undefined) throw new Error('no layer')
+    layer.mediaType = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'
+    layer.urls = [`${other.origin}/blobs/${layer.digest}`]
+    other.blobs.set(layer.digest, registry.blobs.get(layer.digest) ?? Buffer.alloc(0))
+    registry.blobs.delete(layer.digest)
+    registry.manifests.set('app/manifests/latest', Buffer.from(JSON.stringify(manifest)))
+    await expect(pullImage(store, here('app'))).rejects.toMatchObject({ code: 'ERR_MAYFLY_IMAGE_NOT_FOUND' })
+    expect(other.seen).toEqual([])
+  } finally {
+    await other.close()
+  }
+})
+
+test('policies: missing asks once, always each time, never not at all', async () => {
+  await expect(pullImage(store, here('app'), { policy: 'never' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_IMAGE_NOT_FOUND', hint: `Pull it first: mayfly pull ${registry.host}/app` })
+  expect(registry.seen).toEqual([])
+  const first = registry.add('app', 'latest', [base])
+  expect((await pullImage(store, here('app'), { policy: 'missing' })).digest).toBe(first)
+  const second = registry.add('app', 'latest', [base, upper])
+  expect((await pullImage(store, here('app'), { policy: 'missing' })).digest).toBe(first)
+  expect((await pullImage(store, here('app'), { policy: 'always' })).digest).toBe(second)
+  expect((await pullImage(store, here('app'), { policy: 'never' })).digest).toBe(second)
+  await registry.close()
+  expect((await pullImage(store, here('app'), { policy: 'missing' })).digest).toBe(second)
+  await expect(pullImage(store, here('app'), { policy: 'always' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_REGISTRY_UNAVAILABLE' })
 })
