@@ -18,7 +18,7 @@ export {
   chooseImage, collectGarbage, imageFile, imageFilter, imageHistory, inspectImage, isUnnamed, listCatalog, listImages, loadImages, openLease, openStore, pullImage,
   repositoryOf, saveImages, storeUsage, untaggedNames, verifyStore, withTag,
   type Garbage, type GarbageOptions, type HistoryStep, type Image, type ImageDocument, type ImageUsage, type Lease, type ListedImage, type LoadedImage, type LoadOptions,
-  type PullProgress, type RemovedImage, type SnapshotUsage, type Store, type StoreProblem, type StoreReport, type StoreUsage, type StoredImage,
+  type LayerProgress, type PullProgress, type RemovedImage, type SnapshotUsage, type Store, type StoreProblem, type StoreReport, type StoreUsage, type StoredImage,
   type StoredName, type VerifyOptions,
 } from './images/index.js'
 export { parsePlatform } from './platform.js'

@@ -3,6 +3,7 @@ export type { BuildEvent, BuildOptions, BuildStep, BuiltImage } from './build/ty
 export { network, openSnapshot, reach, run, warmUp } from './container/run.js'
 export { wait } from './container/wait.js'
 export type * from './container/types.js'
+export type { LayerProgress, PullProgress } from './images/progress.js'
 export { isMayflyError, MayflyError, type ErrorCode } from './errors.js'
 export { defineConfig } from './services/config.js'
 export {

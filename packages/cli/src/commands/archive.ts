@@ -1,6 +1,10 @@
 import { createReadStream, createWriteStream } from 'node:fs'
 import { rm, stat } from 'node:fs/promises'
 
+import { interruptible } from '../interrupt.js'
+import { hasBars, openProgress } from '../progress.js'
+import { showPull } from '../pull-progress.js'
+
 /** Writes images as an archive, to a file or to standard output. */
 export async function save(names: readonly string[], { output }: { readonly output?: string }): Promise<void> {
   const { MayflyError, openStore, saveImages } = await import('@mayfly/core/engine')
@@ -24,11 +28,20 @@ export async function load({ input, quiet }: { readonly input?: string, readonly
   if (input === undefined && process.stdin.isTTY) {
     throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'There is no archive to load', { hint: 'Name it with -i, or send it through a pipe.' })
   }
-  const loaded = await loadImages(await openStore(), await source(input))
-  for (const { id, names } of loaded) {
-    for (const name of names) process.stdout.write(quiet === true ? `${withTag(name.familiar)}\n` : `Loaded image: ${withTag(name.familiar)}\n`)
-    if (names.length === 0) process.stdout.write(quiet === true ? `${id}\n` : `Loaded image ID: ${id}\n`)
-  }
+  await interruptible(async (signal) => {
+    // Where there is no terminal, Docker says no more than what was loaded.
+    const progress = openProgress({ quiet: quiet === true || !hasBars(process.stderr) })
+    try {
+      const loaded = await loadImages(await openStore(), await source(input), { signal, onProgress: showPull(progress, 'load') })
+      progress.end()
+      for (const { id, names } of loaded) {
+        for (const name of names) process.stdout.write(quiet === true ? `${withTag(name.familiar)}\n` : `Loaded image: ${withTag(name.familiar)}\n`)
+        if (names.length === 0) process.stdout.write(quiet === true ? `${id}\n` : `Loaded image ID: ${id}\n`)
+      }
+    } finally {
+      progress.end()
+    }
+  })
 }
 
 async function source(input: string | undefined): Promise<AsyncIterable<Buffer> | string> {

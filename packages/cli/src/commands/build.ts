@@ -1,7 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 
-import type { BuildEvent, BuildOptions } from '@mayfly/core'
+import type { BuildEvent, BuildOptions, PullProgress } from '@mayfly/core'
+
+import { openProgress, type Progress } from '../progress.js'
+import { pullBars } from '../pull-progress.js'
 
 interface Flags {
   readonly file?: string
@@ -27,6 +30,7 @@ export async function build(context: string, flags: Flags): Promise<void> {
   const input = context === '-' || flags.file === '-' ? await standardInput(context) : undefined
   const cancel = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => cancel.abort())
+  const progress = openProgress({ quiet: flags.quiet })
   const options: BuildOptions = {
     context: context === '-' ? input?.tar ?? Readable.from([]) : context,
     ...(input?.dockerfile === undefined ? {} : { dockerfile: input.dockerfile }),
@@ -44,28 +48,42 @@ export async function build(context: string, flags: Flags): Promise<void> {
     ...(flags.network === undefined ? {} : { network: networkOf(flags.network) }),
     ...(flags.shmSize === undefined ? {} : { shmSize: flags.shmSize }),
     signal: cancel.signal,
-    ...(flags.quiet === true ? {} : { onProgress: show }),
+    ...(flags.quiet === true ? {} : { onProgress: shown(progress) }),
   }
   try {
     const { id, tags } = await make(options)
     if (flags.iidfile !== undefined) await writeFile(flags.iidfile, id)
+    progress.end()
     if (flags.quiet === true) process.stdout.write(`${id}\n`)
     else process.stderr.write(`${[`built ${id}`, ...tags.map((tag) => `named ${tag}`)].join('\n')}\n`)
   } catch (error) {
     if (!cancel.signal.aborted) throw error
     process.exitCode = 130
+  } finally {
+    progress.end()
   }
 }
 
-function show(event: BuildEvent): void {
-  if (event.kind === 'warning') process.stderr.write(`warning: ${event.text}\n`)
-  if (event.kind === 'output') process.stderr.write(`#${String(event.step.id)} ${event.text}\n`)
+function shown(progress: Progress): (event: BuildEvent) => void {
+  const pulls = new Map<number, PullProgress>()
+  return (event) => {
+    if (event.kind === 'pull') pulls.set(event.step.id, event.progress)
+    const ended = event.kind === 'step' && event.state !== 'started' && pulls.delete(event.step.id)
+    if (event.kind === 'pull' || (ended && pulls.size > 0)) progress.show([...pulls.values()].flatMap((one) => pullBars(one)))
+    else if (ended) progress.end()
+    show(event, progress)
+  }
+}
+
+function show(event: BuildEvent, progress: Progress): void {
+  if (event.kind === 'warning') progress.line(`warning: ${event.text}`)
+  if (event.kind === 'output') progress.line(`#${String(event.step.id)} ${event.text}`)
   if (event.kind !== 'step') return
   const { id, label, text } = event.step
   const [first = '', ...more] = text.split('\n')
   const title = `${label === '' ? '' : `[${label}] `}${first}${more.length > 0 ? ' …' : ''}`
-  if (event.state === 'started') process.stderr.write(`#${String(id)} ${title}\n`)
-  else process.stderr.write(`#${String(id)} ${event.state.toUpperCase()}${event.state === 'done' ? ` ${(event.ms / 1000).toFixed(1)}s` : ''}\n`)
+  if (event.state === 'started') progress.line(`#${String(id)} ${title}`)
+  else progress.line(`#${String(id)} ${event.state.toUpperCase()}${event.state === 'done' ? ` ${(event.ms / 1000).toFixed(1)}s` : ''}`)
 }
 
 /** A tar is told from a Dockerfile by its bytes. */

@@ -2,7 +2,10 @@ import { resolve } from 'node:path'
 
 import type { Container, Mount, RunOptions } from '@mayfly/core'
 
+import { interruptible } from '../interrupt.js'
 import { ask } from '../keeper.js'
+import { hasBars, openProgress } from '../progress.js'
+import { showPull } from '../pull-progress.js'
 import { checkDetachKeys, exitCode, join, ownSize, requireTerminal } from '../session.js'
 import { variables } from '../variables.js'
 
@@ -41,15 +44,36 @@ export async function run(image: string, words: readonly string[], flags: Flags)
   const named = networks(flags)
   checkDetachKeys(flags.detachKeys)
   if (flags.detach !== true) requireTerminal(flags.interactive, flags.tty)
+  // The background run has no terminal to show a pull on.
+  const shown = hasBars(process.stderr) && flags.pull !== 'never' ? { ...options, pull: 'missing' as const } : options
+  const ready = async (): Promise<void> => { if (shown !== options) await pulled(image, flags) }
   if (flags.detach === true) {
-    const id = await ask({ do: 'run', image, options: { scratch: 'disk', ...options }, forget: flags.rm === true, ...named }, { start: true })
+    await ready()
+    if (process.exitCode !== undefined) return
+    const id = await ask({ do: 'run', image, options: { scratch: 'disk', ...shown }, forget: flags.rm === true, ...named }, { start: true })
     process.stdout.write(`${String(id)}\n`)
     return
   }
   // What can be detached from must be able to stay.
   const stays = flags.interactive === true && flags.tty === true
-  if (named.networks === undefined && !stays) await foreground(image, options, flags)
-  else await (await import('./attached.js')).attached({ image, options: { scratch: 'disk', ...options }, detachKeys: flags.detachKeys, ...named })
+  if (named.networks === undefined && !stays) return await foreground(image, options, flags)
+  await ready()
+  if (process.exitCode === undefined) await (await import('./attached.js')).attached({ image, options: { scratch: 'disk', ...shown }, detachKeys: flags.detachKeys, ...named })
+}
+
+/** Has an image come where it can be seen, until somebody ends it. */
+async function pulled(image: string, { pull, platform }: Flags): Promise<void> {
+  const { openStore, parsePlatform, parseReference, pullImage } = await import('@mayfly/core/engine')
+  const progress = openProgress()
+  try {
+    await interruptible(async (signal) => {
+      await pullImage(await openStore(), parseReference(image), {
+        policy: pull, signal, onProgress: showPull(progress), ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
+      })
+    })
+  } finally {
+    progress.end()
+  }
 }
 
 async function foreground(image: string, options: RunOptions, flags: Flags): Promise<void> {
@@ -64,13 +88,17 @@ async function foreground(image: string, options: RunOptions, flags: Flags): Pro
       else void container.kill(name).catch(() => undefined)
     })
   }
+  // What is no terminal shows what the program prints, and nothing else.
+  const progress = openProgress({ quiet: !hasBars(process.stderr) })
   try {
     container = await start(image, {
       ...options,
+      onPull: showPull(progress),
       hold: true,
       signal: cancel.signal,
       ready: { description: 'the program', acceptsExit: true, ready: async () => undefined },
     })
+    progress.end()
     const streams = await container.attach({ logs: true })
     const ended = await join(streams, { input: options.stdin === true, tty: flags.tty === true, detachKeys: '', closes: true })
     if (ended !== undefined) process.exitCode = exitCode(ended)
@@ -78,6 +106,7 @@ async function foreground(image: string, options: RunOptions, flags: Flags): Pro
     if (pending.length === 0) throw error
     process.exitCode = 130
   } finally {
+    progress.end()
     await container?.[Symbol.asyncDispose]()
   }
 }

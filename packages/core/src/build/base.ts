@@ -28,10 +28,11 @@ export async function imageState(build: Build, name: string, platform: string | 
   const context = build.options.contexts?.[name]
   if (context !== undefined && !context.startsWith('docker-image://')) return await directoryState(build, resolve(context))
   const reference = parseReference(context?.slice('docker-image://'.length) ?? name)
-  return await build.progress.step('', `FROM ${reference.familiar}`, async () => {
+  return await build.progress.step('', `FROM ${reference.familiar}`, async (step) => {
     const wanted = platform === undefined ? build.platform : parsePlatform(platform)
     const image = await pullImage(build.store, reference, {
       policy: build.options.pull === true ? 'always' : 'missing', platform: wanted, signal: build.signal,
+      onProgress: (progress) => { build.progress.pull(step, progress) },
     })
     await build.lease.hold(image.digest)
     const stored = await loadManifest(build.store, reference, image.digest)

@@ -1,3 +1,4 @@
+import type { PullProgress } from '../images/progress.js'
 import type { BuildEvent, BuildStep } from './types.js'
 
 /** Tells what a build does. */
@@ -28,6 +29,10 @@ export class Progress {
 
   output(step: BuildStep, stream: 'stdout' | 'stderr', text: string): void {
     this.#tell({ kind: 'output', step, stream, text })
+  }
+
+  pull(step: BuildStep, progress: PullProgress): void {
+    this.#tell({ kind: 'pull', step, progress })
   }
 
   warn(text: string): void {

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { Digest } from '../digest.js'
+import type { PullProgress } from '../images/progress.js'
 
 export interface BuildOptions {
   /** Directory of the build context, or a tar of it. */
@@ -37,6 +38,8 @@ export interface BuildOptions {
 export type BuildEvent =
   | { readonly kind: 'step'; readonly step: BuildStep; readonly state: 'started' | 'cached' | 'done' | 'failed'; readonly ms: number }
   | { readonly kind: 'output'; readonly step: BuildStep; readonly stream: 'stdout' | 'stderr'; readonly text: string }
+  /** Of the base image that the step pulls. */
+  | { readonly kind: 'pull'; readonly step: BuildStep; readonly progress: PullProgress }
   | { readonly kind: 'warning'; readonly text: string }
 
 export interface BuildStep {

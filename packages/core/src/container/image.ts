@@ -10,7 +10,7 @@ const known = new Map<string, Image>()
 const accounts = new WeakMap<Image, Promise<readonly [string, string]>>()
 
 /** The image of a reference, pulled when missing; found once, it is not looked for again. */
-export async function obtainImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
+export async function obtainImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<Image> {
   const key = `${home()} ${reference} ${options.platform ?? ''}`
   const cached = options.pull === 'always' ? undefined : known.get(key)
   if (cached !== undefined) return cached
@@ -39,7 +39,7 @@ export interface FoundImage {
 }
 
 /** Makes an image ready to run, pulling it as `run` would. */
-export async function findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<FoundImage> {
+export async function findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<FoundImage> {
   const image = await obtainImage(reference, options)
   const [{ pulledFrom }, { exposedPorts }] = await Promise.all([import('../images/index.js'), import('./handle.js')])
   const { origin, pulledAt } = await pulledFrom(await openedStore(), image.reference)
@@ -57,7 +57,7 @@ export function accountsOf(image: Image): Promise<readonly [string, string]> {
   return read
 }
 
-async function find(name: string, { pull, platform, signal }: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<Image> {
+async function find(name: string, { pull, platform, signal, onPull }: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<Image> {
   const store = await openedStore()
   const reference = parseReference(name)
   const wanted = platform === undefined ? hostPlatform() : parsePlatform(platform)
@@ -65,7 +65,7 @@ async function find(name: string, { pull, platform, signal }: Pick<RunOptions, '
   const local = pull === 'always' || signal?.aborted === true ? undefined : await findLocally(store, reference, wanted)
   if (local !== undefined) return local
   const { pullImage } = await import('../images/index.js')
-  return pullImage(store, reference, { policy: pull ?? 'missing', platform: wanted, ...(signal === undefined ? {} : { signal }) })
+  return pullImage(store, reference, { policy: pull ?? 'missing', platform: wanted, signal, onProgress: onPull })
 }
 
 function openedStore(): Promise<Store> {

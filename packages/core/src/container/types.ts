@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 
 import type { MayflyError } from '../errors.js'
+import type { PullProgress } from '../images/progress.js'
 import type { Fault, Faults } from './fault-types.js'
 import type { PortMapping, Protocol } from '../network/ports.js'
 import type { SandboxOptions, TerminalSize } from '../sandbox/options.js'
@@ -36,6 +37,8 @@ export interface RunOptions extends Omit<SandboxOptions, 'network'> {
   readonly pull?: 'always' | 'missing' | 'never' | undefined
   /** `os/architecture`. Default: this machine's. */
   readonly platform?: string | undefined
+  /** How far the image is, when it has to be pulled. */
+  readonly onPull?: ((progress: PullProgress) => void) | undefined
   /** When the container counts as started. Default: HEALTHCHECK, else `ports`, else any EXPOSEd port, else running. */
   readonly ready?: WaitStrategy | undefined
   /** Milliseconds, counted once the image is there. Default 60 000. */

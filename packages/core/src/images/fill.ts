@@ -2,15 +2,9 @@ import { setMaxListeners } from 'node:events'
 import { isMayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
 import { obtainLayer, type BlobSource, type WantedLayer } from './layer.js'
+import { ProgressMeter, type PullProgress } from './progress.js'
 import { findLayer } from './record.js'
 import type { Store } from './store.js'
-
-export interface PullProgress {
-  readonly reference: Reference
-  /** Compressed bytes to fetch in all, and fetched so far. */
-  readonly total: number
-  readonly done: number
-}
 
 /** Has every layer (bottom first) unpacked in the store, those that are missing at once. */
 export async function fillLayers(
@@ -18,13 +12,8 @@ export async function fillLayers(
   { fetch, signal, tell }: { fetch: BlobSource | undefined, signal: AbortSignal, tell: (progress: PullProgress) => void },
 ): Promise<void> {
   const found = await Promise.all(wanted.map((layer) => findLayer(store, layer)))
-  const total = wanted.reduce((sum, { blob }, index) => found[index] === undefined ? sum + blob.size : sum, 0)
-  if (total === 0 && !found.includes(undefined)) return
-  let done = 0
-  const onBytes = (count: number): void => {
-    done += count
-    tell({ reference, total, done })
-  }
+  const meter = new ProgressMeter(reference, wanted.map(({ blob }, index) => ({ ...blob, state: found[index] === undefined ? 'waiting' : 'there' })), tell)
+  if (!found.includes(undefined)) return
   const stop = new AbortController()
   const either = AbortSignal.any([signal, stop.signal])
   // Every layer and every blob listens to it: an image of many layers is no leak.
@@ -37,7 +26,10 @@ export async function fillLayers(
     const twin = below[wanted.findIndex(({ diffId }) => diffId === layer.diffId)]
     const work = async (): Promise<string> => {
       await twin
-      return found[index]?.directory ?? obtainLayer(store, reference, layer, { fetch, lowers, onBytes, signal: either })
+      const onBytes = (count: number): void => { meter.bytes(index, count) }
+      const directory = found[index]?.directory ?? await obtainLayer(store, reference, layer, { fetch, lowers, onBytes, signal: either })
+      meter.finished(index)
+      return directory
     }
     const promise = work()
     promise.catch((error: unknown) => { stop.abort(error) })

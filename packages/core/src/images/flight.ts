@@ -46,10 +46,19 @@ export class Flights<T, P> {
   #takeOff(key: string, work: (signal: AbortSignal, tell: (progress: P) => void) => Promise<T>): Flight<T, P> {
     const stop = new AbortController()
     const listeners = new Set<(progress: P) => void>()
-    const result = work(stop.signal, (progress) => { for (const listener of listeners) listener(progress) })
+    const result = work(stop.signal, (progress) => { for (const listener of listeners) tellOne(listener, progress) })
     result.catch(() => undefined)
     const flight: Flight<T, P> = { result, stop, listeners, waiting: 0 }
     this.#flights.set(key, flight)
     return flight
+  }
+}
+
+/** One who throws spoils nothing for the others. */
+function tellOne<P>(listener: (progress: P) => void, progress: P): void {
+  try {
+    listener(progress)
+  } catch (error) {
+    queueMicrotask(() => { throw error })
   }
 }

@@ -6,12 +6,13 @@ import {
   choosePlatform, fetchBlob, fetchDigest, fetchManifest, fetchSmallBlob, parseManifest, throwIfAborted, type FetchedManifest, type ImageManifest,
 } from '../registry/index.js'
 import { parseConfig } from './config.js'
-import { fillLayers, type PullProgress } from './fill.js'
+import { fillLayers } from './fill.js'
 import { Flights } from './flight.js'
 import { loadManifest, wantedLayers, type Image, type StoredManifest } from './image.js'
 import { notThere, type BlobSource } from './layer.js'
 import { openLease, type Lease } from './lease.js'
 import { findLocally } from './local.js'
+import type { PullProgress } from './progress.js'
 import { readRef, writeRef } from './refs.js'
 import { blobPath, readBlob, writeAtomically, type Store } from './store.js'
 

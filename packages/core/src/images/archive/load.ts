@@ -10,6 +10,7 @@ import { parseReference, type Reference } from '../../reference.js'
 import { fillLayers } from '../fill.js'
 import { wantedLayers } from '../image.js'
 import { openLease } from '../lease.js'
+import type { PullProgress } from '../progress.js'
 import { unnamed, writeRef } from '../refs.js'
 import { blobPath, discardTree, storeFailed, writeAtomically, type Store } from '../store.js'
 import { readDocker } from './docker.js'
@@ -19,6 +20,8 @@ import { invalid, openLayout, readArchive, type Archive, type ArchiveLimits } fr
 
 export interface LoadOptions extends ArchiveLimits {
   readonly signal?: AbortSignal | undefined
+  /** Of each image in turn; its bytes are those of the archive. */
+  readonly onProgress?: ((progress: PullProgress) => void) | undefined
 }
 
 export interface LoadedImage {
@@ -45,7 +48,7 @@ export async function loadImages(store: Store, from: AsyncIterable<Buffer> | str
     const images = await readImages(archive)
     if (images.length === 0) throw invalid('it has no images')
     const loaded: LoadedImage[] = []
-    for (const image of images) loaded.push(await place(store, archive, image, signal))
+    for (const image of images) loaded.push(await place(store, archive, image, { signal, tell: options.onProgress ?? (() => undefined) }))
     return loaded
   } catch (error) {
     throw isMayflyError(error) ? error : storeFailed('Cannot load images', error)
@@ -67,7 +70,7 @@ async function readImages(archive: Archive): Promise<ArchivedImage[]> {
   throw invalid('it has neither index.json nor manifest.json')
 }
 
-async function place(store: Store, archive: Archive, image: ArchivedImage, signal: AbortSignal): Promise<LoadedImage> {
+async function place(store: Store, archive: Archive, image: ArchivedImage, { signal, tell }: { signal: AbortSignal, tell: (progress: PullProgress) => void }): Promise<LoadedImage> {
   // Written in full and in short, a name is one.
   const names = [...new Map(image.names.map((name) => parseReference(name)).map((one) => [String(one), one])).values()]
   const platform = imagePlatform(image)
@@ -75,7 +78,7 @@ async function place(store: Store, archive: Archive, image: ArchivedImage, signa
   await using lease = await openLease(store, signal)
   const wanted = wantedLayers(image.manifest.layers, image.parsed)
   await lease.hold(...image.documents.map(([digest]) => digest), ...wanted.flatMap(({ blob, diffId, chainId }) => [blob.digest, diffId, chainId]))
-  await fillLayers(store, first, wanted, { fetch: ({ digest }) => archive.open(image.fileOf(digest)), signal, tell: () => undefined })
+  await fillLayers(store, first, wanted, { fetch: ({ digest }) => archive.open(image.fileOf(digest)), signal, tell })
   for (const [digest, bytes] of image.documents) await writeAtomically(blobPath(store, digest), bytes)
   for (const name of names.length > 0 ? names : [first]) {
     await writeRef(store, name, { digest: image.top, manifests: { [platform]: image.digest }, origin: '', pulledAt: Date.now() })
