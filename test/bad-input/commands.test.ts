@@ -127,7 +127,7 @@ describe('a memory limit smaller than the process needs', () => {
 })
 
 test.each([
-  [{ memory: 'much' }, 'Invalid size "much"'],
+  [{ memory: 'much' }, 'Invalid memory "much": bytes as a number, or text such as "256m" or "2g"'],
   [{ memory: '64m', stopSignal: 'SIGNONE' }, 'Unknown signal "SIGNONE"'],
   [{ memory: '64m', env: { 'A=B': 'c' } }, 'Invalid environment variable "A=B"'],
 ])('an option of another form: %j', async (options, message) => {

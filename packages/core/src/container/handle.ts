@@ -12,7 +12,7 @@ import { execute, heedInput, isTerminal, openProcess } from './exec.js'
 import { compileCommand, type Inside } from './inside.js'
 import { ContainerFaults } from './faults.js'
 import { freeze } from './freezer.js'
-import { readLogs } from './logs.js'
+import { logsOf } from './logs.js'
 import { readOutput } from './output.js'
 import { reachFrom, sourceOf } from './reach.js'
 import { parseSize } from '../units.js'
@@ -21,7 +21,7 @@ import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
-import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogLine, LogOptions, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
+import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogOptions, Logs, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
   readonly run: Run
@@ -145,8 +145,8 @@ export class RunningContainer implements Container {
     return compileCommand({ id: this.id, inside, accounts, map: run.map }, command, options)
   }
 
-  logs(options: LogOptions = {}): AsyncIterable<LogLine> {
-    return readLogs(this.#input.run.connection, this.id, options)
+  logs(options: LogOptions = {}): Logs {
+    return logsOf(this.#input.run.connection, this.id, options)
   }
 
   output(options: OutputOptions = {}): AsyncIterable<OutputPiece> {

@@ -1,11 +1,41 @@
+import { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 
+import { MayflyError } from '../errors.js'
 import type { Connection } from '../native/index.js'
 import { readRecords } from './output.js'
-import type { LogLine, LogOptions } from './types.js'
+import type { LogLine, LogOptions, Logs } from './types.js'
+
+/** See `Container.logs`. Throws ERR_MAYFLY_OPTION_INVALID. */
+export function logsOf(connection: Connection, id: string, options: LogOptions = {}): Logs {
+  check(options)
+  const lines = (): AsyncGenerator<LogLine> => readLogs(connection, id, options)
+  return {
+    [Symbol.asyncIterator]: lines,
+    stream: () => Readable.from((async function* text() {
+      for await (const line of lines()) yield `${line.text}\n`
+    })(), { objectMode: false, highWaterMark: 64 << 10 }),
+  }
+}
+
+function check({ tail, since, until, stream }: LogOptions): void {
+  const invalid = (option: string, value: unknown, allowed: string): MayflyError =>
+    new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid ${option} ${String(value)}: ${allowed}`, { details: { option } })
+  if (tail !== undefined && !(Number.isSafeInteger(tail) && tail >= 0)) throw invalid('tail', tail, 'a whole number from 0')
+  for (const [option, value] of Object.entries({ since, until })) {
+    if (value !== undefined && !Number.isFinite(Number(value))) throw invalid(option, value, 'a Date, or milliseconds since 1970')
+  }
+  if (since !== undefined && until !== undefined && Number(since) > Number(until)) throw invalid('until', until, 'it is before `since`')
+  if (stream !== undefined && stream !== 'stdout' && stream !== 'stderr') throw invalid('stream', stream, '"stdout" or "stderr"; both when left out')
+}
 
 /** A container's log, line by line. Ends early without harm; a container that is gone has none. */
 export async function* readLogs(connection: Connection, id: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
+  if (options.timestamps !== true) return yield* chosenLines(connection, id, options)
+  for await (const line of chosenLines(connection, id, options)) yield { ...line, text: `${line.time.toISOString()} ${line.text}` }
+}
+
+async function* chosenLines(connection: Connection, id: string, options: LogOptions): AsyncGenerator<LogLine> {
   const { tail, follow } = options
   if (tail === undefined) return yield* rawLines(connection, id, options)
   if (follow === true) return yield* skip(await earlier(connection, id, options) - tail, rawLines(connection, id, options))

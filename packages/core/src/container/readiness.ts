@@ -3,8 +3,10 @@ import type { Image } from '../images/index.js'
 import { METHOD, privilege, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { explainListeners } from '../network/listeners.js'
+import { absolute } from '../sandbox/invalid.js'
 import { formatSize, parseSize } from '../units.js'
 import { exposedPorts, optionPorts, type RunningContainer } from './handle.js'
+import { existsInside } from './probe.js'
 import type { Container, ExitStatus, LogLine, RunOptions, WaitContext, WaitStrategy } from './types.js'
 import { listTcp, listUnix } from './sockets.js'
 import { wait } from './wait.js'
@@ -24,17 +26,22 @@ export async function waitReady(connection: Connection, container: RunningContai
   if (strategy === undefined) return
   const over = new AbortController()
   const cancels: (() => void)[] = []
+  let seen: string | undefined
   const context: WaitContext = {
     container,
     ports: optionPorts(options),
     exposed: exposedPorts(image),
     signal: over.signal,
-    listening: (port) => listening(connection, container, port, over.signal, isOpen(options)),
+    healthcheck: healthcheckOf(image),
+    listening: (port, signal = over.signal) => listening(connection, container, port, signal, isOpen(options)),
+    exists: (path) => existsInside(connection, container.id, absolute('path of wait.file', path)),
+    sockets: () => listUnix(connection, container.id),
+    saw: (what) => void (seen = what),
   }
   const timeout = options.startTimeout ?? DEFAULT_TIMEOUT
   const ended = new Promise<never>((_resolve, reject) => {
     const timer = setTimeout(() => reject(new MayflyError('ERR_MAYFLY_TIMEOUT',
-      `${container.image} was not ready within ${timeout} ms, waiting for ${strategy.description}`)), timeout)
+      `${container.image} was not ready within ${timeout} ms, waiting for ${strategy.description}`)), Math.min(timeout, 2 ** 31 - 1))
     cancels.push(() => clearTimeout(timer))
     const abort = (): void => reject(new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${container.image} was aborted`, {
       cause: options.signal?.reason,
@@ -47,7 +54,7 @@ export async function waitReady(connection: Connection, container: RunningContai
   try {
     await Promise.race([strategy.ready(context), ended])
   } catch (error) {
-    throw await explain(error, container, strategy, options, () => whatListens(connection, container, image, options))
+    throw await explain(error, { container, options, waitedFor: `${strategy.description}${seen === undefined ? '' : `, and last seeing ${seen}`}`, seen }, () => whatListens(connection, container, image, options))
   } finally {
     over.abort(OVER)
     for (const cancel of cancels) cancel()
@@ -56,13 +63,16 @@ export async function waitReady(connection: Connection, container: RunningContai
 
 /** HEALTHCHECK, else all ports of the options, else any port of the image, else nothing to wait for. */
 function defaultStrategy(image: Image, options: RunOptions): WaitStrategy | undefined {
-  const test = image.config.Healthcheck?.Test ?? []
-  if (test[0] === 'CMD') return wait.exec(test.slice(1))
-  if (test[0] === 'CMD-SHELL') return wait.exec(['/bin/sh', '-c', ...test.slice(1)])
+  if (healthcheckOf(image) !== undefined) return wait.healthy()
   const ports = optionPorts(options)
   if (ports.length > 0) return wait.port(...ports)
   const exposed = exposedPorts(image)
   return exposed.length === 0 ? undefined : wait.any(...exposed.map((port) => wait.port(port)))
+}
+
+function healthcheckOf({ config }: Image): readonly string[] | undefined {
+  const [kind, ...words] = config.Healthcheck?.Test ?? []
+  return kind === 'CMD' ? words : kind === 'CMD-SHELL' ? ['/bin/sh', '-c', ...words] : undefined
 }
 
 /** Whether others are to get through to it, for which a socket at the container's loopback is none. */
@@ -102,16 +112,26 @@ class Exited extends Error {
   }
 }
 
-async function explain(
-  error: unknown, container: RunningContainer, strategy: WaitStrategy, options: RunOptions, sockets: () => Promise<string | undefined>,
-): Promise<unknown> {
+/** A wait that failed, and what is known of it. */
+interface Failed {
+  readonly container: RunningContainer
+  readonly options: RunOptions
+  readonly waitedFor: string
+  readonly seen: string | undefined
+}
+
+async function explain(error: unknown, failed: Failed, sockets: () => Promise<string | undefined>): Promise<unknown> {
+  const { container, seen } = failed
   const exit = error instanceof Exited ? error.exit : sawTheEnd(error) ? await container.ending : undefined
-  if (exit === undefined && !isMayflyError(error)) return error
+  const known = error instanceof AggregateError ? error.errors.find(isMayflyError) ?? error : error
+  if (exit === undefined && !isMayflyError(known)) return error
   const log = await lastLines(container)
-  if (exit !== undefined) return ended(exit, container, strategy, options, log)
-  const known = error as MayflyError
-  return new MayflyError(known.code, withLog(known.message, log), {
-    cause: known, hint: known.hint ?? (known.code === 'ERR_MAYFLY_TIMEOUT' ? await sockets() : undefined), details: { ...known.details, log, containerId: container.id },
+  if (exit !== undefined) return ended(exit, failed, log)
+  const { code, message, hint, details } = known as MayflyError
+  const saying = code === 'ERR_MAYFLY_TIMEOUT' && seen !== undefined ? `${message}, and last seeing ${seen}` : message
+  return new MayflyError(code, withLog(saying, log), {
+    cause: known, hint: hint ?? (code === 'ERR_MAYFLY_TIMEOUT' ? await sockets() : undefined),
+    details: { ...details, log, containerId: container.id, ...(seen === undefined ? {} : { seen }) },
   })
 }
 
@@ -121,17 +141,17 @@ function sawTheEnd(error: unknown): boolean {
   return isMayflyError(error) && (error.details['errno'] === 'ESRCH' || error.code === 'ERR_MAYFLY_CONTAINER_EXITED')
 }
 
-function ended(exit: ExitStatus, container: Container, strategy: WaitStrategy, options: RunOptions, log: readonly string[]): MayflyError {
+function ended(exit: ExitStatus, { container, options, waitedFor, seen }: Failed, log: readonly string[]): MayflyError {
   const how = exit.signal === undefined ? `exit code ${exit.code}` : `signal ${exit.signal}`
   const limit = options.memory === undefined ? '' : ` of ${formatSize(parseSize(options.memory))}`
   const what = exit.oomKilled ? `${container.image} exceeded its memory limit${limit} and was killed (${how})`
     : `${container.image} ended with ${how}`
-  const message = `${what} before it was ready, waiting for ${strategy.description}`
+  const message = `${what} before it was ready, waiting for ${waitedFor}`
   return new MayflyError(exit.oomKilled ? 'ERR_MAYFLY_OUT_OF_MEMORY' : 'ERR_MAYFLY_CONTAINER_EXITED', withLog(message, log), {
     hint: exit.oomKilled ? 'Raise `memory`, or make the process need less.'
       : exit.code === 0 ? 'The command did its work and ended: a service has to stay in the foreground.'
         : lackingIds() ?? 'Look for the reason in its log lines; check `command`, `env` and what it expects to find.',
-    details: { exitCode: exit.code, signal: exit.signal, oomKilled: exit.oomKilled, log, containerId: container.id },
+    details: { exitCode: exit.code, signal: exit.signal, oomKilled: exit.oomKilled, log, containerId: container.id, ...(seen === undefined ? {} : { seen }) },
   })
 }
 

@@ -5,6 +5,7 @@ import { formatAddress } from '../network/addresses.js'
 import { checkAliases } from '../network/names.js'
 import { parsePorts } from '../network/ports.js'
 import { checkResolver } from '../network/resolv.js'
+import { contradiction } from '../sandbox/invalid.js'
 import { checkOptions, resolveDevices, sharedWith, type ResolvedOptions } from '../sandbox/index.js'
 import { PrivateNetwork } from './network.js'
 import type { Member, Run } from './supervision.js'
@@ -29,6 +30,7 @@ export async function resolveOptions(run: Run, { devices, seccomp, network: wher
   const rest = { ...given, network: typeof where === 'string' ? where : undefined, extraHosts: withGateway(run, given.extraHosts) }
   checkOptions({ ...rest, devices, seccomp })
   checkResolver(rest)
+  checkTogether(rest)
   if (rest.network !== undefined) checkPorts(rest, rest.network)
   const shared: Partial<Record<(typeof SHAREABLE)[number], `container:${string}`>> = {}
   for (const kind of SHAREABLE) {
@@ -47,6 +49,12 @@ export async function resolveOptions(run: Run, { devices, seccomp, network: wher
     networkOf: network === undefined ? undefined : memberOf(run, 'network', network),
     networks,
   }
+}
+
+/** What two options cannot both mean. */
+function checkTogether({ network, dns, readonly, storage }: RunOptions): void {
+  if (network === 'none' && dns !== undefined) throw contradiction('network "none"', 'dns', 'there is nobody to ask')
+  if (readonly === true && storage !== undefined) throw contradiction('readonly', 'storage', 'nothing is written that could have a size')
 }
 
 function networksOf(run: Run, where: RunOptions['network'], aliases: readonly string[] = []): readonly PrivateNetwork[] {

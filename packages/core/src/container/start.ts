@@ -9,6 +9,7 @@ import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
 import { addGroups, cgroupWrites, compileSandbox, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
 import { driverAfter, forcedDriver, type Driver } from './drivers.js'
+import { checkForm } from './form.js'
 import { RunningContainer, storageOf } from './handle.js'
 import { attach, type Attachment } from './attachment.js'
 import { accountsOf, forgetImage, obtainImage } from './image.js'
@@ -27,6 +28,7 @@ import type { Container, Reached, RunOptions } from './types.js'
 
 /** See `run`. */
 export async function start(image: string, options: RunOptions = {}): Promise<Container> {
+  await checkForm(options)
   if (options.signal?.aborted === true) {
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image} was aborted`, { cause: options.signal.reason })
   }
@@ -41,6 +43,7 @@ export async function start(image: string, options: RunOptions = {}): Promise<Co
 
 /** Starts a container from files that are there already. */
 export async function startImage(image: Image, options: RunOptions = {}): Promise<RunningContainer> {
+  await checkForm(options)
   if (options.signal?.aborted === true) {
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image.reference.familiar} was aborted`, { cause: options.signal.reason })
   }

@@ -195,14 +195,25 @@ export interface ExitStatus {
 export interface LogOptions {
   /** Go on until the container ends. Default false. */
   readonly follow?: boolean | undefined
+  /** Puts its time before each line's text, as RFC 3339 has it, and a space. Default false. */
+  readonly timestamps?: boolean | undefined
   /** Only the last so many lines; those that come later with `follow` as well. */
   readonly tail?: number | undefined
+  /** Only what was written at this time or later: a Date, or milliseconds since 1970. */
   readonly since?: Date | number | undefined
+  /** Only what was written before this time; with `follow`, the end of it. */
+  readonly until?: Date | number | undefined
   /** Default both. */
   readonly stream?: 'stdout' | 'stderr' | undefined
 }
 
-export type OutputOptions = Omit<LogOptions, 'tail'>
+export type OutputOptions = Omit<LogOptions, 'tail' | 'timestamps'>
+
+/** A log as lines; or, by `stream()`, as their text. Read slowly, it holds up nobody: see `LogLine.dropped`. */
+export interface Logs extends AsyncIterable<LogLine> {
+  /** The lines as UTF-8, each with its line end and, with `timestamps`, its time before it. */
+  stream(): Readable
+}
 
 /** A piece of a container's output as it was written; it may end in the middle of a line or of a character. */
 export interface OutputPiece {
@@ -273,7 +284,7 @@ export interface Container {
   spawn(command: readonly string[], options?: ExecOptions): Promise<Process>
   /** Joins the standard streams of its own process. */
   attach(options?: AttachOptions): Promise<Attached>
-  logs(options?: LogOptions): AsyncIterable<LogLine>
+  logs(options?: LogOptions): Logs
   /** The same output byte for byte. */
   output(options?: OutputOptions): AsyncIterable<OutputPiece>
   /** The stop signal, then SIGKILL after the timeout, then removal. Harmless when stopped already. */
@@ -355,8 +366,16 @@ export interface WaitContext {
   readonly exposed: readonly number[]
   /** Aborted when the container ends, the time is up or the start is cancelled. */
   readonly signal: AbortSignal
-  /** Resolves when something inside listens on the TCP port. */
-  listening(port: number): Promise<void>
+  /** The command of its health check, where it has one. */
+  readonly healthcheck: readonly string[] | undefined
+  /** Resolves when something inside listens on the TCP port. `signal` ends the wait earlier. */
+  listening(port: number, signal?: AbortSignal): Promise<void>
+  /** Whether something exists inside at an absolute path. */
+  exists(path: string): Promise<boolean>
+  /** Paths of the unix sockets that are listened at inside. */
+  sockets(): Promise<readonly string[]>
+  /** What was seen instead of what is waited for; the last of it stands in the error. */
+  saw(what: string): void
 }
 
 /** When a container counts as ready. Made by `wait.…`. */
@@ -368,6 +387,22 @@ export interface WaitStrategy {
   ready(context: WaitContext): Promise<void>
 }
 
+/** A strategy of `wait.…`. */
+export interface Wait extends WaitStrategy {
+  /** The same with a limit of its own, in milliseconds, besides that of the start: ERR_MAYFLY_TIMEOUT. */
+  within(milliseconds: number): Wait
+}
+
+export interface WaitOnOptions {
+  /** Milliseconds for which what was found has to stay as it is. Default 0. */
+  readonly window?: number | undefined
+  /** Turns it round: waits until none of them is there. Default false. */
+  readonly reverse?: boolean | undefined
+  /** Whether certificates are checked. Default false. */
+  readonly strictSSL?: boolean | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
 export interface HttpWaitOptions {
   /** Default: the first of `ports`, else the first EXPOSEd port. */
   readonly port?: number | undefined
@@ -375,7 +410,15 @@ export interface HttpWaitOptions {
   readonly status?: number | readonly number[] | ((status: number) => boolean) | undefined
   readonly method?: string | undefined
   readonly headers?: Readonly<Record<string, string>> | undefined
-  readonly body?: RegExp | string | undefined
+  readonly body?: RegExp | string | ((body: string) => boolean) | undefined
+  /** Headers of the answer, whole or by pattern. */
+  readonly answer?: Readonly<Record<string, string | RegExp>> | undefined
+  /** Sent with the request. */
+  readonly send?: string | undefined
+  /** By TLS: with this machine's authorities, with one's own, or whoever answers. Default false. */
+  readonly tls?: boolean | { readonly ca?: string | undefined; readonly servername?: string | undefined; readonly insecure?: boolean | undefined } | undefined
+  /** Milliseconds of silence after which a request is given up and made again. Default 10 000. */
+  readonly patience?: number | undefined
   readonly auth?: { readonly user: string; readonly password: string } | undefined
 }
 

@@ -1,128 +1,140 @@
 import { MayflyError } from '../errors.js'
-import type { HttpWaitOptions, WaitContext, WaitStrategy } from './types.js'
+import { whatIsWrong } from './answer.js'
+import type { HttpWaitOptions, Wait, WaitContext, WaitOnOptions, WaitStrategy } from './types.js'
+import { poll, strategy } from './waiting.js'
 
 /** When a container counts as ready. A wait ends at once when the container does. */
 export const wait = {
   /** Something inside listens on each of the TCP ports. */
-  port(...ports: number[]): WaitStrategy {
+  port(...ports: number[]): Wait {
     return strategy(`port ${ports.join(', ')}`, async ({ listening }) => {
       await Promise.all(ports.map((port) => listening(port)))
     })
   },
 
   /** A log line matches, `times` times (default 1). Text is looked for as it stands. */
-  log(pattern: RegExp | string, { times = 1 }: { readonly times?: number } = {}): WaitStrategy {
-    return strategy(`log line ${String(pattern)}`, async ({ container, signal }) => {
+  log(pattern: RegExp | string, { times = 1 }: { readonly times?: number } = {}): Wait {
+    return strategy(`log line ${String(pattern)}${times === 1 ? '' : `, ${times} times`}`, async ({ container, signal, saw }) => {
+      if (!Number.isSafeInteger(times) || times < 1) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid times ${String(times)}: a whole number from 1`)
       let seen = 0
       for await (const { text } of container.logs({ follow: true })) {
         if (typeof pattern === 'string' ? text.includes(pattern) : text.search(pattern) >= 0) seen += 1
         if (seen >= times) return
+        if (seen > 0) saw(`it came ${seen} of ${times} times`)
         if (signal.aborted) break
       }
       throw new MayflyError('ERR_MAYFLY_CONTAINER_EXITED', `The log ended without ${String(pattern)}`)
     })
   },
 
-  /** A request is answered with the wanted status (default 200–399). */
-  http(path: string, options: HttpWaitOptions = {}): WaitStrategy {
-    return strategy(`http ${path}`, async (context) => {
+  /** A request is answered with the wanted status (default 200–399), headers and body. */
+  http(path: string, options: HttpWaitOptions = {}): Wait {
+    const scheme = options.tls === undefined || options.tls === false ? 'http' : 'https'
+    return strategy(`${scheme} ${path}`, async (context) => {
       const port = options.port ?? context.ports[0] ?? context.exposed[0]
       if (port === undefined) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'wait.http needs a port')
       await context.listening(port)
-      const url = new URL(path, `${context.container.urlOf(port)}/`)
-      await poll(context.signal, () => answers(url, options, context.signal))
+      const url = new URL(path, `${context.container.urlOf(port, scheme)}/`)
+      await poll(context.signal, async () => {
+        const wrong = await whatIsWrong(url, options, context.signal)
+        if (wrong !== undefined) context.saw(wrong)
+        return wrong === undefined
+      })
     })
   },
 
-  /** A command inside ends with status 0. */
-  exec(command: readonly string[]): WaitStrategy {
-    return strategy(`command ${command.join(' ')}`, ({ container, signal }) =>
-      poll(signal, async () => (await container.exec(command)).exitCode === 0))
+  /** A command inside ends with status 0. Text runs under `/bin/sh -c`. */
+  exec(command: readonly string[] | string): Wait {
+    const words = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
+    return strategy(`command ${typeof command === 'string' ? command : command.join(' ')}`, ({ container, signal, saw }) => poll(signal, async () => {
+      const { exitCode, stdout, stderr } = await container.exec(words, { signal })
+      if (exitCode !== 0) saw(`exit code ${exitCode}${`${stdout}${stderr}`.trim() === '' ? '' : `, ${JSON.stringify(`${stdout}${stderr}`.trim().slice(-200))}`}`)
+      return exitCode === 0
+    }))
+  },
+
+  /** The health check, the image's own, says that it is well. */
+  healthy(): Wait {
+    return strategy('its health check', async (context) => {
+      if (context.healthcheck === undefined) {
+        throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${context.container.image} has no health check to wait for`, { hint: 'Wait for a port, a log line or a command: wait.exec([...]).' })
+      }
+      await wait.exec(context.healthcheck).ready(context)
+    })
   },
 
   /** The container ends with this status (default 0). */
-  exit(code = 0): WaitStrategy {
-    return {
-      ...strategy(`exit with ${code}`, async ({ container }) => {
-        const status = await container.exit
-        if (status.code === code) return
-        throw new MayflyError('ERR_MAYFLY_CONTAINER_EXITED', `The container ended with ${status.signal ?? status.code}, not ${code}`)
-      }),
-      acceptsExit: true,
-    }
+  exit(code = 0): Wait {
+    return strategy(`exit with ${code}`, async ({ container }) => {
+      const status = await container.exit
+      if (status.code === code) return
+      throw new MayflyError('ERR_MAYFLY_CONTAINER_EXITED', `The container ended with ${status.signal ?? status.code}, not ${code}`)
+    }, true)
   },
 
-  /** A file exists inside. */
-  file(path: string): WaitStrategy {
-    return strategy(`file ${path}`, ({ container, signal }) =>
-      poll(signal, async () => (await container.exec(['test', '-e', path])).exitCode === 0))
+  /** The container has done its work: it ended with 0. */
+  completed(): Wait {
+    return wait.exit(0)
+  },
+
+  /** Something exists inside at an absolute path. Needs no program of the image. */
+  file(path: string): Wait {
+    return strategy(`file ${path}`, ({ exists, signal }) => poll(signal, () => exists(path)))
+  },
+
+  /** A unix socket inside is listened at: its absolute path. */
+  socket(path: string): Wait {
+    return strategy(`unix socket ${path}`, ({ sockets, signal, saw }) => poll(signal, async () => {
+      const found = await sockets()
+      if (found.length > 0) saw(`sockets ${found.join(', ')}`)
+      return found.some((one) => one.replace(/^\/var\/run\//, '/run/') === path.replace(/^\/var\/run\//, '/run/'))
+    }))
+  },
+
+  /**
+   * What the package wait-on waits for: `tcp:host:port`, `http-get://…`, `https-get://…`, `socket:/path`, seen from the test;
+   * or a function that is given the container and names them.
+   */
+  on(resources: readonly string[] | ((container: WaitContext['container']) => readonly string[]), options: WaitOnOptions = {}): Wait {
+    return strategy(typeof resources === 'function' ? 'what wait-on waits for' : resources.join(' and '), async (context) => {
+      const { waitOn } = await import('./wait-on.js')
+      await waitOn(typeof resources === 'function' ? resources(context.container) : resources, options, context)
+    })
   },
 
   /** All of them. */
-  all(...strategies: WaitStrategy[]): WaitStrategy {
-    return {
-      ...strategy(strategies.map(({ description }) => description).join(' and '), async (context) => {
-        await Promise.all(strategies.map((one) => one.ready(context)))
-      }),
-      acceptsExit: strategies.some((one) => one.acceptsExit === true),
-    }
+  all(...strategies: WaitStrategy[]): Wait {
+    return strategy(strategies.map(({ description }) => description).join(' and '), async (context) => {
+      await Promise.all(strategies.map((one) => one.ready(context)))
+    }, strategies.some((one) => one.acceptsExit === true))
   },
 
   /** The first of them; it fails when all have failed. */
-  any(...strategies: WaitStrategy[]): WaitStrategy {
-    return {
-      ...strategy(strategies.map(({ description }) => description).join(' or '), async (context) => {
-        await Promise.any(strategies.map((one) => one.ready(context)))
-      }),
-      acceptsExit: strategies.some((one) => one.acceptsExit === true),
-    }
+  any(...strategies: WaitStrategy[]): Wait {
+    return strategy(strategies.map(({ description }) => description).join(' or '), async (context) => {
+      const others = new AbortController()
+      const end = (): void => others.abort('over')
+      context.signal.addEventListener('abort', end, { once: true })
+      try {
+        await Promise.any(strategies.map((one) => one.ready({
+          ...context, signal: others.signal, listening: (port, signal = others.signal) => context.listening(port, signal),
+        })))
+      } finally {
+        context.signal.removeEventListener('abort', end)
+        end()
+      }
+    }, strategies.some((one) => one.acceptsExit === true))
   },
 
   /** A function of one's own, called until it answers true. Its errors count as false. */
-  custom(check: (context: WaitContext) => Promise<boolean> | boolean, description = 'a condition'): WaitStrategy {
+  custom(check: (context: WaitContext) => Promise<boolean> | boolean, description = 'a condition'): Wait {
     return strategy(description, (context) => poll(context.signal, async () => {
       try {
         return await check(context)
-      } catch {
+      } catch (error) {
+        if (error instanceof Error) context.saw(error.message)
         return false
       }
     }))
   },
-}
-
-function strategy(description: string, ready: (context: WaitContext) => Promise<void>): WaitStrategy {
-  return { description, ready }
-}
-
-/** Asks again with steps that grow from 1 to 50 ms. */
-async function poll(signal: AbortSignal, check: () => Promise<boolean>): Promise<void> {
-  for (let step = 1; !signal.aborted; step = Math.min(50, step * 2)) {
-    if (await check()) return
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(done, step)
-      function done(): void {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', done)
-        resolve()
-      }
-      signal.addEventListener('abort', done, { once: true })
-    })
-  }
-  throw new MayflyError('ERR_MAYFLY_ABORTED', 'The wait was given up')
-}
-
-async function answers(url: URL, options: HttpWaitOptions, signal: AbortSignal): Promise<boolean> {
-  const { auth, status, body } = options
-  const headers = new Headers(options.headers)
-  if (auth !== undefined) headers.set('authorization', `Basic ${Buffer.from(`${auth.user}:${auth.password}`).toString('base64')}`)
-  try {
-    const response = await fetch(url, { method: options.method ?? 'GET', headers, redirect: 'manual', signal })
-    const text = await response.text()
-    const fits = status === undefined ? response.status >= 200 && response.status < 400
-      : typeof status === 'function' ? status(response.status)
-        : typeof status === 'number' ? response.status === status : status.includes(response.status)
-    return fits && (body === undefined || (typeof body === 'string' ? text.includes(body) : body.test(text)))
-  } catch {
-    return false
-  }
 }

@@ -90,7 +90,10 @@ export interface SandboxOptions {
   readonly dnsOptions?: readonly string[] | undefined
 }
 
-export interface Mount {
+export type Mount = BindMount
+
+/** A file or directory of the host, in a container. */
+export interface BindMount {
   /** A file or directory of the host. */
   readonly source: string
   readonly target: string
@@ -100,6 +103,16 @@ export interface Mount {
   readonly recursive?: boolean | undefined
   /** `rslave`: what the host mounts there later appears. Nothing of a container's ever reaches the host. Default `rprivate`. */
   readonly propagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | undefined
+}
+
+/** A volume in a container: a directory that outlives it, or is shared. */
+export interface VolumeMount {
+  /** A name, or what `volume()` answered. Default: one of the container's own, which goes with it. */
+  readonly volume?: string | { readonly name: string; readonly directory: string } | undefined
+  readonly target: string
+  readonly readonly?: boolean | undefined
+  /** An empty volume begins empty, not with what the image has there. Default false. */
+  readonly nocopy?: boolean | undefined
 }
 
 /** `private` is the default; `container:` is followed by the name or id of a container of the same run. */
