@@ -32,7 +32,7 @@ const USUAL: Readonly<Record<keyof RunOptions, Form>> = {
   ulimits: intricate, sysctls: table(anyText), extraHosts: table(text), dns: list(text), dnsSearch: list(text), dnsOptions: list(text),
   hostPorts: list(isPort), aliases: list(text), ports: list(isPort), loopback: flag, labels: table(anyText), name: (value) => typeof value === 'string' && /^[a-zA-Z0-9][\w.-]{0,127}$/.test(value),
   stopSignal: (value) => text(value) || whole(value), stdin: flag, hold: flag,
-  pull: (value) => value === 'always' || value === 'missing' || value === 'never', platform: text,
+  pull: (value) => value === 'always' || value === 'missing' || value === 'never', platform: text, onPull: (value) => typeof value === 'function',
   ready: (value) => isPlain(value) && typeof value['ready'] === 'function' && typeof value['description'] === 'string',
   startTimeout: positive, signal: object, scratch: (value) => value === 'memory' || value === 'disk', storage: size, driver: intricate,
 }

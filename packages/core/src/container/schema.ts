@@ -69,6 +69,7 @@ const SCHEMAS: Readonly<Record<keyof RunOptions, z.ZodType>> = {
   stopSignal: z.union([text(''), whole(1, 64, '')], 'a signal, such as "SIGINT", "INT" or 2'),
   pull: z.enum(['always', 'missing', 'never'], '"always", "missing" or "never"'),
   platform: text('os/architecture, such as "linux/arm64"'),
+  onPull: z.custom((value) => typeof value === 'function', 'a function'),
   ready: z.custom((value) => typeof value === 'object' && value !== null && 'ready' in value && typeof value.ready === 'function', 'a strategy, such as wait.port(80)'),
   startTimeout: z.number('milliseconds, a number above 0').positive('milliseconds, a number above 0'),
   signal: z.instanceof(AbortSignal, { error: 'an AbortSignal' }),

@@ -45,7 +45,7 @@ const table: Readonly<Record<keyof RunOptions, { readonly accepted: readonly unk
   },
   name: { accepted: ['a', 'a-b_c.d1'], refused: ['', '-a', 'a b', 'a/b', 1] },
   stopSignal: { accepted: ['SIGINT', 'INT', 2], refused: ['', {}, 1.5] },
-  pull: { accepted: ['always', 'missing', 'never'], refused: ['sometimes', true] }, platform: { accepted: ['linux/arm64'], refused: ['', 1] },
+  pull: { accepted: ['always', 'missing', 'never'], refused: ['sometimes', true] }, platform: { accepted: ['linux/arm64'], refused: ['', 1] }, onPull: { accepted: [() => undefined], refused: [true] },
   ready: { accepted: [wait.port(1), wait.port(1).within(5), { description: 'x', ready: () => Promise.resolve() }], refused: ['port 80', () => true, {}, null] },
   startTimeout: { accepted: [1, 60_000, 0.5], refused: [0, -1, '60s', Number.NaN] },
   signal: { accepted: [new AbortController().signal], refused: [1, 'SIGTERM'] },
