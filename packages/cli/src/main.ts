@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { imageCommands } from './image-commands.js'
 import { networkCommands } from './network-commands.js'
 import { report } from './report.js'
+import { volumeCommands } from './volume-commands.js'
 
 const program = new Command('mayfly')
   .description('Containers without a daemon')
@@ -38,7 +39,10 @@ program.command('run')
   .option('--pids-limit <number>', 'limit of processes', Number)
   .option('-u, --user <name|uid[:group|gid]>', 'user')
   .option('-w, --workdir <directory>', 'working directory')
-  .option('-v, --volume <source:target[:ro]>', 'bind a directory or file', collect)
+  .option('-v, --volume <[source:]target[:ro]>', 'bind a directory or file, or a volume by its name', collect)
+  .option('--mount <type=…,source=…,target=…>', 'a bind, volume or tmpfs', collect)
+  .option('--tmpfs <target[:options]>', 'a directory in memory', collect)
+  .option('--read-only', 'a root file system that cannot be written to')
   .option('--name <name>', 'name of the container')
   .option('-h, --hostname <name>', 'host name')
   .option('--entrypoint <command>', "replaces the image's entrypoint")
@@ -97,6 +101,7 @@ program.command('pull').description('Download an image, or those that mayfly.con
 
 imageCommands(program)
 networkCommands(program)
+volumeCommands(program)
 
 program.command('ps').description('List containers').option('-a, --all', 'also show those that ended')
   .option('-q, --quiet', 'only show ids').option('--no-trunc', 'show whole ids').option('--format <format>', "table, json, or a template, such as '{{.ID}}'")

@@ -43,6 +43,8 @@ export const ERROR_CODES = {
   ERR_MAYFLY_TIMEOUT: 'The operation took longer than allowed',
   ERR_MAYFLY_UNPRIVILEGED: 'This needs privileges the process does not have',
   ERR_MAYFLY_UNSUPPORTED: 'Mayfly does not support this',
+  ERR_MAYFLY_VOLUME_IN_USE: 'Containers have the volume that was to be removed',
+  ERR_MAYFLY_VOLUME_NOT_FOUND: 'No volume has this name',
 } as const
 
 /** A stable error code. Compare errors by it, never by class. */

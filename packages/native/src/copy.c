@@ -241,3 +241,38 @@ int copy_upper(int from, const char *directory, struct failure *f) {
   free(c);
   return result;
 }
+
+static int is_empty(int directory) {
+  int listed = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *d = listed < 0 ? NULL : fdopendir(listed);
+  if (!d) {
+    if (listed >= 0) close(listed);
+    return -1;
+  }
+  int empty = 1;
+  for (struct dirent *e; empty == 1 && (errno = 0, e = readdir(d));)
+    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) empty = 0;
+  if (errno) empty = -1;
+  closedir(d);
+  return empty;
+}
+
+int copy_seed(int from, const char *directory, struct failure *f) {
+  int to = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int empty = to < 0 ? -1 : is_empty(to);
+  int result = empty < 0 ? fail(f, "mount.bind", directory, "seed") : 0;
+  if (empty == 1) {
+    struct copy *c = xalloc(sizeof *c);
+    c->failure = f;
+    c->operation = "mount.bind";
+    c->root = to;
+    mode_t old = umask(0);
+    result = copy_layer(c, from, directory);
+    umask(old);
+    free(c);
+  } else if (from >= 0) {
+    close(from);
+  }
+  if (to >= 0) close(to);
+  return result;
+}

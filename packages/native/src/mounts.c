@@ -267,6 +267,8 @@ int op_mount_plain(struct child *c, struct reader *r, uint16_t op) {
   return result;
 }
 
+enum { MOUNT_SEED = 16 };
+
 int op_mount_bind(struct child *c, struct reader *r) {
   char *source = get_str_dup(r), *target = get_str_dup(r);
   uint32_t flags = get_u32(r);
@@ -283,6 +285,7 @@ int op_mount_bind(struct child *c, struct reader *r) {
   if (fstatat(tree, "", &st, AT_EMPTY_PATH)) return fail(&c->failure, "mount.bind", source, "stat");
   if (S_ISDIR(st.st_mode)) {
     if (mkdir_inside(c, target, 0755)) return fail(&c->failure, "mount.bind", target, "mkdir");
+    if (flags & MOUNT_SEED && copy_seed(open_inside(c, target, O_RDONLY | O_DIRECTORY), source, &c->failure)) return -1;
   } else {
     const char *name;
     char *slash = strrchr(target, '/');

@@ -55,6 +55,8 @@ int op_rootfs_copy(struct child *c, struct reader *r);
 int op_rootfs_fuse(struct child *c);
 /* A new directory gets what an upper directory holds, its marks included. Takes over `from`. */
 int copy_upper(int from, const char *directory, struct failure *f);
+/* An empty directory gets what another holds, its owner and mode included. Takes over `from`. */
+int copy_seed(int from, const char *directory, struct failure *f);
 /* Begins or resizes the tmpfs at the stage, and goes there. */
 int mount_stage(struct child *c, const char *operation, uint64_t size);
 /* A directory on disk becomes the root being built. */

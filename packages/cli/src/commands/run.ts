@@ -1,11 +1,10 @@
-import { resolve } from 'node:path'
-
-import type { Container, Mount, RunOptions } from '@mayfly/core'
+import type { Container, RunOptions } from '@mayfly/core'
 
 import { interruptible } from '../interrupt.js'
 import { ask } from '../keeper.js'
 import { hasBars, openProgress } from '../progress.js'
 import { showPull } from '../pull-progress.js'
+import { mountOptions } from '../mounts.js'
 import { checkDetachKeys, exitCode, join, ownSize, requireTerminal } from '../session.js'
 import { variables } from '../variables.js'
 
@@ -31,6 +30,9 @@ interface Flags {
   readonly user?: string
   readonly workdir?: string
   readonly volume?: readonly string[]
+  readonly mount?: readonly string[]
+  readonly tmpfs?: readonly string[]
+  readonly readOnly?: boolean
   readonly name?: string
   readonly hostname?: string
   readonly entrypoint?: string
@@ -125,7 +127,8 @@ function runOptions(words: readonly string[], flags: Flags): RunOptions {
     ...(flags.dnsSearch === undefined ? {} : { dnsSearch: flags.dnsSearch }),
     ...(flags.dnsOption === undefined ? {} : { dnsOptions: flags.dnsOption }),
     ...(mode(flags) === undefined ? {} : { network: mode(flags) }),
-    ...(flags.volume === undefined ? {} : { mounts: flags.volume.map(mount) }),
+    ...mountOptions(flags),
+    ...(flags.readOnly === true ? { readonly: true } : {}),
     ...(flags.memory === undefined ? {} : { memory: flags.memory }),
     ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
     ...(flags.pidsLimit === undefined ? {} : { pids: flags.pidsLimit }),
@@ -158,14 +161,6 @@ function host(text: string): [string, string] {
   const at = text.search(/[:=]/)
   if (at < 1) throw invalid(`Invalid host ${JSON.stringify(text)}`, 'Give NAME:ADDRESS, such as api:192.0.2.7 or me:host-gateway.')
   return [text.slice(0, at), text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')]
-}
-
-function mount(text: string): Mount {
-  const [source, target, mode, ...more] = text.split(':')
-  if (source === undefined || target === undefined || source === '' || !target.startsWith('/') || more.length > 0 || (mode !== undefined && mode !== 'ro' && mode !== 'rw')) {
-    throw invalid(`Invalid volume ${JSON.stringify(text)}`, 'Give SOURCE:TARGET or SOURCE:TARGET:ro, the target absolute.')
-  }
-  return { source: resolve(source), target, ...(mode === 'ro' ? { readonly: true } : {}) }
 }
 
 function invalid(message: string, hint: string): Error {

@@ -35,19 +35,22 @@ export interface Label {
   /** What commands in it inherit, and where its image's accounts are found. */
   readonly inside: Inside
   readonly stack: Image['stack']
+  /** Names of the volumes it has. */
+  readonly volumes: readonly string[]
 }
 
 export interface LabelInput {
+  readonly volumes: readonly string[]
   readonly name: string
   readonly image: Image
-  readonly options: Omit<RunOptions, 'devices' | 'seccomp'>
+  readonly options: Pick<RunOptions, 'ports' | 'labels' | 'command' | 'entrypoint' | 'stopSignal' | 'tty'>
   readonly address: number | undefined
   /** Those on the machine. */
   readonly published: readonly PublishedPort[]
   readonly inside: Inside
 }
 
-export function encodeLabel({ name, image, options, address, published, inside }: LabelInput): Buffer {
+export function encodeLabel({ name, image, options, address, published, inside, volumes }: LabelInput): Buffer {
   const bindings = parsePorts(options.ports)
   const others = (['tcp', 'udp'] as const).flatMap((protocol) => {
     const all = new Set([...containerPorts(bindings, protocol), ...exposed(image.config.ExposedPorts, protocol)])
@@ -70,6 +73,7 @@ export function encodeLabel({ name, image, options, address, published, inside }
     tty: options.tty !== undefined && options.tty !== false,
     inside,
     stack: image.stack,
+    volumes,
   }
   return Buffer.from(JSON.stringify(label))
 }

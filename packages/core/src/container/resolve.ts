@@ -13,7 +13,8 @@ import type { Network, RunOptions } from './types.js'
 
 /** A start's options, and the container whose network it shares. */
 export interface Resolved {
-  readonly options: Omit<RunOptions, 'devices' | 'seccomp' | 'network'> & ResolvedOptions
+  /** Without its mounts, whose sources may be the container's own. */
+  readonly options: Omit<RunOptions, 'devices' | 'seccomp' | 'network' | 'mounts'> & Omit<ResolvedOptions, 'mounts'>
   readonly networkOf: Member | undefined
   /** Private networks, the first its main one. */
   readonly networks: readonly PrivateNetwork[]
@@ -25,7 +26,7 @@ const SHAREABLE = ['pid', 'ipc', 'uts', 'network'] as const
  * Checks the options, and looks up what they name outside of the image: other containers, devices, a profile.
  * Throws ERR_MAYFLY_OPTION_INVALID, ERR_MAYFLY_CONTAINER_NOT_FOUND.
  */
-export async function resolveOptions(run: Run, { devices, seccomp, network: where, ...given }: RunOptions): Promise<Resolved> {
+export async function resolveOptions(run: Run, { devices, seccomp, network: where, mounts: _mounts, ...given }: RunOptions): Promise<Resolved> {
   const networks = networksOf(run, where, given.aliases)
   const rest = { ...given, network: typeof where === 'string' ? where : undefined, extraHosts: withGateway(run, given.extraHosts) }
   checkOptions({ ...rest, devices, seccomp })

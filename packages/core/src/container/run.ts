@@ -1,4 +1,4 @@
-import type { Container, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot } from './types.js'
+import type { Container, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, Volume, VolumeOptions } from './types.js'
 
 let engine: Promise<typeof import('./start.js')> | undefined
 
@@ -9,6 +9,14 @@ let engine: Promise<typeof import('./start.js')> | undefined
  */
 export async function network(options: NetworkOptions = {}): Promise<Network> {
   return (await import('./network.js')).createNetwork(options)
+}
+
+/**
+ * Makes a volume, or takes up the one of that name. One without a name goes with its disposal; others stay until they are
+ * removed. Throws ERR_MAYFLY_OPTION_INVALID.
+ */
+export async function volume(options: VolumeOptions = {}): Promise<Volume> {
+  return (await import('./volumes.js')).createVolume(options)
 }
 
 /**

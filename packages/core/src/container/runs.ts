@@ -41,6 +41,8 @@ export interface RunningListing {
   /** What commands in it inherit; unknown of another version's. */
   readonly inside: Inside | undefined
   readonly stack: Image['stack']
+  /** Names of the volumes it has. */
+  readonly volumes: readonly string[]
 }
 
 /** Connects to a run of this user. Throws ERR_MAYFLY_RUN_LOST when it is gone. */
@@ -160,6 +162,7 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
     tty: label.tty ?? false,
     inside: label.inside,
     stack: label.stack ?? [],
+    volumes: label.volumes ?? [],
   }
 }
 

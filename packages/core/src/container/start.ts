@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
+import type { FileLock } from '../layers/index.js'
 import { METHOD } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
@@ -21,6 +22,7 @@ import { openNameServer, resolvConf } from './nameserver.js'
 import { openOutbound } from './outbound.js'
 import { publish, type Published } from './publish.js'
 import { reachFrom } from './reach.js'
+import type { Mounted } from './binds.js'
 import { waitReady } from './readiness.js'
 import { resolveOptions } from './resolve.js'
 import { currentRun, type Run } from './supervision.js'
@@ -108,28 +110,35 @@ async function createWithDriver(run: Run, image: Image, options: RunOptions): Pr
 }
 
 async function create(run: Run, image: Image, given: RunOptions, driver: Driver): Promise<RunningContainer> {
-  const { options, networkOf: other, networks } = await resolveOptions(run, given)
+  const { options: resolved, networkOf: other, networks } = await resolveOptions(run, given)
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
   const [passwd, group] = await accounts()
-  const identity = addGroups(resolveUser(options.user ?? image.config.User, passwd, group), options.groupAdd, group)
-  const streams = (options.stdin === true ? FLAG.stdin : 0) | (isTerminal(options.tty) ? FLAG.terminal : 0)
+  const identity = addGroups(resolveUser(resolved.user ?? image.config.User, passwd, group), resolved.groupAdd, group)
+  const streams = (resolved.stdin === true ? FLAG.stdin : 0) | (isTerminal(resolved.tty) ? FLAG.terminal : 0)
   // Only a fresh child inherits what a helper shares with it.
-  const taking = run.slots.take(options, streams, driver.name === 'fuse-overlayfs')
+  const taking = run.slots.take(resolved, streams, driver.name === 'fuse-overlayfs')
   // The first filter takes milliseconds to assemble, and the first slot is waited for anyway.
-  warmFilter(options)
+  warmFilter(resolved)
   const slot = await taking
   let name: string | undefined
   let published: Published | undefined
   let attachment: Attachment | undefined
   const reached: Reached[] = []
+  let mounted: Mounted = { mounts: [], volumes: [], own: [], fresh: false }
+  let filling: FileLock | undefined
   const closed = (): void => {
     if (name !== undefined) run.names.delete(name)
     attachment?.leave()
     for (const one of reached) one.close().catch(() => undefined)
     published?.close()
     slot.free()
+    void discard(mounted.own)
   }
   try {
+    if (needsSources(resolved, given, image)) mounted = await (await import('./binds.js')).resolveMounts(given, image.config.Volumes, join(run.dir, 'scratch', slot.id))
+    const options = { ...resolved, mounts: mounted.mounts }
+    // Of those who find a volume empty, one fills it.
+    if (mounted.fresh) filling = await (await import('../layers/index.js')).lockFile(join(dirname(dirname(run.dir)), 'locks', 'volumes'))
     name = reserve(run, options.name ?? `mayfly-${slot.id.slice(0, 12)}`)
     // In a shared network the address is the other's, and in a shared UTS namespace the name is.
     const hostname = options.hostname ?? (options.uts === 'host' ? systemName() : sharedName(run, options.uts) ?? slot.id.slice(0, 12))
@@ -156,7 +165,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, address)
     for (const port of options.hostPorts ?? []) reached.push(await reachFrom(run, port, { address: address ?? 0, prefix: 32 }))
-    const label = encodeLabel({ name, image, options, address, published: published.ports, inside })
+    const label = encodeLabel({ name, image, options, address, published: published.ports, inside, volumes: mounted.volumes })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
     await outbound
@@ -176,7 +185,19 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     throw error
   } finally {
     run.slots.done()
+    await filling?.release()
   }
+}
+
+/** What is left of them goes with the run at the latest. */
+async function discard(directories: readonly string[]): Promise<void> {
+  if (directories.length === 0) return
+  const { removeTree } = await import('../layers/index.js')
+  await Promise.all(directories.map((directory) => removeTree(directory).catch(() => undefined)))
+}
+
+function needsSources({ readonly }: Pick<RunOptions, 'readonly'>, { mounts = [] }: RunOptions, { config }: Image): boolean {
+  return mounts.length > 0 || (readonly === true && config.Volumes.length > 0)
 }
 
 function sharedName(run: Run, uts: RunOptions['uts']): string | undefined {

@@ -69,6 +69,25 @@ export interface NetworkOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined
 }
 
+export interface VolumeOptions {
+  /** Letters, digits, dots, hyphens and underscores. One of this name is taken up again. Default: made up. */
+  readonly name?: string | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
+}
+
+/** A directory that containers share, or that outlives them: `mounts: [{ volume, target: '/data' }]`. */
+export interface Volume {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly createdAt: Date
+  /** Where its files lie on this machine. */
+  readonly directory: string
+  /** Throws ERR_MAYFLY_VOLUME_IN_USE while containers have it. */
+  remove(): Promise<void>
+  /** Removes it, unless it has a name of its own. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
 /** A server of this machine: one of node:net's or node:http's that listens, or a port of the loopback. */
 export type Listening = number | { address(): { readonly port: number; readonly address: string } | string | null }
 
@@ -422,7 +441,7 @@ export interface HttpWaitOptions {
   readonly auth?: { readonly user: string; readonly password: string } | undefined
 }
 
-export type { Mount, NamespaceMode, SandboxOptions, TerminalSize } from '../sandbox/options.js'
+export type { BindMount, Mount, NamespaceMode, VolumeMount, SandboxOptions, TerminalSize } from '../sandbox/options.js'
 export type { Direction, Fault, Faults, FaultScope } from './fault-types.js'
 export type { PortMapping, Protocol } from '../network/ports.js'
 export type { MayflyError }

@@ -5,7 +5,7 @@ import { capabilitySets } from './capabilities.js'
 import { commandLine, environment } from './command.js'
 import { absolute } from './invalid.js'
 import type { Features } from './limits.js'
-import { addMounts } from './mounts.js'
+import { addMounts, isTarget } from './mounts.js'
 import { NAMESPACES, Operations, type Link, type Rootfs } from './operations.js'
 import type { ResolvedOptions } from './options.js'
 import { rlimits } from './rlimits.js'
@@ -42,6 +42,8 @@ export function compileSandbox(input: SandboxInput): Buffer {
   for (const path of STAGED) list.mountMove(path)
   if (hasTerminal(options.tty)) list.terminal(sizeOf(options.tty), true)
   identityFiles(list, input)
+  // As Docker has it, what the image calls a volume is a directory, whether the image has made it or not.
+  for (const path of config.Volumes) if (isTarget(path)) list.mkdir(absolute('VOLUME', path), 0o755)
   addMounts(list, options)
   const workdir = absolute('workdir', options.workdir ?? (config.WorkingDir === '' ? '/' : config.WorkingDir))
   if (workdir !== '/') list.mkdir(workdir, 0o755)

@@ -1,7 +1,7 @@
 import { parseSize } from '../units.js'
 import { absolute, contradiction, integer, invalid } from './invalid.js'
 import { MOUNT, type Operations } from './operations.js'
-import type { SandboxOptions } from './options.js'
+import type { ResolvedOptions } from './options.js'
 
 const PROPAGATIONS = ['private', 'rprivate', 'slave', 'rslave']
 
@@ -16,13 +16,13 @@ interface Tmpfs {
 }
 
 /** The mounts of the options, outer ones first. Throws ERR_MAYFLY_OPTION_INVALID. */
-export function addMounts(list: Operations, options: Pick<SandboxOptions, 'tmpfs' | 'mounts'>): void {
+export function addMounts(list: Operations, options: Pick<ResolvedOptions, 'tmpfs' | 'mounts'>): void {
   const mounts: { readonly target: string; readonly add: () => void }[] = []
   for (const text of options.tmpfs ?? []) {
     const { target, mode, size, flags, uid, gid } = parseTmpfs(text)
     mounts.push({ target, add: () => void list.mountTmpfs(target, mode, size, flags, uid, gid) })
   }
-  for (const { source, target, readonly, propagation, recursive } of options.mounts ?? []) {
+  for (const { source, target, readonly, propagation, recursive, seed } of options.mounts ?? []) {
     if (propagation !== undefined && !PROPAGATIONS.includes(propagation)) {
       const why = /^r?shared$/.test(propagation) ? 'what a container mounts never reaches the host' : `it is none of ${PROPAGATIONS.join(', ')}`
       throw invalid('mounts.propagation', propagation, why)
@@ -30,7 +30,7 @@ export function addMounts(list: Operations, options: Pick<SandboxOptions, 'tmpfs
     const from = absolute('mounts.source', source)
     const to = mountTarget(target)
     const slave = propagation === 'slave' || propagation === 'rslave'
-    mounts.push({ target: to, add: () => void list.mountBind(from, to, readonly === true ? MOUNT.readonly : 0, recursive !== false, slave) })
+    mounts.push({ target: to, add: () => void list.mountBind(from, to, (readonly === true ? MOUNT.readonly : 0) | (seed === true ? MOUNT.seed : 0), recursive !== false, slave) })
   }
   const seen = new Set<string>()
   for (const { target } of mounts) {
@@ -60,6 +60,11 @@ function parseTmpfs(text: string): Tmpfs {
     else throw invalid('tmpfs', text, `unknown setting ${JSON.stringify(setting)}`, 'Known are ro, rw, [no]suid, [no]dev, [no]exec, size=, mode= (octal), uid= and gid=.')
   }
   return { target: mountTarget(path), flags, ...numbers }
+}
+
+/** Whether something can be mounted at a path an image names. */
+export function isTarget(path: string): boolean {
+  return path.startsWith('/') && !/^\/+(?:\.{0,2}\/)*$/.test(`${path}/`) && !/^\/(?:proc|sys|dev)(?:\/|$)/.test(path)
 }
 
 function mountTarget(target: string): string {

@@ -10,8 +10,8 @@ export const OP = {
   mountPeer: 45, devices: 46, link: 53, leave: 54,
 } as const
 
-/** Bits of `mountTmpfs` and `mountBind`. */
-export const MOUNT = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8 } as const
+/** Bits of `mountTmpfs` and `mountBind`; `seed`, of the latter alone: an empty source first gets what the root has at the target. */
+export const MOUNT = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8, seed: 16 } as const
 
 /** The namespaces of container.create: CLONE_NEW* bits. */
 export const NAMESPACES = { mount: 0x20000, uts: 0x4000000, ipc: 0x8000000, pid: 0x20000000, net: 0x40000000, time: 0x80 } as const

@@ -90,7 +90,7 @@ export interface SandboxOptions {
   readonly dnsOptions?: readonly string[] | undefined
 }
 
-export type Mount = BindMount
+export type Mount = BindMount | VolumeMount
 
 /** A file or directory of the host, in a container. */
 export interface BindMount {
@@ -118,8 +118,15 @@ export interface VolumeMount {
 /** `private` is the default; `container:` is followed by the name or id of a container of the same run. */
 export type NamespaceMode = 'private' | 'host' | `container:${string}`
 
-/** Options whose names have been looked up: containers by id, devices by number, the profile read. */
-export interface ResolvedOptions extends Omit<SandboxOptions, 'devices' | 'seccomp'> {
+/** A mount whose source is known. */
+export interface ResolvedMount extends BindMount {
+  /** An empty source gets what the image has at the target. */
+  readonly seed?: boolean | undefined
+}
+
+/** Options whose names have been looked up: containers by id, devices by number, volumes by directory, the profile read. */
+export interface ResolvedOptions extends Omit<SandboxOptions, 'devices' | 'seccomp' | 'mounts'> {
+  readonly mounts?: readonly ResolvedMount[] | undefined
   readonly devices?: readonly DeviceNode[] | undefined
   /** Absent: Docker's. */
   readonly seccomp?: 'unconfined' | SeccompProfile | undefined
