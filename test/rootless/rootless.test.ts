@@ -15,7 +15,7 @@ describe.skipIf(why !== undefined)('as an ordinary user with subordinate ids', (
   afterAll(() => { user.remove() })
 
   test('the runtime\'s tests pass', { timeout: 180_000 }, async () => {
-    const { passed, failures } = await testAs(user, ['test/runtime', 'test/network'])
+    const { passed, failures } = await testAs(user, ['test/runtime', 'test/network', 'test/containers'])
     expect(failures).toEqual([])
     expect(passed).toBeGreaterThan(40)
     await expect.poll(processesOf, { timeout: 5000, interval: 20 }).toEqual([])

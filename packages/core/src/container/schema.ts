@@ -74,7 +74,7 @@ const SCHEMAS: Readonly<Record<keyof RunOptions, z.ZodType>> = {
   startTimeout: z.number('milliseconds, a number above 0').positive('milliseconds, a number above 0'),
   signal: z.instanceof(AbortSignal, { error: 'an AbortSignal' }),
   scratch: z.enum(['memory', 'disk'], '"memory" or "disk"'),
-  driver: z.enum(['overlay', 'fuse-overlayfs', 'copy'], '"overlay", "fuse-overlayfs" or "copy"'),
+  driver: z.enum(['overlay', 'fuse-overlayfs', 'copy'], 'one of overlay, fuse-overlayfs, copy'),
 }
 
 /** Throws ERR_MAYFLY_OPTION_INVALID, naming the option, the value and what is allowed. */
