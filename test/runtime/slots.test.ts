@@ -101,7 +101,7 @@ test('a slot that died is not handed out', async () => {
 test('a failing start from a slot says which operation failed, and leaves nothing', async () => {
   await slots()
   await expect(run('busybox', { ...sleeper, command: ['no-such-command'] })).rejects.toMatchObject({ code: 'ERR_MAYFLY_COMMAND_NOT_FOUND' })
-  await expect(run('busybox', { ...sleeper, mounts: [{ source: '/no/such', target: '/x' }] })).rejects.toMatchObject({ details: { operation: 'mount.bind', errno: 'ENOENT' } })
+  await expect(run('busybox', { ...sleeper, mounts: [{ source: '/no/such', target: '/x' }] })).rejects.toMatchObject({ details: { option: 'mounts', path: '/no/such' } })
   expect((await known()).filter(({ label }) => label.length > 0)).toEqual([])
 })
 
