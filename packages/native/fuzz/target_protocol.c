@@ -210,7 +210,7 @@ size_t target_mutate(uint8_t *data, size_t length) {
   size_t starts[256], count = 0;
   for (size_t at = 0; at + FRAME_HEADER <= length && count < 256;) {
     struct reader r = reader_of(data + at, 4);
-    size_t n = FRAME_HEADER + get_u32(&r);
+    size_t n = (size_t)FRAME_HEADER + get_u32(&r); /* in size_t: a length of 2^32 - 1 must not wrap */
     if (n > length - at) break;
     starts[count++] = at;
     at += n;
