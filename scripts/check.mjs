@@ -12,7 +12,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = (name) => join(root, 'node_modules/.bin', name)
 const checks = {
   setup: () => command(process.execPath, ['scripts/setup.mjs', '--quiet', '--skip', 'images']),
-  types: () => command(bin('tsc'), ['-b', '--pretty', 'false']),
+  types: async () => [...await command(bin('tsc'), ['-b', '--pretty', 'false']), ...await command(bin('tsc'), ['-p', 'test', '--pretty', 'false'])],
   lint: () => command(bin('eslint'), ['.', '--max-warnings', '0']),
   floors: async () => floorViolations(root),
   lock: async () => missingFromLock(join(root, 'package-lock.json')),

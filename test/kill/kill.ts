@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openStore, parseReference, pullImage } from '../../packages/core/src/engine.js'
-import { CONTAINER_NAMESPACES, compileExec, compileFoundation, compileSandbox } from '../../packages/core/src/sandbox/compile.js'
+import { compileExec, compileFoundation, compileSandbox, namespacesOf } from '../../packages/core/src/sandbox/index.js'
 import type { ImageConfig } from '../../packages/core/src/images/index.js'
 import { startRegistry } from '../images/registry.mjs'
 
@@ -59,19 +59,19 @@ export async function killEverywhere({ scenarios, victims, every = 1 }: Request,
 /** The operation lists that the library would send, for a copy of the image's files in `scratch`. */
 async function lists(scratch: string): Promise<Readonly<Record<string, unknown>>> {
   const lowers = await unpacked(scratch)
-  const config = { Env: ['PATH=/bin'], Entrypoint: [], Cmd: [], WorkingDir: '', User: '' } as unknown as ImageConfig
+  const config: ImageConfig = { Env: ['PATH=/bin'], Entrypoint: [], Cmd: [], ExposedPorts: [], Volumes: [], User: '', WorkingDir: '', Labels: {} }
   // As long as the place of any run's scratch directory: `runs/ID/scratch/c` in a home of six random characters.
   const mark = join(scratch, 'home-......', 'runs', '............', 'scratch', 'c')
   const sandbox = (upper: string, work: string): string => compileSandbox({
     config, options: { command: program }, identity, hostname: 'host', rootfs: { driver: 'overlay', lowers, tmpfsSize: 0, upper, work, userxattr: false }, features: new Map(), hosts: '', resolvConf: '',
   }).toString('base64')
   return {
-    namespaces: CONTAINER_NAMESPACES,
+    namespaces: namespacesOf({}).create,
     foundation: Buffer.from(compileFoundation({ network: undefined, options: {}, features: new Map() }).part()).toString('base64'),
     rest: sandbox('', ''),
     onDisk: sandbox(join(mark, 'upper'), join(mark, 'work')),
     mark,
-    exec: compileExec({ argv: ['true'], env: ['PATH=/bin'], cwd: '/', identity, options: {} }).toString('base64'),
+    exec: compileExec({ container: '', argv: ['true'], env: ['PATH=/bin'], cwd: '/', identity, options: {} }).toString('base64'),
   }
 }
 

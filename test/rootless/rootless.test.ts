@@ -14,7 +14,8 @@ describe.skipIf(why !== undefined)('as an ordinary user with subordinate ids', (
   beforeAll(() => { user = makeUser({ ranges: true }) })
   afterAll(() => { user.remove() })
 
-  test('the runtime\'s tests pass', { timeout: 180_000 }, async () => {
+  // Some hundred tests, one after the other.
+  test('the runtime\'s tests pass', { timeout: 600_000 }, async () => {
     const { passed, failures } = await testAs(user, ['test/runtime', 'test/network', 'test/containers'])
     expect(failures).toEqual([])
     expect(passed).toBeGreaterThan(40)

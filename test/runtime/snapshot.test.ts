@@ -9,7 +9,8 @@ const bench = useBench()
 const disk = { scratch: 'disk' } as const
 
 test.each(['disk', 'memory'] as const)('a stopped container\'s files are kept (%s), and every clone has them for itself', async (scratch) => {
-  const first = await run('redis', { scratch, command: ['redis-server', '--appendonly', 'yes'] })
+  // It listens before it has loaded what a copy begins with.
+  const first = await run('redis', { scratch, command: ['redis-server', '--appendonly', 'yes'], ready: wait.log(/Ready to accept connections/) })
   await redis(first, 'set', 'who', 'prepared')
   await first.exec(['rm', '-rf', '/usr/share/bug'])
   await using snapshot = await first.snapshot({ label: 'a cache' })

@@ -101,6 +101,8 @@ async function kept(name, say, make) {
     mkdirSync(temporary)
     try {
       await make(temporary)
+      // What a power cut leaves of a disk that was not written out boots into a panic.
+      execFileSync('sync', ['--file-system', temporary])
       renameSync(temporary, path)
     } finally {
       rmSync(temporary, { recursive: true, force: true })

@@ -10,7 +10,7 @@
 #include "base.h"
 #include "commands.h"
 
-enum { DEPTH = 64 };
+enum { DEPTH = 64, ROUNDS = 16 };
 
 static int open_to_empty(int parent, const char *name) {
   int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -30,50 +30,54 @@ static int move_up(int fd, const char *name, int top, unsigned *moved) {
   }
 }
 
-/* Takes over `fd`. Directories below DEPTH are moved up into `top`, counted: a container may nest them without end,
- * and each level down costs a descriptor and a piece of the stack. */
+static int empty(int fd, int top, unsigned depth, unsigned *moved);
+
+/* Directories below DEPTH are moved up into `top`, counted: a container may nest them without end, and each level down
+ * costs a descriptor and a piece of the stack. ENOENT: somebody else was faster. */
+static int remove_entry(int fd, const char *name, int top, unsigned depth, unsigned *moved) {
+  if (unlinkat(fd, name, 0) == 0) return 0;
+  if (errno != EISDIR && errno != EPERM) return -1;
+  if (depth == DEPTH) return move_up(fd, name, top, moved);
+  int below = open_to_empty(fd, name);
+  if (below < 0 || empty(below, top, depth + 1, moved) < 0) return -1;
+  return unlinkat(fd, name, AT_REMOVEDIR);
+}
+
+/* Takes over `fd`. Goes on after a failure; errno is that of the first. */
 static int empty(int fd, int top, unsigned depth, unsigned *moved) {
   DIR *dir = fdopendir(fd);
   if (dir == NULL) {
     close(fd);
     return -1;
   }
-  int result = 0;
+  int failed = 0;
   for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
     const char *name = entry->d_name;
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
-    if (unlinkat(fd, name, 0) == 0 || errno == ENOENT) continue;
-    if (errno != EISDIR && errno != EPERM) {
-      result = -1;
-      continue;
-    }
-    if (depth == DEPTH) {
-      if (move_up(fd, name, top, moved) < 0) result = -1;
-      continue;
-    }
-    int below = open_to_empty(fd, name);
-    if (below < 0 || empty(below, top, depth + 1, moved) < 0 || unlinkat(fd, name, AT_REMOVEDIR) < 0) result = -1;
+    if (remove_entry(fd, name, top, depth, moved) < 0 && errno != ENOENT && failed == 0) failed = errno;
   }
-  int saved = errno;
   closedir(dir);
-  errno = saved;
-  return result;
+  errno = failed;
+  return failed == 0 ? 0 : -1;
 }
 
 int remove_tree(int parent, const char *name) {
   if (unlinkat(parent, name, 0) == 0 || errno == ENOENT) return 0;
   if (errno != EISDIR && errno != EPERM) return -1;
   unsigned moved = 0, before;
-  do {
+  for (int round = 0;; round += moved == before) {
     before = moved;
     int top = open_to_empty(parent, name), list = top < 0 ? -1 : fcntl(top, F_DUPFD_CLOEXEC, 0);
     int result = list < 0 ? -1 : empty(list, top, 1, &moved);
     int saved = errno;
     if (top >= 0) close(top);
     errno = saved;
-    if (result < 0) return -1;
-  } while (moved > before);
-  return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -1;
+    if (result == 0 && moved > before) continue;
+    if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) == 0) return 0;
+    if (errno == ENOENT) return 0;
+    /* Somebody who is ending may have put something into it meanwhile, but not for ever. */
+    if ((errno != ENOTEMPTY && errno != EEXIST) || round == ROUNDS) return -1;
+  }
 }
 
 int cmd_remove(int argc, char **argv) {

@@ -1,7 +1,10 @@
-import dockerignore from '@balena/dockerignore'
+import imported from '@balena/dockerignore'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { readIgnore } from '../../src/build/ignore.js'
+
+// Its types tell of a default export; what there is is the function itself.
+const dockerignore = imported as unknown as typeof imported.default
 
 const paths = ['a', 'a/b', 'a/b/c', 'a/b/c.txt', 'a/x.md', 'README.md', 'README-secret.md', 'temp', 'tempa', 'dir/tempb', 'dir/deep/file.go', 'node_modules/x/y', '.git/HEAD', 'docs/a.md', 'docs/keep.md', 'a b']
 

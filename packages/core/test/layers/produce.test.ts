@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '@mayfly/core'
-import { extract, type Headers } from 'tar-stream'
+import { extract, type Header } from 'tar-stream'
 import { expect, test } from 'vitest'
 import { layerDiffId, layerTar, produceLayer, type LayerSource } from '../../src/layers/produce.js'
 import { useBench } from '../../../../test/runtime/bench.js'
@@ -67,7 +67,7 @@ async function entriesOf(source: LayerSource): Promise<readonly string[]> {
   return names
 }
 
-async function* tarOf(source: LayerSource): AsyncGenerator<{ readonly header: Headers }> {
+async function* tarOf(source: LayerSource): AsyncGenerator<{ readonly header: Header }> {
   const { tar, done } = layerTar(source)
   const reader = tar.pipe(extract())
   for await (const entry of reader) {

@@ -4,7 +4,7 @@ import { checkOptions } from '../../src/sandbox/check.js'
 import { addMounts } from '../../src/sandbox/mounts.js'
 import { isPrivate, namespacesOf } from '../../src/sandbox/namespaces.js'
 import { NAMESPACES, Operations } from '../../src/sandbox/operations.js'
-import type { SandboxOptions } from '../../src/sandbox/options.js'
+import type { ResolvedOptions, SandboxOptions } from '../../src/sandbox/options.js'
 import { sysctlPath } from '../../src/sandbox/sysctls.js'
 import { addGroups } from '../../src/sandbox/user.js'
 
@@ -55,7 +55,7 @@ test.each([
   { tmpfs: ['/tmp:uid=-1'] }, { tmpfs: ['/a', '/a/'] }, { mounts: [{ source: 'x', target: '/x' }] }, { mounts: [{ source: '/x', target: '/sys/kernel' }] },
   { mounts: [{ source: '/x', target: '/x/../proc' }] }, { tmpfs: ['/x'], mounts: [{ source: '/y', target: '/x' }] },
   { mounts: [{ source: '/x', target: '/x', propagation: 'rshared' }] }, { mounts: [{ source: '/x\0', target: '/x' }] },
-] as unknown as SandboxOptions[])('mounts %j are refused', (options) => {
+] as unknown as ResolvedOptions[])('mounts %j are refused', (options) => {
   expect(() => addMounts(new Operations(), options)).toThrow(expect.objectContaining({ code: 'ERR_MAYFLY_OPTION_INVALID' }))
 })
 
