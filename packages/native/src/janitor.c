@@ -93,7 +93,7 @@ static int bind_one(const struct janitor_message *m, int family, uint16_t *numbe
 static void send_sockets(int to, struct janitor_message *m, const int *fds, int count) {
   union {
     struct cmsghdr header;
-    char space[CMSG_SPACE(2 * sizeof(int))];
+    char space[CMSG_SPACE(3 * sizeof(int))];
   } control = {0};
   struct iovec iov = {m, sizeof *m};
   struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -133,13 +133,18 @@ static int bind_loopback(struct janitor_message *m, int *fds) {
 }
 
 static void bind_ports(int to, struct janitor_message *m) {
-  int fds[2], count;
+  int fds[3], count;
   if (!m->family) {
     count = bind_loopback(m, fds);
   } else {
     fds[0] = bind_one(m, m->family, &m->number);
     m->errnum = fds[0] < 0 ? (uint32_t)errno : 0;
     count = fds[0] >= 0;
+  }
+  if (m->spare) {
+    m->spare = 0;
+    int spare = m->errnum || m->family == AF_INET6 ? -1 : socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (spare >= 0) fds[count++] = spare, m->spare = 1;
   }
   m->word = JANITOR_BOUND;
   send_sockets(to, m, fds, count);

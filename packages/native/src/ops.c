@@ -28,6 +28,7 @@ static const char *const names[OP_LAST] = {
   [OP_ROOTFS_COPY] = "rootfs.copy", [OP_ROOTFS_FUSE] = "rootfs.fuse",
   [OP_ENTER] = "enter", [OP_TIME] = "time", [OP_DOMAINNAME] = "domainname", [OP_INIT] = "init",
   [OP_MOUNT_PEER] = "mount.peer", [OP_DEVICES] = "devices", [OP_LINK] = "link", [OP_LEAVE] = "leave",
+  [OP_NOTIFY] = "notify",
 };
 
 const char *op_name(uint16_t op) { return op > 0 && op < OP_LAST && names[op] ? names[op] : "unknown"; }
@@ -149,6 +150,7 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
     case OP_INIT: return op_init(c);
     case OP_MOUNT_PEER: return op_mount_peer(c, r);
     case OP_DEVICES: return op_devices(c, r);
+    case OP_NOTIFY: return op_notify(c, r);
     default: return fail_with(&c->failure, EBADMSG, op_name(op), "", "decode");
   }
 }

@@ -11,7 +11,7 @@ enum op {
   OP_MASK, OP_READONLY, OP_PIVOT, OP_SYSCTL, OP_UMASK, OP_RLIMIT, OP_CHDIR, OP_GROUPS, OP_USER, OP_CAPABILITIES,
   OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE,
   OP_ROOTFS_COPY, OP_ROOTFS_FUSE, OP_ENTER, OP_TIME, OP_DOMAINNAME, OP_INIT, OP_MOUNT_PEER, OP_DEVICES,
-  OP_LINK = 53, OP_LEAVE, OP_LAST
+  OP_LINK = 53, OP_LEAVE, OP_NOTIFY, OP_LAST
 };
 
 /* Everything a child knows; it is a copy of the supervisor's memory at the moment of the clone. */
@@ -19,6 +19,7 @@ struct child {
   struct failure failure;
   int error_fd;              /* success is its end of file at exec */
   int terminal_fd;           /* where a terminal's first side is sent, or -1 */
+  int notify_fd;             /* where a listener of notifications is, or -1 */
   int control_fd;            /* further operations after `await`, or -1 */
   const char *name;          /* the container's id: the name of its cgroup directories */
   const char *stage;         /* an empty directory in the run's directory, to build the root on */
@@ -90,6 +91,7 @@ int op_time(struct child *c, struct reader *r);
 int op_init(struct child *c);
 int op_mount_peer(struct child *c, struct reader *r);
 int op_devices(struct child *c, struct reader *r);
+int op_notify(struct child *c, struct reader *r);
 
 /* What `capabilities` asked for, now that the user is who it is to be; 0 or -1. */
 int apply_capabilities(struct child *c);

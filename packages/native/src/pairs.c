@@ -178,7 +178,9 @@ void pair_outside(uint32_t id, int fd) {
 }
 
 static void dial(struct pair *p) {
-  if (p->port->place == PLACE_REACH) {
+  if (p->port->place == PLACE_REACH || p->port->given) {
+    /* A service with a socket of the machine's is there, at the other of the loopback's addresses. */
+    if (p->port->given == 2) p->tried = true;
     ask_outside(p);
     return;
   }

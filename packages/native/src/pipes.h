@@ -5,7 +5,7 @@
 #include "ops.h"
 
 struct pipes {
-  int in[2], out[2], err[2], error[2], control[2], terminal[2];
+  int in[2], out[2], err[2], error[2], control[2], terminal[2], notify[2];
 };
 
 /* 0 or -1; `control`: the operation list may have a rest. */
@@ -15,5 +15,10 @@ void pipes_close(struct pipes *p);
 void pipes_ours(struct pipes *p);
 /* In the child: standard streams as far as they are known already. */
 int pipes_adopt(struct pipes *p, struct child *c);
+
+/* One descriptor through a socket that keeps messages apart; 0 or -1. */
+int descriptor_send(int socket, int fd);
+/* The descriptor that came, or -1. */
+int descriptor_take(int socket);
 
 #endif

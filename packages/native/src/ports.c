@@ -1,5 +1,5 @@
 /* Ports of the host's loopback and of the hub, copied to a container's own address. */
-#include "ports.h"
+#include "handin.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -70,11 +70,12 @@ void port_listen(struct port *p) {
   }
   for (int i = 0; i < 2; i++) {
     int fd = p->listeners[i].fd;
-    if (fd >= 0 && !listen(fd, 1024) && source_add(&p->listeners[i], fd, EPOLLIN, incoming, p)) _exit(71);
+    if (fd >= 0 && !(p->given >> i & 1) && !listen(fd, 1024) && source_add(&p->listeners[i], fd, EPOLLIN, incoming, p)) _exit(71);
   }
 }
 
-static void bound(struct port *p, const int *fds, int count) {
+static void bound(struct port *p, const int *fds, int count, bool spare) {
+  if (spare && count > 0) p->spare = fds[--count];
   /* Not watched yet: a socket that does not listen hangs up without end. */
   for (int i = 0; i < count && i < 2; i++) p->listeners[i].fd = fds[i];
   if (p->hold) port_listen(p);
@@ -89,7 +90,7 @@ static int keep(struct port *p, int fd, const struct sockaddr *a, socklen_t size
     errno = saved;
     return -1;
   }
-  bound(p, &fd, 1);
+  bound(p, &fd, 1, false);
   return 0;
 }
 
@@ -137,9 +138,11 @@ int port_open(struct connection *c, uint32_t id, struct reader *r, struct failur
   uint32_t flags = get_u32(r);
   p->hold = flags & 1;
   p->udp = flags & 2;
+  p->handed = flags & 4 && p->place == PLACE_HOST && !p->udp && !p->hold;
+  p->spare = -1;
   char host[sizeof p->path];
   get_str(r, host, sizeof host);
-  struct janitor_message m = {.word = JANITOR_BIND, .port = p->id, .number = p->number, .udp = p->udp};
+  struct janitor_message m = {.word = JANITOR_BIND, .port = p->id, .number = p->number, .udp = p->udp, .spare = p->handed};
   p->listeners[0].fd = p->listeners[1].fd = -1;
   int result = r->bad || !read_place(p, &m, host) ? fail_with(f, EBADMSG, "port.open", "", "decode") : 0;
   if (!result && port_find(p->id)) result = fail_with(f, EEXIST, "port.open", "", "id");
@@ -205,7 +208,7 @@ void ports_answer(struct source *s, uint32_t events) {
   struct janitor_message m;
   union {
     struct cmsghdr header;
-    char space[CMSG_SPACE(2 * sizeof(int))];
+    char space[CMSG_SPACE(3 * sizeof(int))];
   } control;
   struct iovec iov = {&m, sizeof m};
   struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
@@ -215,7 +218,7 @@ void ports_answer(struct source *s, uint32_t events) {
     return;
   }
   if (n != sizeof m) return;
-  int fds[2], count = 0;
+  int fds[3], count = 0;
   struct cmsghdr *c = CMSG_FIRSTHDR(&h);
   if (c && c->cmsg_type == SCM_RIGHTS) {
     count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -240,10 +243,23 @@ void ports_answer(struct source *s, uint32_t events) {
   }
   p->asked = false;
   if (m.number) p->number = m.number;
-  if (!m.errnum) bound(p, fds, count);
+  if (!m.errnum) bound(p, fds, count, m.spare);
   answer_open(p, (int)m.errnum);
   if (m.errnum) p->closed = true;
   ports_sweep();
+}
+
+static void aim(struct port *p, struct container *t) {
+  p->container = t;
+  if (p->place == PLACE_UNIX) port_listen(p);
+  if (p->listening) {
+    pairs_resume(p);
+    return;
+  }
+  struct waiter *w = waiter_add(WAIT_LISTEN, NULL, 0, t);
+  w->number = p->target_number;
+  w->port = p;
+  waiters_start();
 }
 
 int port_target(struct reader *r, struct failure *f) {
@@ -258,32 +274,31 @@ int port_target(struct reader *r, struct failure *f) {
   struct port *p = port_find(name);
   if (!p) return fail_with(f, ENOENT, "port.target", id, "no such port");
   struct container *t = *id ? container_find(id) : NULL;
-  if (*id && !t) return fail_with(f, ESRCH, "port.target", id, "no such container");
-  p->container = t;
+  if (*id && !t && !p->handed) return fail_with(f, ESRCH, "port.target", id, "no such container");
   p->target = address;
   p->target_number = number;
   memcpy(p->inside, inside, sizeof inside);
+  memcpy(p->awaits, id, sizeof p->awaits);
+  p->container = t;
   if (p->udp) {
     flows_close(p);
     port_listen(p);
     return 0;
   }
-  if (!t) return 0;
-  if (p->place == PLACE_UNIX) port_listen(p);
-  if (p->listening) {
-    pairs_resume(p);
-    return 0;
-  }
-  struct waiter *w = waiter_add(WAIT_LISTEN, NULL, 0, t);
-  w->number = number;
-  w->port = p;
-  waiters_start();
+  if (t) aim(p, t);
   return 0;
+}
+
+void ports_arrived(struct container *t) {
+  for (struct port *p = run.ports; p; p = p->next)
+    if (p->handed && !p->closed && !p->container && !strcmp(p->awaits, t->id)) aim(p, t);
 }
 
 static void close_port(struct port *p) {
   p->closed = true;
   for (int i = 0; i < 2; i++) source_close(&p->listeners[i]);
+  if (p->spare >= 0) close(p->spare);
+  p->spare = -1;
   for (struct waiter *w = run.waiters; w; w = w->next)
     if (w->port == p) w->done = true;
   pairs_close(p, true);
@@ -315,9 +330,11 @@ int port_close(struct reader *r, struct failure *f) {
 }
 
 void ports_lost(struct container *t) {
+  handin_end(t);
   for (struct port *p = run.ports; p; p = p->next) {
     if (p->container != t) continue;
     p->container = NULL;
+    p->awaits[0] = 0;
     pairs_close(p, false);
     flows_close(p);
   }

@@ -19,6 +19,10 @@ struct port {
   uint16_t number;
   bool hold, listening, closed, asked; /* asked: the janitor has yet to answer */
   bool udp;
+  bool handed;        /* its sockets are the service's own, if that can be */
+  uint8_t given;      /* a bit for each of the listeners that is */
+  int spare;          /* unbound, for a service that wants one for both families, or -1 */
+  char awaits[80];    /* a container that is still to be made */
   struct source listeners[2];
   struct container *container;
   uint32_t target;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "faults.h"
+#include "handin.h"
 #include "inject.h"
 #include "ops.h"
 #include "pipes.h"
@@ -58,6 +59,7 @@ static void started(struct process *p) {
     if (!p->exec) container_remove(t);
     return;
   }
+  if (p->notify >= 0) handin_begin(t, p->notify);
   if (!p->exec) {
     t->state = STATE_RUNNING;
     t->started_at = now_ns(CLOCK_REALTIME);
@@ -245,7 +247,7 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
   }
   struct process *p = xalloc(sizeof *p);
   *p = (struct process){.container = t, .exec = exec, .pid = pid, .conn = c, .request = request, .pending = true,
-                        .control = pipes.control[1], .terminal = pipes.terminal[0], .tty_input = flags & FLAG_STDIN,
+                        .control = pipes.control[1], .terminal = pipes.terminal[0], .notify = pipes.notify[0], .tty_input = flags & FLAG_STDIN,
                         .detached = exec && flags & FLAG_DETACHED};
   pipes_ours(&pipes);
   p->out.fd = p->err.fd = -1;
@@ -265,6 +267,7 @@ static void process_free(struct process *p) {
   buffer_free(&p->input.pending);
   if (p->control >= 0) close(p->control);
   if (p->terminal >= 0) close(p->terminal);
+  if (p->notify >= 0) close(p->notify);
   free_later(p);
 }
 
@@ -299,7 +302,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   t->scratch = get_str_dup(r);
   t->conn = c;
   t->held = flags & FLAG_HELD;
-  t->diag = t->scratch_fd = -1;
+  t->diag = t->scratch_fd = t->handin.fd = -1;
   const uint64_t allowed = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
   struct container *other = container_find(t->id);
   if (r->bad || !t->id[0] || strchr(t->id, '/') || t->id[0] == '.' || t->namespaces & ~allowed ||
@@ -329,6 +332,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   if (!result) t->main = spawn(t, c, id, flags, ops, n, 0, f);
   if (t->main) {
     helper_serves(t->id);
+    ports_arrived(t);
     return 0;
   }
   t->removing = true;

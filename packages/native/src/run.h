@@ -10,8 +10,9 @@
 
 enum frame { FRAME_REQUEST = 1, FRAME_REPLY, FRAME_ERROR, FRAME_EVENT, FRAME_DATA, FRAME_END, FRAME_CREDIT };
 enum { FRAME_HEADER = 9, FRAME_MAX = 4 << 20, CHUNK = 64 << 10, INPUT_WINDOW = 256 << 10 };
-/* Held: output waits for a reader that takes it all, from the start. Detached: an exec that outlives who asked for it. */
-enum { FLAG_STDIN = 1, FLAG_TERMINAL = 2, FLAG_HELD = 4, FLAG_DETACHED = 8 };
+/* Held: output waits for a reader that takes it all, from the start. Detached: an exec that outlives who asked for it.
+ * Notify: its list has the operation of this name. */
+enum { FLAG_STDIN = 1, FLAG_TERMINAL = 2, FLAG_HELD = 4, FLAG_DETACHED = 8, FLAG_NOTIFY = 16 };
 /* Of the request logs. */
 enum { LOG_FOLLOW = 1, LOG_HOLD = 8 };
 
@@ -55,6 +56,7 @@ struct process {
   struct input input;
   int control;   /* the rest after `await` is written here */
   int terminal;  /* where a terminal comes from, until the program runs */
+  int notify;    /* where a listener of notifications does */
   bool tty, tty_input, detached;
   struct connection *conn;
   uint32_t request; /* pending reply; for an exec also its stream's id */
@@ -75,6 +77,7 @@ struct container {
   char *scratch;
   int cgroup_fds[MAX_HIERARCHIES];
   int diag;
+  struct source handin; /* tells of its calls of bind(), when its ports are handed in */
   int scratch_fd; /* the tmpfs its root was built on, or -1 */
   int filler;     /* a file that makes its disk full, while filler_open */
   uint32_t veth; /* names the hub's ends of its interfaces */
@@ -219,6 +222,8 @@ int port_close(struct reader *r, struct failure *f);
 int port_allow(struct reader *r, struct failure *f);
 void port_listen(struct port *p);
 void ports_lost(struct container *t);
+/* A container that ports were told to await is there. */
+void ports_arrived(struct container *t);
 void ports_forget(struct connection *c);
 void ports_answer(struct source *s, uint32_t events);
 void janitor_delete(const char *path);
@@ -233,6 +238,7 @@ struct janitor_message {
   uint8_t udp, family; /* 0: both addresses of the loopback; else AF_INET or AF_INET6 of `host` */
   uint8_t host[16];
   uint8_t prefix, linked; /* linked: a veth leads from the host into the hub */
+  uint8_t spare; /* asked for, or there: the last socket is an unbound one for both families */
   uint32_t supervisor;
   char path[512];
 };

@@ -2,15 +2,13 @@
  * the container's is ever trusted to be the terminal: what lies there can be swapped (CVE-2025-52565). */
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "ops.h"
+#include "pipes.h"
 #include "run.h"
 #include "sys.h"
 
@@ -68,18 +66,6 @@ static int bind_console(struct child *c, int slave) {
   return result;
 }
 
-static int send_master(int socket, int master) {
-  char byte = 0, control[CMSG_SPACE(sizeof(int))] = {0};
-  struct iovec part = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(h), &master, sizeof master);
-  return sendmsg(socket, &m, MSG_NOSIGNAL) == 1 ? 0 : -1;
-}
-
 int op_terminal(struct child *c, struct reader *r) {
   struct winsize size = {.ws_col = get_u16(r)};
   size.ws_row = get_u16(r);
@@ -97,22 +83,14 @@ int op_terminal(struct child *c, struct reader *r) {
   for (int fd = 0; fd < 3; fd++)
     if (dup2(slave, fd) < 0) return fail(&c->failure, "terminal", "/dev/pts", "dup2");
   if (console && bind_console(c, slave)) return fail(&c->failure, "terminal", "/dev/console", "bind");
-  if (send_master(c->terminal_fd, master)) return fail(&c->failure, "terminal", "/dev/pts", "send");
+  if (descriptor_send(c->terminal_fd, master)) return fail(&c->failure, "terminal", "/dev/pts", "send");
   close(master), close(slave), close(c->terminal_fd);
   c->terminal_fd = -1;
   return 0;
 }
 
 int terminal_take(int socket) {
-  char byte, control[CMSG_SPACE(sizeof(int))] = {0};
-  struct iovec part = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  int master = -1;
-  if (recvmsg(socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1) {
-    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-    if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS && h->cmsg_len == CMSG_LEN(sizeof(int)))
-      memcpy(&master, CMSG_DATA(h), sizeof master);
-  }
+  int master = descriptor_take(socket);
   if (master < 0) return -1;
   int flags = fcntl(master, F_GETFL);
   if (!is_master(master) || flags < 0 || fcntl(master, F_SETFL, flags | O_NONBLOCK)) {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "run.h"
+#include "handin.h"
 
 enum { MAX_LISTENERS = 256 };
 
@@ -103,12 +103,13 @@ static void check(struct container *t) {
   for (size_t pass = 0; pass < sizeof order / sizeof *order; pass++)
     for (struct waiter *w = run.waiters; w; w = w->next) {
       if (w->done || w->container != t || w->kind != order[pass]) continue;
-      for (int i = 0; i < n && !w->done; i++) {
-        if (found[i].port != w->number || (!(w->flags & WATCH_LOOPBACK) && !reachable(&found[i]))) continue;
-        w->done = true;
-        if (w->kind == WAIT_PORT) send_reply(w->conn, w->request);
-        else port_listen(w->port);
-      }
+      bool there = handin_listens(t, w->number);
+      for (int i = 0; i < n && !there; i++)
+        there = found[i].port == w->number && (w->flags & WATCH_LOOPBACK || reachable(&found[i]));
+      if (!there) continue;
+      w->done = true;
+      if (w->kind == WAIT_PORT) send_reply(w->conn, w->request);
+      else port_listen(w->port);
     }
 }
 

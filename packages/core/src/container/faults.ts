@@ -12,6 +12,8 @@ export interface Faulty {
   readonly name: string
   /** Size of its writable layer, if it has a limit. */
   readonly storage: number | undefined
+  /** What goes through its ports is not seen on the way. */
+  readonly direct: boolean
   freeze(frozen: boolean): Promise<void>
   kill(signal?: string | number): Promise<void>
 }
@@ -57,6 +59,7 @@ export class ContainerFaults implements Faults {
 
   async reset({ peer, port = 0 }: Pick<FaultScope, 'peer' | 'port'> = {}): Promise<number> {
     const { run, id } = this.#of
+    if (peer === undefined) this.#refuseDirect()
     const counts = await Promise.all(addressesOf(run, peer).map(async (address) => {
       const reply = await run.connection.request(METHOD.connectionsReset, new Writer().str(id).u32(address).u16(portOf(port)).take())
       return new Reader(reply).u32()
@@ -110,6 +113,7 @@ export class ContainerFaults implements Faults {
 
   async #network(description: string, kind: Kind, { direction = 'both', peer, port = 0, protocol }: FaultScope, amount = 0n, jitter = 0n): Promise<Fault> {
     const { run, id } = this.#of
+    if (peer === undefined) this.#refuseDirect()
     const directions = DIRECTIONS[direction] as number | undefined
     if (directions === undefined) throw invalid('direction', direction, '"up", "down" or "both"')
     const faults = addressesOf(run, peer).map((address) => {
@@ -126,6 +130,13 @@ export class ContainerFaults implements Faults {
       throw error
     }
     return this.#keep(direction === 'both' ? description : `${description}, ${direction}`, remove)
+  }
+
+  #refuseDirect(): void {
+    if (!this.#of.direct) return
+    throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `The clients of ${this.#of.name} talk to it directly, and nothing that could go wrong is between them`, {
+      hint: 'Start it with loopback: true instead of loopback: \'direct\'.',
+    })
   }
 
   #keep(description: string, undo: () => Promise<void>): Fault {

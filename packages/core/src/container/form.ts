@@ -30,7 +30,7 @@ const USUAL: Readonly<Record<keyof RunOptions, Form>> = {
   network: (value) => value === 'none' || value === 'host' || isNetwork(value), timeOffsets: intricate, init: flag, devices: list(text),
   oomScoreAdj: whole, seccomp: text, capAdd: list(text), capDrop: list(text), privileged: flag, readonly: flag, shmSize: size,
   ulimits: intricate, sysctls: table(anyText), extraHosts: table(text), dns: list(text), dnsSearch: list(text), dnsOptions: list(text),
-  hostPorts: list(isPort), aliases: list(text), ports: list(isPort), loopback: flag, labels: table(anyText), name: (value) => typeof value === 'string' && /^[a-zA-Z0-9][\w.-]{0,127}$/.test(value),
+  hostPorts: list(isPort), aliases: list(text), ports: list(isPort), loopback: (value) => flag(value) || value === 'direct', labels: table(anyText), name: (value) => typeof value === 'string' && /^[a-zA-Z0-9][\w.-]{0,127}$/.test(value),
   stopSignal: (value) => text(value) || whole(value), stdin: flag, hold: flag,
   pull: (value) => value === 'always' || value === 'missing' || value === 'never', platform: text, onPull: (value) => typeof value === 'function',
   ready: (value) => isPlain(value) && typeof value['ready'] === 'function' && typeof value['description'] === 'string',

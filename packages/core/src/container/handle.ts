@@ -69,7 +69,7 @@ export class RunningContainer implements Container {
     this.name = input.name
     this.image = input.image.reference.familiar
     this.ip = input.address === undefined ? '127.0.0.1' : formatAddress(input.address)
-    this.host = input.options.loopback === true || !input.run.reachable || input.address === undefined ? '127.0.0.1' : this.ip
+    this.host = isOnLoopback(input.options) || !input.run.reachable || input.address === undefined ? '127.0.0.1' : this.ip
     this.#exit = input.exit.then(({ code, signal, oomKilled }) => {
       this.#ended = true
       return { code, signal: signalName(signal), oomKilled }
@@ -216,7 +216,7 @@ export class RunningContainer implements Container {
   get faults(): ContainerFaults {
     const { run, options } = this.#input
     return this.#faults ??= new ContainerFaults({
-      run, id: this.id, name: this.name, storage: storageOf(options), freeze: (frozen) => this.#freeze(frozen), kill: (signal) => this.kill(signal),
+      run, id: this.id, name: this.name, storage: storageOf(options), direct: options.loopback === 'direct', freeze: (frozen) => this.#freeze(frozen), kill: (signal) => this.kill(signal),
     })
   }
 
@@ -275,6 +275,11 @@ export class RunningContainer implements Container {
     await freeze(run.connection, run.hello.features, this.id, frozen)
     this.#frozen = frozen
   }
+}
+
+/** Whether its ports are reached through the machine's loopback, wherever they could be reached else. */
+export function isOnLoopback({ loopback = false }: Pick<RunOptions, 'loopback'>): boolean {
+  return loopback !== false
 }
 
 /** The TCP ports that the options name. */

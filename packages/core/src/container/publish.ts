@@ -4,6 +4,7 @@ import { encodePortOpen, encodePortTarget, METHOD, Reader } from '../native/inde
 import { Writer } from '../native/bytes.js'
 import { holderOf } from '../network/holder.js'
 import { containerPorts, exposed, parsePorts, type Binding, type Protocol } from '../network/ports.js'
+import { isOnLoopback } from './handle.js'
 import type { Run } from './supervision.js'
 import type { RunOptions } from './types.js'
 
@@ -24,7 +25,9 @@ export interface PublishedPort {
 /** A container's ports on the machine. */
 export interface Published {
   readonly ports: readonly PublishedPort[]
-  /** Points them at the container, which exists by now. */
+  /** Points those that are handed in at the container, before it is made. */
+  announce(id: string): Promise<void>
+  /** Points the others at it, which exists by now. */
   aim(id: string): Promise<void>
   close(): void
 }
@@ -38,26 +41,29 @@ type Options = Pick<RunOptions, 'ports' | 'loopback'> & { readonly network?: str
 export async function publish(run: Run, image: Image, options: Options, address: number | undefined): Promise<Published> {
   const bindings = parsePorts(options.ports)
   if (options.network !== undefined) return unpublished(image, bindings, options.network)
-  const everything = options.loopback === true || !run.reachable || address === undefined
+  const direct = options.loopback === 'direct'
+  const everything = isOnLoopback(options) || !run.reachable || address === undefined
   const wanted = everything ? [...bindings, ...remaining(image, bindings)] : bindings.filter(({ published }) => published)
   const opened: { readonly id: number; readonly port: PublishedPort }[] = []
   const close = (): void => {
     for (const { id } of opened.splice(0)) closePort(run, id)
   }
   try {
-    const outcomes = await Promise.allSettled(wanted.map(async (binding) => void opened.push(await open(run, binding))))
+    const outcomes = await Promise.allSettled(wanted.map(async (binding) => void opened.push(await open(run, binding, direct))))
     const failed = outcomes.find((one) => one.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   } catch (error) {
     close()
     throw error
   }
-  const aim = async (id: string): Promise<void> => {
-    await Promise.all(opened.map((one) =>
+  const target = async (id: string, which: (port: PublishedPort) => boolean): Promise<void> => {
+    await Promise.all(opened.filter(({ port }) => which(port)).map((one) =>
       run.connection.request(METHOD.portTarget, encodePortTarget(one.id, id, address ?? LOCALHOST, one.port.container))))
   }
+  const announced = ({ protocol }: PublishedPort): boolean => direct && protocol === 'tcp'
+  const aim = (id: string): Promise<void> => target(id, (port) => !announced(port))
   const order = (one: PublishedPort): number => wanted.findIndex(({ container, protocol }) => container === one.container && protocol === one.protocol)
-  return { ports: opened.map(({ port }) => port).sort((a, b) => order(a) - order(b)), aim, close }
+  return { ports: opened.map(({ port }) => port).sort((a, b) => order(a) - order(b)), announce: (id) => target(id, announced), aim, close }
 }
 
 /** What the image EXPOSEs beside them. */
@@ -69,14 +75,14 @@ function remaining(image: Image, bindings: readonly Binding[]): Binding[] {
   })
 }
 
-async function open(run: Run, binding: Binding): Promise<{ id: number; port: PublishedPort }> {
+async function open(run: Run, binding: Binding, direct: boolean): Promise<{ id: number; port: PublishedPort }> {
   const { container, protocol, address, wanted, flexible } = binding
   const single = wanted !== undefined && wanted.from === wanted.to && !flexible
   for (let attempt = 1; ; attempt += 1) {
     const number = wanted === undefined ? 0 : single ? wanted.from : await choose(binding)
     const id = run.nextPort++
     try {
-      const reply = await run.connection.request(METHOD.portOpen, encodePortOpen(id, LOOPBACK, 0, number, { udp: protocol === 'udp', host: address }))
+      const reply = await run.connection.request(METHOD.portOpen, encodePortOpen(id, LOOPBACK, 0, number, { udp: protocol === 'udp', handed: direct && protocol === 'tcp', host: address }))
       return { id, port: { container, protocol, address, number: new Reader(reply).u16() } }
     } catch (error) {
       if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_ADDRESS_IN_USE') throw error
@@ -116,7 +122,7 @@ async function containerAt(port: number, protocol: Protocol): Promise<string | u
 function unpublished(image: Image, bindings: readonly Binding[], network: string): Published {
   const all = network === 'host' ? [...bindings, ...remaining(image, bindings)] : []
   const ports = all.map(({ container, protocol }) => ({ container, protocol, address: '', number: container }))
-  return { ports, aim: () => Promise.resolve(), close: () => undefined }
+  return { ports, announce: () => Promise.resolve(), aim: () => Promise.resolve(), close: () => undefined }
 }
 
 function closePort(run: Run, port: number): void {

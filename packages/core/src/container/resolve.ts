@@ -32,6 +32,7 @@ export async function resolveOptions(run: Run, { devices, seccomp, network: wher
   checkOptions({ ...rest, devices, seccomp })
   checkResolver(rest)
   checkTogether(rest)
+  checkDirect(rest, networks)
   if (rest.network !== undefined) checkPorts(rest, rest.network)
   const shared: Partial<Record<(typeof SHAREABLE)[number], `container:${string}`>> = {}
   for (const kind of SHAREABLE) {
@@ -56,6 +57,17 @@ export async function resolveOptions(run: Run, { devices, seccomp, network: wher
 function checkTogether({ network, dns, readonly, storage }: RunOptions): void {
   if (network === 'none' && dns !== undefined) throw contradiction('network "none"', 'dns', 'there is nobody to ask')
   if (readonly === true && storage !== undefined) throw contradiction('readonly', 'storage', 'nothing is written that could have a size')
+}
+
+/** Who holds a socket of the machine's could change its network with the rights for it. */
+function checkDirect({ loopback, privileged, capAdd = [], ports }: RunOptions, networks: readonly PrivateNetwork[]): void {
+  if (loopback !== 'direct') return
+  const mighty = ['ALL', 'NET_ADMIN', 'CAP_NET_ADMIN'].find((name) => capAdd.some((one) => one.toUpperCase() === name))
+  if (networks.length > 0) throw contradiction('loopback "direct"', 'network', 'the others on it would not reach the service')
+  if (privileged === true || mighty !== undefined) throw contradiction('loopback "direct"', mighty === undefined ? 'privileged' : 'capAdd', 'its sockets are the machine\'s')
+  const inner = parsePorts(ports).filter(({ protocol }) => protocol === 'tcp').map(({ container }) => container)
+  const twice = inner.find((port, at) => inner.indexOf(port) !== at)
+  if (twice !== undefined) throw contradiction('loopback "direct"', 'ports', `a service listens on one number of the machine's, and ${twice} has two`)
 }
 
 function networksOf(run: Run, where: RunOptions['network'], aliases: readonly string[] = []): readonly PrivateNetwork[] {
@@ -100,7 +112,7 @@ function checkPorts({ ports = [], loopback, hostPorts = [] }: RunOptions, networ
       hint: network === 'host' ? 'On the host\'s network its ports are at 127.0.0.1.' : 'Leave one of them out.',
     })
   }
-  const refused = network !== 'host' ? ports.length > 0 || loopback === true
+  const refused = network !== 'host' ? ports.length > 0 || loopback !== undefined && loopback !== false
     : parsePorts(ports).some(({ wanted, container, flexible }) => wanted !== undefined && !flexible && wanted.from !== container)
   if (!refused) return
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `network ${JSON.stringify(network)} and ports contradict each other: there is no network of its own to publish from`, {

@@ -114,7 +114,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
   const [passwd, group] = await accounts()
   const identity = addGroups(resolveUser(resolved.user ?? image.config.User, passwd, group), resolved.groupAdd, group)
-  const streams = (resolved.stdin === true ? FLAG.stdin : 0) | (isTerminal(resolved.tty) ? FLAG.terminal : 0)
+  const streams = (resolved.stdin === true ? FLAG.stdin : 0) | (isTerminal(resolved.tty) ? FLAG.terminal : 0) | (resolved.loopback === 'direct' ? FLAG.notify : 0)
   // Only a fresh child inherits what a helper shares with it.
   const taking = run.slots.take(resolved, streams, driver.name === 'fuse-overlayfs')
   // The first filter takes milliseconds to assemble, and the first slot is waited for anyway.
@@ -160,6 +160,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
       hosts: hosts(),
       resolvConf: resolv,
       map: run.map,
+      notify: options.loopback === 'direct',
     })
     const inside = insideOf({ image: image.config, options, hostname, identity })
     const cgroup = cgroupWrites(run.hello.features, options)
@@ -168,7 +169,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     const label = encodeLabel({ name, image, options, address, published: published.ports, inside, volumes: mounted.volumes })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
-    await outbound
+    await Promise.all([outbound, published.announce(slot.id)])
     await slot.start({ flags: streams | (options.hold === true ? FLAG.held : 0), scratch, logCap: 0, operations, cgroup, label })
     await published.aim(slot.id)
     await Promise.all([attachment.running(), naming])

@@ -22,8 +22,12 @@ export interface RunOptions extends Omit<SandboxOptions, 'network'> {
    * `5000-5005:5000-5005/udp`), or an object; the machine's side is its loopback.
    */
   readonly ports?: readonly (number | string | PortMapping)[] | undefined
-  /** Reach every port through the host's loopback instead of the container's own address. Default false. */
-  readonly loopback?: boolean | undefined
+  /**
+   * Reach every port through the host's loopback instead of the container's own address. Default false. `direct`: the
+   * service itself listens there, on a socket of the machine's that it is handed instead of its own (Linux 5.19), and
+   * nothing is copied; neither the container itself nor others on its network reach those ports then.
+   */
+  readonly loopback?: boolean | 'direct' | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** Unique among this process's running containers. Default: made up from the id. */
   readonly name?: string | undefined

@@ -111,12 +111,13 @@ export function encodeLogs(container: string, flags: number, since: bigint, tail
 
 /**
  * Where: on the machine, on the hub, as a unix socket of the machine, or on the hub leading to the machine. `hold`:
- * connections are accepted before there is a target; `host`: an address of the machine instead of its loopback, or a path.
+ * connections are accepted before there is a target; `host`: an address of the machine instead of its loopback, or a path; `handed`: the service gets the sockets
+ * themselves, and `portTarget` may name a container that is still to be made.
  */
 export function encodePortOpen(
-  port: number, where: 1 | 2 | 3 | 4, address: number, number: number, { hold = false, udp = false, host = '' }: { readonly hold?: boolean; readonly udp?: boolean; readonly host?: string } = {},
+  port: number, where: 1 | 2 | 3 | 4, address: number, number: number, { hold = false, udp = false, handed = false, host = '' }: { readonly hold?: boolean; readonly udp?: boolean; readonly handed?: boolean; readonly host?: string } = {},
 ): Buffer {
-  return new Writer().u32(port).u8(where).u32(address).u16(number).u32(Number(hold) | Number(udp) << 1).str(host).take()
+  return new Writer().u32(port).u8(where).u32(address).u16(number).u32(Number(hold) | Number(udp) << 1 | Number(handed) << 2).str(host).take()
 }
 
 /** `inside`: the path of a unix socket instead of an address. */

@@ -9,7 +9,7 @@ import { addMounts, isTarget } from './mounts.js'
 import { NAMESPACES, Operations, type Link, type Rootfs } from './operations.js'
 import type { ResolvedOptions } from './options.js'
 import { rlimits } from './rlimits.js'
-import { seccompProgram } from './seccomp/index.js'
+import { bindNotification, seccompProgram } from './seccomp/index.js'
 import { sysctlPath } from './sysctls.js'
 import type { Identity } from './user.js'
 
@@ -28,6 +28,8 @@ export interface SandboxInput {
   readonly hosts: string
   /** The ids of an ordinary user's containers; absent for root. */
   readonly map?: IdMap | undefined
+  /** Whether the supervisor is told of its calls of bind(). */
+  readonly notify?: boolean | undefined
 }
 
 const STAGED = ['/proc', '/sys', '/dev']
@@ -55,6 +57,8 @@ export function compileSandbox(input: SandboxInput): Buffer {
   for (const { resource, soft, hard } of rlimits(options.ulimits ?? {})) list.rlimit(resource, soft, hard)
   if (options.oomScoreAdj !== undefined) list.oomscore(options.oomScoreAdj)
   list.umask(0o022).chdir(workdir)
+  // Before capabilities are given up, as every filter.
+  if (input.notify === true) list.notify(bindNotification(process.arch))
   becomeUser(list, identity, options, input.map)
   if (options.init === true) list.init()
   const env = environment(config, options.env ?? {}, hostname, identity.home)

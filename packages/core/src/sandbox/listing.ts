@@ -73,6 +73,7 @@ const FORMS: Readonly<Record<keyof typeof OP, readonly [string, ...Show[]]>> = {
   init: ['init'],
   mountPeer: ['mount.peer', text, text, text],
   devices: ['devices', program],
+  notify: ['notify', program],
   link: ['link', small, number, address, small, address, address, small, address, small],
   leave: ['leave'],
 }

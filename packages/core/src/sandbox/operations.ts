@@ -7,7 +7,7 @@ export const OP = {
   mask: 18, readonly: 19, pivot: 20, sysctl: 21, umask: 22, rlimit: 23, chdir: 24, groups: 25, user: 26,
   capabilities: 27, nonewprivs: 28, seccomp: 29, join: 30, env: 31, argv: 32, exec: 33, await: 34, oomscore: 35,
   terminal: 36, stage: 37, mountMove: 38, rootfsCopy: 39, rootfsFuse: 40, enter: 41, time: 42, domainname: 43, init: 44,
-  mountPeer: 45, devices: 46, link: 53, leave: 54,
+  mountPeer: 45, devices: 46, link: 53, leave: 54, notify: 55,
 } as const
 
 /** Bits of `mountTmpfs` and `mountBind`; `seed`, of the latter alone: an empty source first gets what the root has at the target. */
@@ -243,6 +243,12 @@ export class Operations {
   /** The container's own terminal, in characters (0: not set); `console`: it is /dev/console, too. */
   terminal({ columns, rows }: { readonly columns: number; readonly rows: number }, console: boolean): this {
     this.#add(OP.terminal, (list) => list.u16(columns).u16(rows).u8(console ? 1 : 0))
+    return this
+  }
+
+  /** The supervisor hears of the calls that this filter lets it hear of. */
+  notify(program: Uint8Array): this {
+    this.#add(OP.notify, (list) => list.bytes(program))
     return this
   }
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 
 import { capabilitySets } from '../../src/sandbox/capabilities.js'
-import { seccompProgram } from '../../src/sandbox/seccomp/index.js'
+import { bindNotification, seccompProgram } from '../../src/sandbox/seccomp/index.js'
 import { abisOf, type Abi } from '../../src/sandbox/seccomp/abi.js'
 import { interpret } from './interpreter.js'
 
@@ -52,6 +52,15 @@ test.each(SECTIONS)('%s: every number is answered, unknown ones by ENOSYS', (_na
     else expect([ALLOW, EPERM]).toContain(verdict)
   }
   for (const number of [0x3fffffff, 0x80000000, 0xffffffff]) expect(interpret(program, { arch: audit, number }).verdict).not.toBe(ALLOW)
+})
+
+test.each(SECTIONS)('%s: calls of bind() are reported by the filter for that, and no other', (name, arch, { audit, names }) => {
+  const program = bindNotification(arch)
+  expect(program.length / 8).toBeLessThan(16)
+  for (let number = 0; number < 1024; number += 1) {
+    const reported = names.get(number) === 'bind' && name !== 'i386'
+    expect([number, interpret(program, { arch: audit, number }).verdict]).toEqual([number, reported ? '0x7fc00000' : ALLOW])
+  }
 })
 
 test('every name of the lists is a call of some interface', () => {

@@ -6,6 +6,21 @@ import { profileSections, type SeccompProfile } from './profile.js'
 
 export type { SeccompProfile } from './profile.js'
 
+/** SECCOMP_RET_USER_NOTIF and SECCOMP_RET_ALLOW (linux/seccomp.h). */
+const [NOTIFY, ALLOW] = [0x7fc00000, 0x7fff0000]
+
+/**
+ * A filter that reports calls of bind() to its listener, and has nothing against any other: it stands beside the
+ * container's own. Programs for other interfaces of the processor than its first go unheard.
+ */
+export function bindNotification(arch: string): Buffer {
+  const [abi] = abisOf(arch) ?? []
+  if (abi === undefined) throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `There is no system call filter for ${arch}`, { hint: 'Use loopback: true.' })
+  const allowed = { rules: [], otherwise: ALLOW }
+  const bind = abi.numbers.get('bind') ?? -1
+  return assemble([{ abi, verdicts: new Map([[bind, { rules: [], otherwise: NOTIFY }]]), unknown: allowed }], ALLOW)
+}
+
 const programs = new Map<string, Buffer>()
 
 /**

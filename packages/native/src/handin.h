@@ -1,0 +1,14 @@
+/* Listening sockets of the machine, handed to the services that would listen: docs/networks.md, Sockets handed in. */
+#ifndef MAYFLY_HANDIN_H
+#define MAYFLY_HANDIN_H
+
+#include "ports.h"
+
+/* The listener of a container's notifications has come through `socket`, or not: then its ports are copied. */
+void handin_begin(struct container *t, int socket);
+/* The container has ended: nobody else may hold its sockets, which refuse connections again. */
+void handin_end(struct container *t);
+/* Whether a service of the container listens on a socket that was handed in for this port of its own. */
+bool handin_listens(const struct container *t, uint16_t number);
+
+#endif
