@@ -4,16 +4,18 @@ import type { RunOptions } from '../container/types.js'
 import type { Build } from './builder.js'
 
 /**
- * The network of a RUN: a container's own with a way out; the host's where this machine gives containers none, which is
- * said once.
+ * The network of a RUN: a container's own with a way out; the host's where this machine gives containers none, or none at
+ * all for an ordinary user, to whom the host's is not given. It is said once.
  */
 export async function runNetwork(build: Build, wanted: 'default' | 'none' | 'host'): Promise<Pick<RunOptions, 'network'>> {
   if (wanted !== 'default') return { network: wanted }
-  const way = await openOutbound(await currentRun())
+  const run = await currentRun()
+  const way = await openOutbound(run)
   if (way.way === 'host') return {}
-  if (!told.has(build)) build.progress.warn(`RUN has the host's network: ${way.why}. ${way.mend}`)
+  const mayHaveHost = run.map === undefined
+  if (!told.has(build)) build.progress.warn(`RUN has ${mayHaveHost ? 'the host\'s network' : 'no way out'}: ${way.why}. ${way.mend}`)
   told.add(build)
-  return { network: 'host' }
+  return mayHaveHost ? { network: 'host' } : {}
 }
 
 const told = new WeakSet<Build>()
