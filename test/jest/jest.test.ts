@@ -49,7 +49,7 @@ test('a failed test shows what its containers printed, and how to reach them', a
     expect(text).toMatch(/redis \(mayfly-\w+\) at redis-cli -u redis:\/\/198\.\S+:6379, its last log lines:\n.*\n/)
     expect(text).toContain('Ready to accept connections')
   }
-  expect(report.failures).toMatch(/redis \(mayfly-\w+\) has ended, and its log with it/)
+  expect(report.failures).toMatch(/redis \(mayfly-\w+\) was stopped by the test\./)
 })
 
 test('a file that crashed is run again, with an instance of its own and none left over', async () => {
@@ -81,3 +81,10 @@ test.each(['', 'older'])('decorated members have the types of their services: %s
   expect(stdout).toBe('')
   expect(status).toBe(0)
 }, 60_000)
+
+test('faults, servers of the test\'s own, and commands with streams; what a test did is undone, also when its time is over', async () => {
+  const report = await runTests('jest', 'handles', bench, ['--runInBand'])
+  const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
+  expect(failed, report.output).toEqual(['FAILS: stands still until its time is over'])
+  expect(Object.keys(report.tests)).toHaveLength(13)
+})

@@ -1,6 +1,6 @@
 /** The run host's process: one line of options in, one line of address out, then it serves until its lifeline ends. */
 import { rmSync } from 'node:fs'
-import { alone, findImage, openHeldAddress, openSnapshot, run, socketDirectory, wait } from './container/index.js'
+import { alone, findImage, openHeldAddress, openSnapshot, reach, run, socketDirectory, wait } from './container/index.js'
 import { openHost } from './services/host.js'
 import type { Greeting, HostOptions } from './services/index.js'
 import { toWire } from './services/wire.js'
@@ -23,7 +23,7 @@ process.stdin.on('error', () => process.exit(0))
 
 async function open(options: HostOptions): Promise<void> {
   try {
-    const host = await openHost({ run, alone, openSnapshot, findImage, openHeldAddress, wait }, { ...options, socketDirectory: socketDirectory() })
+    const host = await openHost({ run, alone, openSnapshot, findImage, openHeldAddress, reach, wait }, { ...options, socketDirectory: socketDirectory() })
     process.on('exit', () => rmSync(host.address.socket, { force: true }))
     greet({ address: host.address })
   } catch (error) {

@@ -1,4 +1,5 @@
 /** What the plugins for test frameworks build on. Not for tests themselves: they import the plugin. */
+export type { Container, Fault, Listening, Reached } from './container/types.js'
 export { isMayflyError, MayflyError } from './errors.js'
 export {
   asDecorator,
@@ -15,8 +16,10 @@ export {
   importModule,
   knownAddresses,
   launchRun,
+  nearestWord,
   openSession,
   RUN_VARIABLE,
+  shownError,
   testMembers,
 } from './services/index.js'
-export type { Behind, ContainerDecorator, FileLeases, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, Scope, Session, TestContainer, Use } from './services/index.js'
+export type { Behind, ContainerDecorator, FileLeases, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, Scope, Session, TestContainer, Until, Use } from './services/index.js'

@@ -1,33 +1,23 @@
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
-import { CHAINED } from './config.js'
+import type { EnvironmentContext, JestEnvironmentConfig } from '@jest/environment'
+import { environmentNamed, OPTION, type EnvironmentClass } from './base.js'
 import { environmentOver } from './environment.js'
 
-type Base = Parameters<typeof environmentOver>[0]
+const known = new Map<string, EnvironmentClass>()
 
-/** The environment `withMayfly` sets: ours around the one the user configured. */
-export const TestEnvironment = environmentOver(userEnvironment())
+/** The environment `withMayfly` sets: ours around the one the project configured. Each project has its own. */
+export const TestEnvironment = class {
+  constructor(config: JestEnvironmentConfig, context: EnvironmentContext) {
+    return new (environmentOf(config))(config, context)
+  }
+}
 export default TestEnvironment
 
-function userEnvironment(): Base {
-  const name = process.env[CHAINED.environment] ?? 'node'
-  const { resolve } = createRequire(join(process.cwd(), 'package.json'))
-  const load = createRequire(import.meta.url)
-  const path = firstOf([`jest-environment-${name}`, name], resolve) ?? `jest-environment-${name}`
-  const module = load(path) as { TestEnvironment?: Base; default?: Base } | Base
-  if (typeof module === 'function') return module
-  const found = module.TestEnvironment ?? module.default
-  if (found === undefined) throw new Error(`${name} is no Jest environment`)
-  return found
-}
-
-function firstOf(names: readonly string[], resolve: (name: string) => string): string | undefined {
-  for (const name of names) {
-    try {
-      return resolve(name)
-    } catch {
-      continue
-    }
-  }
-  return undefined
+function environmentOf({ projectConfig: { rootDir, testEnvironmentOptions } }: JestEnvironmentConfig): EnvironmentClass {
+  const { environment = 'node' } = (testEnvironmentOptions[OPTION] ?? {}) as { readonly environment?: string }
+  const key = JSON.stringify([rootDir, environment])
+  const there = known.get(key)
+  if (there !== undefined) return there
+  const made = environmentOver(environmentNamed(environment.replace('<rootDir>', rootDir), rootDir))
+  known.set(key, made)
+  return made
 }

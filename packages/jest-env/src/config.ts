@@ -1,36 +1,32 @@
-import { createRequire } from 'node:module'
+import { OPTION } from './base.js'
+import { around, callerOf, ours } from './chain.js'
 
 /** The parts of a Jest configuration that Mayfly composes with. */
 export interface JestConfig {
   readonly testEnvironment?: string
-  readonly globalSetup?: string
-  readonly globalTeardown?: string
-  readonly globals?: Readonly<Record<string, unknown>>
+  readonly testEnvironmentOptions?: Readonly<Record<string, unknown>>
+  readonly globalSetup?: string | null
+  readonly globalTeardown?: string | null
   readonly [key: string]: unknown
 }
 
-type Source = JestConfig | (() => JestConfig | Promise<JestConfig>)
+type Source<C extends object> = C | (() => C | Promise<C>)
 
-/** Where the user's own modules cross to ours, by the process's environment. */
-export const CHAINED = { setup: 'MAYFLY_JEST_SETUP', teardown: 'MAYFLY_JEST_TEARDOWN', environment: 'MAYFLY_JEST_ENVIRONMENT' } as const
-
-/** A Jest configuration with containers, around the given one: its environment and global set-up keep running. */
-export function withMayfly(source: Source = {}): () => Promise<JestConfig> {
+/**
+ * A Jest configuration with containers, around the given one: its environment, global set-up and tear-down keep running.
+ * In a monorepo every project's configuration is wrapped.
+ */
+export function withMayfly<C extends object = JestConfig>(source: Source<C> = {} as C): () => Promise<C> {
+  const place = callerOf(new Error().stack)
   return async () => {
-    const config = typeof source === 'function' ? await source() : source
-    const { resolve } = createRequire(import.meta.url)
-    keep(CHAINED.setup, config.globalSetup)
-    keep(CHAINED.teardown, config.globalTeardown)
-    keep(CHAINED.environment, config.testEnvironment)
+    const config = (typeof source === 'function' ? await (source as () => C | Promise<C>)() : source) as C & JestConfig
+    const { testEnvironment = 'node', testEnvironmentOptions, globalSetup, globalTeardown } = config
     return {
       ...config,
-      globalSetup: resolve('./setup.cjs'),
-      globalTeardown: resolve('./teardown.cjs'),
-      testEnvironment: resolve('./composed.cjs'),
+      globalSetup: around('setup', globalSetup ?? undefined, place),
+      globalTeardown: around('teardown', globalTeardown ?? undefined, place),
+      testEnvironment: ours('composed'),
+      testEnvironmentOptions: { ...testEnvironmentOptions, [OPTION]: { environment: testEnvironment, ...(testEnvironmentOptions?.[OPTION] as object | undefined) } },
     }
   }
-}
-
-function keep(variable: string, path: string | undefined): void {
-  if (path !== undefined) process.env[variable] = path
 }

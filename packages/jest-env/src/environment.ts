@@ -1,4 +1,4 @@
-import type { EnvironmentContext, JestEnvironment, JestEnvironmentConfig } from '@jest/environment'
+import type { EnvironmentContext, JestEnvironmentConfig } from '@jest/environment'
 import type { Circus } from '@jest/types'
 import {
   createFileLeases,
@@ -19,18 +19,18 @@ import {
   type Use,
 } from '@mayfly/core/plugin'
 import { dirname } from 'node:path'
+import { OPTION, type EnvironmentClass } from './base.js'
 import { usesOf } from './pragma.js'
 import { SESSION, type FileSession } from './session.js'
 import { followTests, type TestFollower } from './tests.js'
-
-type EnvironmentClass = new (config: JestEnvironmentConfig, context: EnvironmentContext) => JestEnvironment
 
 /** A test environment like `Base` whose files get containers. Used directly, or by `withMayfly` around the user's own. */
 export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
   return class MayflyEnvironment extends Base {
     readonly #file: string
     readonly #uses: readonly Use[]
-    readonly #slot = Number(process.env['JEST_WORKER_ID'] ?? 1)
+    readonly #slot = slotOf()
+    readonly #before: Variables
     #session: Session | undefined
     readonly #leases: FileLeases = createFileLeases(() => this.#opened())
     readonly #tests: TestFollower = followTests(() => this.#opened(), () => this.#leases.held())
@@ -38,8 +38,9 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
     constructor(config: JestEnvironmentConfig, context: EnvironmentContext) {
       // Set-up files run before setup(): what they read in the environment must stand before the base copies it.
       const run = currentRun()
-      if (run !== undefined) Object.assign(process.env, exportedVariables(run, context.testPath, slotOf()))
-      super(config, context)
+      const before = run === undefined ? undefined : setVariables(exportedVariables(run, context.testPath, slotOf()))
+      super(withoutOurs(config), context)
+      this.#before = before ?? {}
       this.#file = context.testPath
       this.#uses = usesOf(context.docblockPragmas)
       const inherited = this.handleTestEvent?.bind(this)
@@ -52,7 +53,8 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
     override async setup(): Promise<void> {
       await super.setup()
       const run = currentRun() ?? (await ownRun(dirname(this.#file))).address
-      Object.assign(process.env, exportedVariables(run, this.#file, this.#slot))
+      const inside = this.global['process'] as NodeJS.Process | undefined
+      Object.assign(inside?.env ?? {}, exportedVariables(run, this.#file, this.#slot))
       this.#session = openSession(run, this.#file, this.#slot)
       const session = this.#fileSession(run)
       const scopes = await Promise.all(this.#uses.map(use => session.prepare(use)))
@@ -69,6 +71,7 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
         await this.#session?.close()
       } finally {
         this.#session = undefined
+        setVariables(this.#before)
         await super.teardown()
       }
     }
@@ -87,10 +90,29 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
         handle: (name, own) => createHandle(name, { lease: () => held(name) ?? own?.current(), address: () => known[name] }),
         declared: () => false,
         perTest: (key, use) => createTestContainer(key, use, () => known[use.as ?? use.name]),
+        reach: server => this.#opened().reach(server, this.#tests.running ? 'test' : 'file'),
         tests: this.#tests,
       }
     }
   }
+}
+
+type Variables = Readonly<Record<string, string | undefined>>
+
+/** Sets variables of this worker, which runs other files after this one, and answers what they were. */
+function setVariables(variables: Variables): Variables {
+  const before = Object.fromEntries(Object.keys(variables).map(name => [name, process.env[name]]))
+  for (const [name, value] of Object.entries(variables)) {
+    if (value === undefined) delete process.env[name]
+    else process.env[name] = value
+  }
+  return before
+}
+
+/** Jest makes every option a global of the tests. */
+function withoutOurs(config: JestEnvironmentConfig): JestEnvironmentConfig {
+  const { [OPTION]: _ours, ...testEnvironmentOptions } = config.projectConfig.testEnvironmentOptions
+  return { ...config, projectConfig: { ...config.projectConfig, testEnvironmentOptions } }
 }
 
 const OWN_RUN = Symbol.for('mayfly.jest.run')

@@ -1,4 +1,4 @@
-import { MayflyError } from '@mayfly/core/plugin'
+import { shownError } from '@mayfly/core/plugin'
 import { SESSION, type FileSession } from './session.js'
 
 /** Longer than any start: starting has a time limit of its own, never the test's. */
@@ -31,7 +31,7 @@ export function jestGlobals(): JestGlobals {
 export function currentSession(): FileSession {
   const session = (globalThis as { [SESSION]?: FileSession })[SESSION]
   if (session !== undefined) return session
-  throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This test file does not run in the environment of @mayfly/jest-env', {
-    hint: 'Put withMayfly() into jest.config, or "@jest-environment @mayfly/jest-env" at the top of the file.',
+  throw shownError('ERR_MAYFLY_NOT_STARTED', 'This test file does not run in the environment of @mayfly/jest-env', {
+    hint: 'Put withMayfly() into jest.config, or "@jest-environment @mayfly/jest-env" at the top of the file. Under withMayfly() a file chooses another environment by @jest-environment-options {"mayfly":{"environment":"jsdom"}}.',
   })
 }

@@ -1,9 +1,9 @@
-import { TestEnvironment as NodeEnvironment } from 'jest-environment-node'
+import { nodeEnvironment } from './base.js'
 import { environmentOver } from './environment.js'
 
-export { withMayfly } from './config.js'
+export { withMayfly, type JestConfig } from './config.js'
 export { environmentOver } from './environment.js'
 
 /** Jest's node environment with containers: `@jest-environment @mayfly/jest-env`. */
-export const TestEnvironment = environmentOver(NodeEnvironment)
+export const TestEnvironment = environmentOver(nodeEnvironment())
 export default TestEnvironment

@@ -1,4 +1,4 @@
-import type { FileLeases, Scope, TestContainer, Use } from '@mayfly/core/plugin'
+import type { FileLeases, Listening, Reached, Scope, TestContainer, Use } from '@mayfly/core/plugin'
 
 /** Under this symbol a test's global carries its file's session. The symbol is the same in every realm. */
 export const SESSION = Symbol.for('mayfly.jest.session')
@@ -13,11 +13,15 @@ export interface FileSession extends FileLeases {
   declared(name: string): boolean
   /** A container that each test has for itself. */
   perTest(key: PropertyKey, use: Use): TestContainer
+  /** Until the running test is over; without one, until the file is. */
+  reach(server: Listening): Promise<Reached>
   readonly tests: TestLeases
 }
 
 /** What tests hold, each for itself. */
 export interface TestLeases {
+  /** Whether a test runs. */
+  readonly running: boolean
   /** Leases for the running test. */
   begin(members: readonly TestContainer[]): Promise<void>
   /** Leases before a test with this body begins; its time is not counted then. */

@@ -1,24 +1,49 @@
 import { launchRun, RUN_VARIABLE, type LaunchedRun } from '@mayfly/core/plugin'
-import { CHAINED } from './config.js'
-import { chained } from './chain.js'
+import { runOwn } from './chain.js'
 
-interface Global {
+export interface Global {
   readonly rootDir?: string
   readonly maxWorkers: number
   readonly projects?: readonly string[]
+  readonly watch?: boolean
+  readonly watchAll?: boolean
+}
+
+export interface Project {
+  readonly rootDir: string
 }
 
 /** Kept on the process, not in a module: watch mode loads set-up anew for every re-run and the run stays warm. */
 export const RUN = Symbol.for('mayfly.jest.launched')
-export type Kept = typeof globalThis & { [RUN]?: LaunchedRun }
+export type Kept = typeof globalThis & { [RUN]?: Warm }
 
-/** Jest's global set-up: starts the run host, then the user's own set-up, which sees the run's address. */
-export default async function setup(global: Global, project: { readonly rootDir: string }): Promise<void> {
+export interface Warm {
+  readonly run: Promise<LaunchedRun>
+  /** Set-ups whose tear-down has not come: projects with set-ups of their own each have one. */
+  users: number
+  /** In watch mode, until the run is ended for want of use. */
+  idle?: NodeJS.Timeout | undefined
+}
+
+/** Jest's global set-up: starts the run host. */
+export default async function setup(global: Global, project: Project): Promise<void> {
   const kept = globalThis as Kept
-  if (kept[RUN] === undefined) {
-    const directories = [project.rootDir, ...(global.projects ?? [])]
-    kept[RUN] = await launchRun({ directories, slots: Math.max(1, global.maxWorkers) })
+  const directories = [project.rootDir, ...(global.projects ?? [])]
+  const warm = (kept[RUN] ??= { run: launchRun({ directories, slots: Math.max(1, global.maxWorkers) }), users: 0 })
+  warm.users += 1
+  clearTimeout(warm.idle)
+  try {
+    process.env[RUN_VARIABLE] = JSON.stringify((await warm.run).address)
+  } catch (error) {
+    delete kept[RUN]
+    throw error
   }
-  process.env[RUN_VARIABLE] = JSON.stringify(kept[RUN].address)
-  await chained(CHAINED.setup, project.rootDir, global, project)
+}
+
+/** The set-up of a project that has one of its own, which runs after ours and sees the run's address. */
+export function around(own: string): typeof setup {
+  return async (global, project) => {
+    await setup(global, project)
+    await runOwn(own, project.rootDir, global, project)
+  }
 }

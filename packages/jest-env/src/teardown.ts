@@ -1,20 +1,33 @@
 import { RUN_VARIABLE } from '@mayfly/core/plugin'
-import { chained } from './chain.js'
-import { CHAINED } from './config.js'
-import { RUN, type Kept } from './setup.js'
+import { runOwn } from './chain.js'
+import { RUN, type Global, type Kept, type Project } from './setup.js'
 
-interface Global {
-  readonly watch?: boolean
-  readonly watchAll?: boolean
+/** Milliseconds a watched run stays warm without being used. */
+const IDLE = 10 * 60_000
+
+/** Jest's global tear-down: ends the run. In watch mode it stays for the next re-run. */
+export default async function teardown(global: Global, _project: Project): Promise<void> {
+  const kept = globalThis as Kept
+  const warm = kept[RUN]
+  if (warm === undefined) return
+  warm.users -= 1
+  if (warm.users > 0) return
+  const end = async (): Promise<void> => {
+    delete kept[RUN]
+    delete process.env[RUN_VARIABLE]
+    await (await warm.run).close()
+  }
+  if (global.watch !== true && global.watchAll !== true) return await end()
+  warm.idle = setTimeout(() => void end().catch(() => undefined), IDLE).unref()
 }
 
-/** Jest's global tear-down: the user's own first, then the run. In watch mode the run stays for the next re-run. */
-export default async function teardown(global: Global, project: { readonly rootDir: string }): Promise<void> {
-  await chained(CHAINED.teardown, project.rootDir, global, project)
-  if (global.watch === true || global.watchAll === true) return
-  const kept = globalThis as Kept
-  const run = kept[RUN]
-  delete kept[RUN]
-  delete process.env[RUN_VARIABLE]
-  await run?.close()
+/** The tear-down of a project that has one of its own, which runs before ours. */
+export function around(own: string): typeof teardown {
+  return async (global, project) => {
+    try {
+      await runOwn(own, project.rootDir, global, project)
+    } finally {
+      await teardown(global, project)
+    }
+  }
 }

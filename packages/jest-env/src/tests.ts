@@ -42,6 +42,7 @@ export function followTests(session: () => Session, file: () => readonly (readon
   })
 
   return {
+    get running() { return running.size > 0 },
     always: members => void (everywhere = members),
     begin: async members => { if (current !== undefined) await attach(current, members) },
     need: (body, members) => void needs.set(body, members),
@@ -76,6 +77,8 @@ export function followTests(session: () => Session, file: () => readonly (readon
         if (current === one) current = undefined
         await explain(test.errors, [...file(), ...(one === undefined ? [] : heldBy(one))])
         if (one !== undefined) await Promise.all(one.members.map(member => member.end(test)))
+        // What several at the same time share is as it was when the last of them is over.
+        if (running.size === 0) await session().mend()
       }
     },
   }

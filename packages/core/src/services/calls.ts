@@ -1,15 +1,18 @@
-import type { Container, ExecOptions, LogLine, LogOptions } from '../container/types.js'
+import type { Container, ExecOptions, LogLine, LogOptions, OutputOptions, OutputPiece } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 
 /** Methods of a container that a test may call through the run host; arguments and results are JSON. */
-export const REMOTE_METHODS = ['exec', 'logs', 'kill', 'pause', 'unpause', 'stats', 'stop', 'exit'] as const
+export const REMOTE_METHODS = ['exec', 'logs', 'output', 'kill', 'pause', 'unpause', 'stats', 'stop', 'exit', 'socket', 'commit', 'ended'] as const
 
 /** What JSON cannot say of an exec's options. */
-export type WireExecOptions = Omit<ExecOptions, 'input' | 'signal'> & { readonly input?: { readonly base64: string } }
+export type WireExecOptions = Omit<ExecOptions, 'stdin' | 'input' | 'signal'> & { readonly input?: { readonly base64: string } }
 /** A log line with its time as milliseconds since 1970. */
 export type WireLogLine = Omit<LogLine, 'time'> & { readonly time: number }
+/** Times as milliseconds since 1970. */
+export type WireLogOptions = Omit<LogOptions, 'since' | 'until'> & { readonly since?: number; readonly until?: number }
+export type WirePiece = Omit<OutputPiece, 'time' | 'bytes'> & { readonly time: number; readonly base64: string }
 
-/** Calls a container's method on behalf of a worker. `logs` answers with an iterable. */
+/** Calls a container's method on behalf of a worker. `logs` and `output` answer with an iterable. */
 export async function callContainer(
   container: Container, method: string, args: readonly unknown[], signal: AbortSignal,
 ): Promise<unknown> {
@@ -17,12 +20,11 @@ export async function callContainer(
     throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `A leased container has no method "${method}"`)
   }
   if (method === 'exit') return await container.exit
-  if (method === 'logs') return plainLines(container, args[0] as LogOptions | undefined, signal)
-  if (method === 'exec') {
-    const { input, ...options } = (args[1] ?? {}) as WireExecOptions
-    const bytes = input === undefined ? {} : { input: Buffer.from(input.base64, 'base64') }
-    return await container.exec(args[0] as readonly string[], { ...options, ...bytes, signal })
-  }
+  // How it ended, or nothing while it runs.
+  if (method === 'ended') return (await Promise.race([container.exit, new Promise(resolve => setImmediate(resolve))])) ?? null
+  if (method === 'logs') return untilLeft(container.logs(args[0] as LogOptions | undefined), plainLine, signal)
+  if (method === 'output') return untilLeft(container.output(args[0] as OutputOptions | undefined), plainPiece, signal)
+  if (method === 'exec') return await container.exec(args[0] as readonly string[], { ...execOptions(args[1]), signal })
   const call: unknown = Reflect.get(container, method)
   if (typeof call !== 'function') {
     throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `This engine's containers have no method "${method}"`)
@@ -30,17 +32,31 @@ export async function callContainer(
   return (await Reflect.apply(call, container, args)) as unknown
 }
 
-async function* plainLines(container: Container, options: LogOptions | undefined, signal: AbortSignal): AsyncGenerator<WireLogLine> {
-  const lines = container.logs(options)[Symbol.asyncIterator]()
+/** An exec's options as they came over the wire. */
+export function execOptions(given: unknown): ExecOptions {
+  const { input, ...options } = (given ?? {}) as WireExecOptions
+  return { ...options, ...(input === undefined ? {} : { input: Buffer.from(input.base64, 'base64') }) }
+}
+
+function plainLine(line: LogLine): WireLogLine {
+  return { ...line, time: line.time.getTime() }
+}
+
+function plainPiece({ time, bytes, ...rest }: OutputPiece): WirePiece {
+  return { ...rest, time: time.getTime(), base64: Buffer.from(bytes).toString('base64') }
+}
+
+async function* untilLeft<T, P>(source: AsyncIterable<T>, plain: (item: T) => P, signal: AbortSignal): AsyncGenerator<P> {
+  const items = source[Symbol.asyncIterator]()
   // A silent container's next line may never come: who left the loop is not waited for.
   const left = new Promise<{ readonly done: true }>(resolve => signal.addEventListener('abort', () => resolve({ done: true }), { once: true }))
   try {
     for (;;) {
-      const next = await Promise.race([lines.next(), left])
+      const next = await Promise.race([items.next(), left])
       if (next.done === true) return
-      yield { ...next.value, time: next.value.time.getTime() }
+      yield plain(next.value)
     }
   } finally {
-    if (signal.aborted) void lines.return?.(undefined)
+    if (signal.aborted) void items.return?.(undefined)
   }
 }

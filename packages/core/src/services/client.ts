@@ -2,11 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { MayflyError } from '../errors.js'
+import type { Listening, Reached } from '../container/types.js'
 import type { Address } from './addresses.js'
 import { findConfig } from './config.js'
 import type { RunAddress } from './host.js'
 import type { Grant } from './leases.js'
 import type { Scope } from './types.js'
+import type { Until } from './visit.js'
 import { speak, type Peer } from './wire.js'
 
 /** The environment variable that carries a run's address from global set-up to the workers. */
@@ -40,6 +42,10 @@ export interface Session {
   /** Makes ready what a later lease needs: the image. Answers the scope of the use. */
   prepare(use: Use): Promise<Scope>
   lease(use: Use): Promise<Lease>
+  /** Lets containers reach a server of this process, until it is closed, or the test or the file is over. */
+  reach(server: Listening, until: Until): Promise<Reached>
+  /** At a test's end: faults it set are gone, what it paused goes on, its servers are reached no more. */
+  mend(): Promise<void>
   /** Gives back whatever is still leased and ends the connection. */
   close(): Promise<void>
 }
@@ -68,6 +74,8 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
   const held = new Set<Lease>()
   const parent = process.ppid
   let connection: Promise<Peer> | undefined
+  /** Whether a test did something that must be undone: most do nothing, and their end costs no round trip. */
+  let disturbed = false
   const peer = (): Promise<Peer> => {
     connection ??= connectTo(run).then(host => {
       void host.closed.then(() => endOrphan(parent))
@@ -82,7 +90,10 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       const grant = (await host.request('lease', { name, as, scope, file, slot, attempt, test })) as Grant
       const lease: Lease = {
         grant,
-        call: (method, args, signal) => host.request('call', { lease: grant.lease, method, args }, signal),
+        call: (method, args, signal) => {
+          if (DISTURBING.includes(method)) disturbed = true
+          return host.request('call', { lease: grant.lease, method, args }, signal)
+        },
         stream: (method, args) => host.stream('call', { lease: grant.lease, method, args }),
         giveBack: async () => {
           held.delete(lease)
@@ -92,6 +103,18 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       held.add(lease)
       return lease
     },
+    reach: async (server, until) => {
+      const host = await peer()
+      if (until === 'test') disturbed = true
+      const found = (await host.request('reach', { ...placeOf(server), until })) as Pick<Reached, 'host' | 'port'>
+      const close = async (): Promise<void> => void (await host.request('unreach', { port: found.port }))
+      return { ...found, url: (scheme = 'http') => `${scheme}://${found.host}:${String(found.port)}`, close, [Symbol.asyncDispose]: close }
+    },
+    mend: async () => {
+      if (!disturbed) return
+      disturbed = false
+      await (await peer()).request('mend', {})
+    },
     close: async () => {
       if (connection === undefined) return
       const host = await connection
@@ -99,6 +122,18 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       host.close()
     },
   }
+}
+
+/** What changes a container for as long as the test runs. */
+const DISTURBING: readonly string[] = ['fault', 'pause']
+
+/** The part of a server that another process needs to find it. */
+function placeOf(server: Listening): { readonly port: number; readonly address: string } {
+  const address = typeof server === 'number' ? { port: server, address: '' } : server.address()
+  if (address !== null && typeof address === 'object') return { port: address.port, address: address.address }
+  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Containers cannot reach this: the server ${address === null ? 'does not listen yet' : 'listens on a unix socket'}`, {
+    hint: address === null ? 'Wait for its "listening" event first.' : 'Let it listen on a port of 127.0.0.1.',
+  })
 }
 
 /** A killed runner leaves its forked workers running to the end of their file. Without run and parent, nobody waits for it. */

@@ -1,3 +1,4 @@
+import type { ExitStatus } from '../container/types.js'
 import type { Address } from './addresses.js'
 import type { Lease } from './client.js'
 import type { WireLogLine } from './calls.js'
@@ -10,12 +11,22 @@ const PATIENCE = 2000
 /** What a failed test's message says of the containers it used: how to reach them, and their last log lines. */
 export async function describeContainers(leases: Iterable<readonly [name: string, lease: Lease]>): Promise<string> {
   const sections = await Promise.all([...leases].map(async ([name, lease]) => {
-    const lines = await lastLines(lease)
-    if (lines === undefined) return `${name} (${lease.grant.name}) has ended, and its log with it.`
-    const title = `${name} (${lease.grant.name}) at ${reach(lease.grant.address)}`
-    return lines.length === 0 ? `${title} printed nothing.` : `${title}, its last log lines:\n${lines.map(line => `    ${line}`).join('\n')}`
+    const [lines, ended] = await Promise.all([lastLines(lease), howEnded(lease)])
+    if (lines === undefined && ended === undefined) return `${name} (${lease.grant.name}) has ended, and its log with it.`
+    const title = `${name} (${lease.grant.name}) ${ended ?? `at ${reach(lease.grant.address)}`}`
+    return lines === undefined || lines.length === 0 ? `${title}${ended === undefined ? ' printed nothing' : ''}.` : `${title}, its last log lines:\n${lines.map(line => `    ${line}`).join('\n')}`
   }))
   return sections.map(section => `\n\n  ${section}`).join('')
+}
+
+/** A service that died while the test needed it is often the whole story. */
+async function howEnded(lease: Lease): Promise<string | undefined> {
+  const status = await lease.call('ended', []).catch(() => undefined)
+  if (status === null || status === undefined) return undefined
+  if (status === 'stopped') return 'was stopped by the test'
+  const { code, signal, oomKilled } = status as ExitStatus
+  if (oomKilled) return 'DIED: it used more memory than it may'
+  return `DIED: ${signal === undefined ? `its process ended with status ${String(code)}` : `its process was ended by ${signal}`}`
 }
 
 /** A line for the terminal where there is one, else the address. */

@@ -1,8 +1,10 @@
-import type { ExecOptions, LogLine, LogOptions } from '../container/types.js'
-import { MayflyError } from '../errors.js'
+import type { AttachOptions, ExecOptions, Fault, Faults, LogLine, LogOptions, Logs, OutputOptions, OutputPiece } from '../container/types.js'
+import { Readable } from 'node:stream'
 import { numberOf, type Address } from './addresses.js'
-import { REMOTE_METHODS, type WireLogLine } from './calls.js'
+import { REMOTE_METHODS, type WireLogLine, type WirePiece } from './calls.js'
 import type { Lease } from './client.js'
+import { attachTo, spawnIn } from './processes.js'
+import { shownError } from './wire.js'
 
 /** What stands behind a handle at the moment. */
 export interface Behind {
@@ -29,7 +31,11 @@ export function createHandle(name: string, behind: Behind): object {
     fetch: () => (path: string, init?: RequestInit) => fetch(new URL(path, baseOf(address())), init),
     exit: () => lease().call('exit', []),
     exec: () => (command: readonly string[], options?: ExecOptions) => execOn(lease(), command, options),
-    logs: () => (options?: LogOptions) => linesOf(lease(), options),
+    logs: () => (options?: LogOptions) => logsOf(lease(), options),
+    output: () => (options?: OutputOptions) => piecesOf(lease(), options),
+    spawn: () => (command: readonly string[], options?: ExecOptions) => spawnIn(lease(), command, options),
+    attach: () => (options?: AttachOptions) => attachTo(lease(), options),
+    faults: () => faultsOf(lease()),
   }
   return new Proxy(Object.create(null) as object, {
     get: (_, member) => {
@@ -46,14 +52,68 @@ export function createHandle(name: string, behind: Behind): object {
   })
 }
 
-async function execOn(lease: Lease, command: readonly string[], { input, signal, ...options }: ExecOptions = {}): Promise<unknown> {
-  const bytes = input === undefined ? {} : { input: { base64: Buffer.from(input).toString('base64') } }
+async function execOn(lease: Lease, command: readonly string[], { stdin, input, signal, ...options }: ExecOptions = {}): Promise<unknown> {
+  const given = input ?? (stdin instanceof Readable ? Buffer.concat(await stdin.toArray() as Uint8Array[]) : stdin)
+  const bytes = given === undefined ? {} : { input: { base64: Buffer.from(given).toString('base64') } }
   return await lease.call('exec', [command, { ...options, ...bytes }], signal)
 }
 
-async function* linesOf(lease: Lease, { since, ...options }: LogOptions = {}): AsyncGenerator<LogLine> {
-  const from = since === undefined ? {} : { since: Number(since) }
-  for await (const line of lease.stream('logs', [{ ...options, ...from }])) {
+/** The log as lines, and as their text. */
+function logsOf(lease: Lease, options: LogOptions = {}): Logs {
+  const text = async function* (): AsyncGenerator<string> {
+    for await (const { text } of linesOf(lease, options)) yield `${text}\n`
+  }
+  return { [Symbol.asyncIterator]: () => linesOf(lease, options), stream: () => Readable.from(text(), { objectMode: false }) }
+}
+
+/** Dates as milliseconds. */
+function plainTimes<T extends OutputOptions>({ since, until, ...options }: T): object {
+  return { ...options, ...(since === undefined ? {} : { since: Number(since) }), ...(until === undefined ? {} : { until: Number(until) }) }
+}
+
+async function* piecesOf(lease: Lease, options: OutputOptions = {}): AsyncGenerator<OutputPiece> {
+  for await (const piece of lease.stream('output', [plainTimes(options)])) {
+    const { time, base64, ...rest } = piece as WirePiece
+    yield { ...rest, time: new Date(time), bytes: Buffer.from(base64, 'base64') }
+  }
+}
+
+/** Faults of a leased container. Those of a test are gone when it is over. */
+function faultsOf(lease: Lease): Faults {
+  const on = new Map<number, Fault>()
+  const set = async (kind: string, options: object | undefined): Promise<Fault> => {
+    const { id, description } = (await lease.call('fault', [kind, plainScope(options)])) as { id: number; description: string }
+    const clear = async (): Promise<void> => {
+      on.delete(id)
+      await lease.call('heal', [id])
+    }
+    const fault: Fault = { description, clear, [Symbol.asyncDispose]: clear }
+    on.set(id, fault)
+    return fault
+  }
+  return {
+    latency: options => set('latency', options),
+    bandwidth: options => set('bandwidth', options),
+    timeout: options => set('timeout', options),
+    cut: options => set('cut', options),
+    slowClose: options => set('slowClose', options),
+    memory: options => set('memory', options),
+    disk: options => set('disk', options),
+    pause: () => set('pause', undefined),
+    reset: async options => Number(await lease.call('fault', ['reset', plainScope(options)])),
+    kill: async signal => void (await lease.call('kill', [signal])),
+    clear: async () => void (await Promise.all([...on.values()].map(fault => fault.clear()))),
+  }
+}
+
+/** Of the other container its id is enough. */
+function plainScope(options: object | undefined): object | null {
+  const { peer, ...rest } = (options ?? {}) as { readonly peer?: { readonly id: string } }
+  return options === undefined ? null : { ...rest, ...(peer === undefined ? {} : { peer: { id: peer.id } }) }
+}
+
+async function* linesOf(lease: Lease, options: LogOptions = {}): AsyncGenerator<LogLine> {
+  for await (const line of lease.stream('logs', [plainTimes(options)])) {
     const { time, ...rest } = line as WireLogLine
     yield { ...rest, time: new Date(time) }
   }
@@ -68,7 +128,7 @@ function urlOf(address: Address, container: number, scheme: string): string {
 }
 
 function fail(name: string, { hint }: Behind): never {
-  throw new MayflyError('ERR_MAYFLY_NOT_STARTED', `"${name}" has not been started yet`, {
+  throw shownError('ERR_MAYFLY_NOT_STARTED', `"${name}" has not been started yet`, {
     hint: hint ?? 'Read it inside a test or a hook, not while the file is loading.',
   })
 }

@@ -1,9 +1,9 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
+import type { Listening } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import { openAddress, type Address, type StableAddress } from './addresses.js'
-import { callContainer } from './calls.js'
 import type { TestAttempt } from './client.js'
 import { findConfig, loadConfig } from './config.js'
 import { createImages } from './images.js'
@@ -13,6 +13,7 @@ import { createPrepared } from './prepared.js'
 import { resolveService, scopeOf } from './resolve.js'
 import { needsAddress, runOptions, type Engine } from './start.js'
 import type { Config, Scope, Service } from './types.js'
+import { createVisit, type Until } from './visit.js'
 import { speak } from './wire.js'
 
 /** What a worker needs to find its run. Crosses to it in the environment. */
@@ -115,7 +116,8 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
   }
 
   const serve = (socket: Socket): void => {
-    const held = new Set<string>()
+    const held = new Map<string, Grant>()
+    const visit = createVisit(engine)
     let trusted = false
     const peer = speak(socket, async (op, params, signal) => {
       if (op === 'hello') {
@@ -127,21 +129,24 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
       if (op === 'prepare') return await prepare(params)
       if (op === 'lease') {
         const grant = await lease(params)
-        held.add(grant.lease)
+        held.set(grant.lease, grant)
         if (socket.destroyed) await leases.giveBack(grant.lease)
         return grant
       }
+      if (op === 'mend') return await visit.mend()
+      if (op === 'reach') return await visit.reach(placeOf(params), params['until'] as Until)
+      if (op === 'unreach') return await visit.unreach(Number(params['port']))
       const id = text(params, 'lease')
       if (op === 'release') {
         held.delete(id)
         return await leases.giveBack(id)
       }
-      const container = await leases.container(id)
-      if (container === undefined) throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This instance has been given back')
-      return await callContainer(container, text(params, 'method'), (params['args'] ?? []) as readonly unknown[], signal)
+      const [container, grant] = [await leases.container(id), held.get(id)]
+      if (container === undefined || grant === undefined) throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This instance has been given back')
+      return await visit.call(container, grant, text(params, 'method'), (params['args'] ?? []) as readonly unknown[], signal)
     })
     socket.ref()
-    void peer.closed.then(() => Promise.all([...held].map(id => leases.giveBack(id)))).catch(() => undefined)
+    void peer.closed.then(() => Promise.allSettled([visit.end(), ...[...held.keys()].map(id => leases.giveBack(id))]))
   }
 
   const addresses: Record<string, Record<string, Record<string, Address>>> = {}
@@ -187,6 +192,10 @@ function text(params: Params, name: string): string {
   const value = params[name]
   if (typeof value === 'string') return value
   throw new MayflyError('ERR_MAYFLY_INTERNAL', `A request to the run host lacks "${name}"`)
+}
+
+function placeOf(params: Params): Listening {
+  return { address: () => ({ port: Number(params['port']), address: text(params, 'address') }) }
 }
 
 function equal(a: string, b: string): boolean {

@@ -37,7 +37,8 @@ export interface Leases {
   take(wish: Wish, service: Service, address: AddressOf): Promise<Grant>
   /** Ends an instance of a file or a test at once; others live as long as the run. */
   giveBack(lease: string): Promise<void>
-  container(lease: string): Promise<Container> | undefined
+  /** Also one that ended by itself. */
+  container(lease: string): Promise<Container | undefined>
 }
 
 /** The address a new instance is put behind, if its own will not do. */
@@ -66,6 +67,8 @@ interface Started {
 /** A table of leases over an engine. Starting is single-flight per key: (slot, service, file, name of the use, and of concurrent tests the test). */
 export function createLeases({ engine, images, prepared, pool }: Supply): Leases {
   const instances = new Map<string, Instance>()
+  /** Those that ended by themselves, until they are given back: their logs tell why. */
+  const ended = new Map<string, Container>()
 
   const forget = (instance: Instance): void => {
     if (instances.get(instance.key) === instance) instances.delete(instance.key)
@@ -114,6 +117,7 @@ export function createLeases({ engine, images, prepared, pool }: Supply): Leases
       await container.exit
       // One that ended by itself is not handed out again.
       forget(instance)
+      if (!abort.signal.aborted) ended.set(instanceOf(instance), container)
       await stable?.drop(container)
     }
     // Without a run there is neither an instance nor an address left to look after.
@@ -138,8 +142,11 @@ export function createLeases({ engine, images, prepared, pool }: Supply): Leases
     giveBack: async lease => {
       const instance = find(lease)
       if (instance !== undefined && isOwn(instance.wish.scope)) await end(instance)
+      const gone = ended.get(lease)
+      ended.delete(lease)
+      await gone?.stop({ timeout: 0 })
     },
-    container: lease => find(lease)?.started.then(({ container }) => container),
+    container: async lease => ended.get(lease) ?? (await find(lease)?.started)?.container,
   }
 }
 

@@ -1,5 +1,5 @@
 import type { FoundImage, HeldAddress } from '../container/index.js'
-import type { Container, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
+import type { Container, Listening, Reached, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import type { Address } from './addresses.js'
 import { containerPorts, parsePorts } from '../network/ports.js'
@@ -12,6 +12,8 @@ export interface Engine {
   /** Pulls the image if need be. */
   findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<FoundImage>
   openHeldAddress(containerPorts: readonly number[]): Promise<HeldAddress>
+  /** Lets all containers of the run reach a server of this machine. */
+  reach(server: Listening): Promise<Reached>
   /** A snapshot of an earlier start, or of another process's. */
   openSnapshot(key: string, options: RunOptions): Promise<Snapshot | undefined>
   /** Work that only one process of this user does at a time. */

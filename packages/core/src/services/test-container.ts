@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { MayflyError } from '../errors.js'
+import type { MayflyError } from '../errors.js'
 import type { Address } from './addresses.js'
 import type { Lease, Session, Use } from './client.js'
 import type { TestMember } from './decorator.js'
 import { createHandle } from './handle.js'
+import { shownError } from './wire.js'
 
 /** A container that each test has for itself, behind one handle that means the running test's. */
 export interface TestContainer extends TestMember {
@@ -42,7 +43,7 @@ export function createTestContainer(key: PropertyKey, use: Use, known: () => Add
 }
 
 function severalTests(name: string): MayflyError {
-  return new MayflyError('ERR_MAYFLY_OPTION_INVALID', `"${name}" is one per test, and several tests run at the same time`, {
+  return shownError('ERR_MAYFLY_OPTION_INVALID', `"${name}" is one per test, and several tests run at the same time`, {
     hint: 'Concurrent tests take their containers as an argument: withContainers(…)(\'title\', async ({ db }) => …).',
   })
 }

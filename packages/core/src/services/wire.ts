@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { MayflyError, type ErrorCode } from '../errors.js'
+import { MayflyError, type ErrorCode, type MayflyErrorOptions } from '../errors.js'
 
 /** One side of a run-host connection: JSON lines, requests answered by id, in both directions. */
 export interface Peer {
@@ -187,9 +187,13 @@ export function toWire(error: unknown): WireError {
   return { code, message, hint: e.hint, details: plain(e.details ?? {}) }
 }
 
-/** Test reporters show an error's message and nothing else of it: the hint goes with it. */
 export function fromWire({ code, message, hint, details }: WireError): MayflyError {
-  return new MayflyError(code, hint === undefined ? message : `${message}\n${hint}`, { hint, details })
+  return shownError(code, message, { hint, details })
+}
+
+/** An error for tests. Their reporters show its message and nothing else of it: the hint goes with it. */
+export function shownError(code: ErrorCode, message: string, { hint, ...rest }: MayflyErrorOptions): MayflyError {
+  return new MayflyError(code, hint === undefined ? message : `${message}\n${hint}`, { hint, ...rest })
 }
 
 function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
