@@ -19,7 +19,8 @@ export {
   nearestWord,
   openSession,
   RUN_VARIABLE,
+  setVariables,
   shownError,
   testMembers,
 } from './services/index.js'
-export type { Behind, ContainerDecorator, FileLeases, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, Scope, Session, TestContainer, Until, Use } from './services/index.js'
+export type { Behind, ContainerDecorator, FileLeases, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, Scope, Session, TestContainer, Until, Use, Variables } from './services/index.js'

@@ -10,6 +10,7 @@ import {
   launchRun,
   MayflyError,
   openSession,
+  setVariables,
   type FileLeases,
   type LaunchedRun,
   type Lease,
@@ -17,6 +18,7 @@ import {
   type Session,
   type TestContainer,
   type Use,
+  type Variables,
 } from '@mayfly/core/plugin'
 import { dirname } from 'node:path'
 import { OPTION, type EnvironmentClass } from './base.js'
@@ -95,18 +97,6 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       }
     }
   }
-}
-
-type Variables = Readonly<Record<string, string | undefined>>
-
-/** Sets variables of this worker, which runs other files after this one, and answers what they were. */
-function setVariables(variables: Variables): Variables {
-  const before = Object.fromEntries(Object.keys(variables).map(name => [name, process.env[name]]))
-  for (const [name, value] of Object.entries(variables)) {
-    if (value === undefined) delete process.env[name]
-    else process.env[name] = value
-  }
-  return before
 }
 
 /** Jest makes every option a global of the tests. */

@@ -1,10 +1,12 @@
-import { asDecorator, createHandle, createTestContainer, type ContainerDecorator, type Handle, type Lease, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/plugin'
+import { asDecorator, createHandle, createTestContainer, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/plugin'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { explain, type TaskResult } from './explain.js'
-import { currentFile, type TestFile } from './file.js'
+import { borrow, currentFile, openedFile, type TestFile } from './file.js'
 
 export interface UseOptions {
+  /** A name of its own: a further instance of the same service. */
   readonly as?: string
+  /** Narrower than the service's own. */
   readonly scope?: Scope
 }
 
@@ -28,47 +30,48 @@ export function container<const N extends Name>(name: N, options: UseOptions = {
 
 /** A container of the enclosing block, unless cancelled. */
 export interface BlockContainer {
+  /** A name: in whatever file it is used, that file's container. */
   readonly handle: object
-  /** Known once the block has begun. With scope `test` the block has none. */
-  scope(): Scope | undefined
+  /** Known once the block has begun, and asked for where another file's loading made this. With scope `test` the block has none. */
+  scope(): Scope | undefined | Promise<Scope>
   cancel(): void
 }
 
 /** Leases for the enclosing block; or, with scope `test`, for each of its tests what `own` is. */
 export function blockContainer(file: TestFile, use: Use, own?: TestContainer): BlockContainer {
   const name = use.as ?? use.name
-  let lease: Lease | undefined
   let scope: Scope | undefined
   let wanted = true
   // 0: no limit. Images are fetched and services started outside the tests' own time.
   beforeAll(async () => {
     if (!wanted) return
     scope = await file.session.prepare(use)
-    if (scope !== 'test') lease = await file.hold(use)
+    if (scope !== 'test') await file.hold(use)
   }, 0)
   if (own !== undefined) {
     beforeEach(async ({ task }) => {
       if (scope === 'test') await own.begin(task, file.session, task.concurrent === true)
     }, 0)
+    afterEach(async ({ task }) => {
+      const lease = own.held(task)
+      if (lease !== undefined) await explain(task.result, [[name, lease]])
+      await own.end(task)
+    }, 0)
   }
-  const held = (task?: object): [string, Lease][] => {
-    const current = (task === undefined ? undefined : own?.held(task)) ?? lease
-    return current === undefined ? [] : [[name, current]]
-  }
-  afterEach(async ({ task }) => {
-    await explain(task.result, held(task))
-    await own?.end(task)
-  }, 0)
   // Vitest 4 and later name the suite second, and want a pattern first.
   // eslint-disable-next-line no-empty-pattern
   afterAll(async ({}: object, suite?: { readonly result?: TaskResult }) => {
-    await explain(suite?.result, held())
-    lease = undefined
+    const lease = file.lease(name)
+    await explain(suite?.result, lease === undefined ? [] : [[name, lease]])
     if (wanted && scope !== 'test') await file.letGo(use)
   }, 0)
   return {
-    handle: createHandle(name, { lease: () => lease ?? own?.current(), address: () => file.known[name] }),
-    scope: () => scope,
+    handle: createHandle(name, {
+      lease: () => openedFile()?.lease(name) ?? own?.current(),
+      address: () => (openedFile() ?? file).known[name],
+      wake: () => borrow(file, use),
+    }),
+    scope: () => (openedFile()?.path === file.path ? scope : openedFile()?.session.prepare(use)),
     cancel: () => void (wanted = false),
   }
 }

@@ -1,47 +1,67 @@
-import { createFileLeases, currentRun, knownAddresses, MayflyError, openSession, type FileLeases, type Session } from '@mayfly/core/plugin'
-import { afterAll, expect } from 'vitest'
+import { createFileLeases, knownAddresses, MayflyError, openSession, type FileLeases, type Lease, type RunAddress, type Session, type Use } from '@mayfly/core/plugin'
+import { expect } from 'vitest'
 
 /** What one test file has of its run: a session, opened when first used, and the leases its parts share. */
 export interface TestFile extends FileLeases {
+  readonly path: string
   readonly session: Session
   readonly known: ReturnType<typeof knownAddresses>
+  /** Tests that run at the moment. */
+  readonly running: Set<object>
+  lease(name: string): Lease | undefined
+  close(): Promise<void>
 }
 
-const files = new Map<string, TestFile>()
+/** On the global object: the set-up file and the tests may have been loaded by different ways. */
+const FILES = Symbol.for('mayfly.vitest.files')
 
-/** The file that is being collected. */
+function files(): Map<string, TestFile> {
+  const shared = globalThis as { [FILES]?: Map<string, TestFile> }
+  return (shared[FILES] ??= new Map())
+}
+
+/** The file whose tests are collected or run here. Throws ERR_MAYFLY_NOT_STARTED where the plugin's set-up file has not run. */
 export function currentFile(): TestFile {
-  const path = expect.getState().testPath ?? process.cwd()
-  const there = files.get(path)
-  if (there !== undefined) return there
-  const { file, close } = openFile(path)
-  files.set(path, file)
-  // Registered first, so run after every other tear-down of the file.
-  afterAll(async () => {
-    files.delete(path)
-    await close()
-  }, 0)
+  return openedFile() ?? noRun()
+}
+
+/** The same, or undefined outside of tests. */
+export function openedFile(): TestFile | undefined {
+  return files().get(expect.getState().testPath ?? '')
+}
+
+/** Called by the set-up file, anew for every test file. */
+export function openFile(run: RunAddress | undefined, path: string, slot: number): TestFile {
+  let opened: Session | undefined
+  const session = (): Session => (opened ??= openSession(run ?? noRun(), path, slot))
+  const leases = createFileLeases(session)
+  const file: TestFile = {
+    ...leases,
+    path,
+    known: run === undefined ? {} : knownAddresses(run, path, slot),
+    running: new Set(),
+    get session() { return session() },
+    lease: name => leases.held().find(([held]) => held === name)?.[1],
+    close: async () => {
+      files().delete(path)
+      await opened?.close()
+    },
+  }
+  files().set(path, file)
   return file
 }
 
-function openFile(path: string): { file: TestFile; close: () => Promise<void> } {
-  const run = currentRun()
-  let opened: Session | undefined
-  const session = (): Session => (opened ??= openSession(run ?? noRun(), path, slotHere()))
-  const known = run === undefined ? {} : knownAddresses(run, path, slotHere())
-  return {
-    file: { ...createFileLeases(session), known, get session() { return session() } },
-    close: async () => await opened?.close(),
-  }
+/**
+ * A lease for a file that uses a handle which another file's loading made: with `isolate: false` modules are shared. Held
+ * until the file ends.
+ */
+export function borrow(maker: TestFile, use: Use): Promise<Lease> | undefined {
+  const here = openedFile()
+  if (here === undefined || here.path === maker.path) return undefined
+  const there = here.lease(use.as ?? use.name)
+  return there === undefined ? here.hold(use) : Promise.resolve(there)
 }
 
 function noRun(): never {
-  throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This test run has no run host', {
-    hint: 'Add mayfly() to the plugins in vitest.config.',
-  })
-}
-
-/** The worker's slot. */
-function slotHere(): number {
-  return Number(process.env['VITEST_POOL_ID'] ?? 1)
+  throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This test file does not belong to a run of Mayfly\'s. Add mayfly() to the plugins in vitest.config, and in every project that does not extend it.')
 }

@@ -2,7 +2,7 @@ import { createHandle, createTestContainer, testMembers, type HandleOf, type Lea
 import { afterEach, beforeEach, type TestAPI } from 'vitest'
 import { blockContainer } from './container.js'
 import { explain } from './explain.js'
-import { currentFile, type TestFile } from './file.js'
+import { borrow, currentFile, type TestFile } from './file.js'
 
 /**
  * An instance of a class whose members `@container(…)` decorates: static ones are there for the file, the others anew
@@ -48,8 +48,11 @@ function fixture(file: TestFile, key: string, use: Use): unknown {
   const whole = blockContainer(file, use)
   afterEach(({ task }) => explain(task.result, heldBy(task, [own])), 0)
   return async ({ task }: Test, give: (handle: object) => Promise<void>): Promise<void> => {
-    if (whole.scope() !== 'test') return await give(whole.handle)
-    await own.begin(task, file.session, task.concurrent === true)
+    if (await whole.scope() !== 'test') {
+      await borrow(file, use)
+      return await give(whole.handle)
+    }
+    await own.begin(task, currentFile().session, task.concurrent === true)
     const lease = own.held(task)
     try {
       await give(createHandle(key, { lease: () => lease, address: () => undefined }))

@@ -1,9 +1,26 @@
-import { currentRun, exportedVariables } from '@mayfly/core/plugin'
-import { expect } from 'vitest'
+import { currentRun, exportedVariables, setVariables } from '@mayfly/core/plugin'
+import { afterAll, afterEach, beforeEach, expect } from 'vitest'
+import { explain } from './explain.js'
+import { openFile } from './file.js'
 
-// Assigned at once, without awaiting: set-up files may run side by side.
+// Runs before every test file, also where files share their modules. Variables are assigned at once, without awaiting:
+// set-up files may run side by side.
 const run = currentRun()
-const file = expect.getState().testPath
-if (run !== undefined && file !== undefined) {
-  Object.assign(process.env, exportedVariables(run, file, Number(process.env['VITEST_POOL_ID'] ?? 1)))
+const path = expect.getState().testPath
+if (path !== undefined) {
+  const slot = Number(process.env['VITEST_POOL_ID'] ?? 1)
+  const before = setVariables(run === undefined ? {} : exportedVariables(run, path, slot))
+  const file = openFile(run, path, slot)
+  // Registered first, so run after every other tear-down of the file.
+  afterAll(async () => {
+    setVariables(before)
+    await file.close()
+  }, 0)
+  beforeEach(({ task }) => void file.running.add(task))
+  afterEach(async ({ task }) => {
+    await explain(task.result, file.held())
+    file.running.delete(task)
+    // What several at the same time share is as it was when the last of them is over.
+    if (run !== undefined && file.running.size === 0) await file.session.mend()
+  }, 0)
 }

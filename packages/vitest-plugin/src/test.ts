@@ -1,2 +1,3 @@
 export { container, type UseOptions } from './container.js'
 export { fixtures, withContainers } from './fixtures.js'
+export { hooks } from './reach.js'

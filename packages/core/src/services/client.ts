@@ -68,6 +68,18 @@ export function exportedVariables(run: RunAddress, file: string, slot: number): 
   return Object.assign({}, ...own) as Record<string, string>
 }
 
+export type Variables = Readonly<Record<string, string | undefined>>
+
+/** Sets variables of this worker, which runs other files after this one, and answers what they were. */
+export function setVariables(variables: Variables): Variables {
+  const before = Object.fromEntries(Object.keys(variables).map(name => [name, process.env[name]]))
+  for (const [name, value] of Object.entries(variables)) {
+    if (value === undefined) delete process.env[name]
+    else process.env[name] = value
+  }
+  return before
+}
+
 /** A session of one file in one slot. Connects at the first lease; holds the process only while something is awaited. */
 export function openSession(run: RunAddress, file: string, slot: number): Session {
   const attempt = randomBytes(8).toString('hex')

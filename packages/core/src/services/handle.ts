@@ -12,14 +12,24 @@ export interface Behind {
   lease(): Lease | undefined
   /** The address known before the lease: services of the configuration have one. */
   address(): Address | undefined
+  /** Leases where nobody has yet, if there is to be a lease. */
+  wake?(): Promise<Lease> | undefined
   /** What to do about a use before the lease. */
   readonly hint?: string
 }
 
 /** A handle as plain object that asks `behind` at every use; `name` is only for messages. */
 export function createHandle(name: string, behind: Behind): object {
-  const address = (): Address => behind.lease()?.grant.address ?? behind.address() ?? fail(name, behind)
   const lease = (): Lease => behind.lease() ?? fail(name, behind)
+  const leased = async (): Promise<Lease> => behind.lease() ?? (await behind.wake?.()) ?? fail(name, behind)
+  const address = (): Address => {
+    const held = behind.lease()?.grant.address
+    if (held !== undefined) return held
+    const known = behind.address() ?? fail(name, behind)
+    // Who reads an address will connect: the connection is held until there is an instance.
+    behind.wake?.()?.catch(() => undefined)
+    return known
+  }
   const members: Readonly<Record<string, () => unknown>> = {
     id: () => lease().grant.id,
     name: () => lease().grant.name,
@@ -30,11 +40,11 @@ export function createHandle(name: string, behind: Behind): object {
     urlOf: () => (container: number, scheme = 'http') => urlOf(address(), container, scheme),
     fetch: () => (path: string, init?: RequestInit) => fetch(new URL(path, baseOf(address())), init),
     exit: () => lease().call('exit', []),
-    exec: () => (command: readonly string[], options?: ExecOptions) => execOn(lease(), command, options),
+    exec: () => async (command: readonly string[], options?: ExecOptions) => execOn(await leased(), command, options),
     logs: () => (options?: LogOptions) => logsOf(lease(), options),
     output: () => (options?: OutputOptions) => piecesOf(lease(), options),
-    spawn: () => (command: readonly string[], options?: ExecOptions) => spawnIn(lease(), command, options),
-    attach: () => (options?: AttachOptions) => attachTo(lease(), options),
+    spawn: () => async (command: readonly string[], options?: ExecOptions) => spawnIn(await leased(), command, options),
+    attach: () => async (options?: AttachOptions) => attachTo(await leased(), options),
     faults: () => faultsOf(lease()),
   }
   return new Proxy(Object.create(null) as object, {
@@ -44,7 +54,7 @@ export function createHandle(name: string, behind: Behind): object {
       const own = members[member]
       if (own !== undefined) return own()
       if ((REMOTE_METHODS as readonly string[]).includes(member)) {
-        return (...args: readonly unknown[]) => lease().call(member, args)
+        return async (...args: readonly unknown[]) => (await leased()).call(member, args)
       }
       return address().facts[member]
     },

@@ -1,0 +1,16 @@
+import type { Container, Fault, Listening, Reached } from '@mayfly/core/plugin'
+import { currentFile } from './file.js'
+
+/** What a test may do to what lies between it and its containers. */
+export const hooks = {
+  /**
+   * Lets containers reach a server of the test's own, as `http://host.mayfly.internal:PORT`, until it is closed or the test
+   * is over; outside of tests, until the file is. Throws ERR_MAYFLY_OPTION_INVALID for a server that does not listen.
+   */
+  reach: async (server: Listening): Promise<Reached> => {
+    const { session, running } = currentFile()
+    return await session.reach(server, running.size > 0 ? 'test' : 'file')
+  },
+  /** Nothing passes between two containers until it is cleared, or the test is over. */
+  partition: (one: Pick<Container, 'faults'>, other: Pick<Container, 'id'>): Promise<Fault> => one.faults.timeout({ peer: { id: other.id } }),
+}
