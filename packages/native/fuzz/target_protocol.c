@@ -114,6 +114,7 @@ static void begin(void) {
   run.hub_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   run.pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
   run.mount_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  run.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   run.route = route_socket();
   run.run_dir = -1;
   int pair[2], timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

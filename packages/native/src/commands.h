@@ -11,6 +11,7 @@ int cmd_probe(int argc, char **argv);
 int cmd_remove(int argc, char **argv);
 int cmd_settle(int argc, char **argv);
 int cmd_sync(int argc, char **argv);
+int cmd_copy(int argc, char **argv);
 /* Pid 1 of a container that asked for one: forwards signals to the process named, reaps, ends as it does. */
 int cmd_init(int argc, char **argv);
 

@@ -153,9 +153,10 @@ void supervisor_main(int owner, int janitor) {
   run.hub_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   run.pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
   run.mount_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  run.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   run.route = route_socket();
   int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (run.epoll < 0 || run.null_fd < 0 || run.hub_ns < 0 || run.pid_ns < 0 || run.mount_ns < 0 || run.route < 0 || timer < 0) fatal("open");
+  if (run.epoll < 0 || run.null_fd < 0 || run.hub_ns < 0 || run.pid_ns < 0 || run.mount_ns < 0 || run.proc_fd < 0 || run.route < 0 || timer < 0) fatal("open");
   if (link_up(run.route, 1)) fatal("loopback");
   int bridge = bridge_create(run.route, "mayfly");
   if (bridge < 0) fatal("bridge");

@@ -151,6 +151,7 @@ static const struct {
 } commands[] = {{"supervise", cmd_supervise}, {"untar", cmd_untar}, {"unpack", cmd_untar}, {"tar", cmd_tar},     {"lock", cmd_lock}, {"gc", cmd_gc},
                 {"probe", cmd_probe},         {"enter", cmd_enter}, {"remove", cmd_remove}, {"settle", cmd_settle},
                 {"init", cmd_init},           {"sync", cmd_sync}, {"idle", cmd_idle},
+                {"copy-in", cmd_copy},        {"copy-out", cmd_copy},
 #ifdef MAYFLY_INJECT
                 {"own", cmd_own},
 #endif

@@ -29,11 +29,26 @@ static const char *const names[OP_LAST] = {
   [OP_ENTER] = "enter", [OP_TIME] = "time", [OP_DOMAINNAME] = "domainname", [OP_INIT] = "init",
   [OP_MOUNT_PEER] = "mount.peer", [OP_DEVICES] = "devices", [OP_LINK] = "link", [OP_LEAVE] = "leave",
   [OP_NOTIFY] = "notify",
+  [OP_FILES] = "files", [OP_COPY_OUT] = "copy.out", [OP_COPY_IN] = "copy.in",
 };
 
 const char *op_name(uint16_t op) { return op > 0 && op < OP_LAST && names[op] ? names[op] : "unknown"; }
 
-static bool ends(uint16_t op) { return op == OP_EXEC || op == OP_AWAIT || op == OP_LEAVE; }
+static bool ends(uint16_t op) {
+  return op == OP_EXEC || op == OP_AWAIT || op == OP_LEAVE || op == OP_COPY_OUT || op == OP_COPY_IN;
+}
+
+bool ops_have(const uint8_t *data, size_t length, uint16_t wanted) {
+  struct reader r = reader_of(data, length);
+  while (r.at < r.end && !r.bad) {
+    uint16_t op = get_u16(&r);
+    (void)get_u16(&r);
+    uint32_t n;
+    (void)get_bytes(&r, &n);
+    if (op == wanted) return true;
+  }
+  return false;
+}
 
 int ops_check(const uint8_t *data, size_t length, struct failure *f) {
   struct reader r = reader_of(data, length);
@@ -151,6 +166,9 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
     case OP_MOUNT_PEER: return op_mount_peer(c, r);
     case OP_DEVICES: return op_devices(c, r);
     case OP_NOTIFY: return op_notify(c, r);
+    case OP_FILES: return op_files(c);
+    case OP_COPY_OUT: return op_copy_out(c, r);
+    case OP_COPY_IN: return op_copy_in(c, r);
     default: return fail_with(&c->failure, EBADMSG, op_name(op), "", "decode");
   }
 }

@@ -11,7 +11,7 @@ enum op {
   OP_MASK, OP_READONLY, OP_PIVOT, OP_SYSCTL, OP_UMASK, OP_RLIMIT, OP_CHDIR, OP_GROUPS, OP_USER, OP_CAPABILITIES,
   OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE,
   OP_ROOTFS_COPY, OP_ROOTFS_FUSE, OP_ENTER, OP_TIME, OP_DOMAINNAME, OP_INIT, OP_MOUNT_PEER, OP_DEVICES,
-  OP_LINK = 53, OP_LEAVE, OP_NOTIFY, OP_LAST
+  OP_LINK = 53, OP_LEAVE, OP_NOTIFY, OP_FILES, OP_COPY_OUT, OP_COPY_IN, OP_LAST
 };
 
 /* Everything a child knows; it is a copy of the supervisor's memory at the moment of the clone. */
@@ -36,6 +36,7 @@ struct child {
   int self_fd;               /* this program, sealed, or -1 */
   int (*pidfd_of)(const char *container); /* pid 1 of a running container, or -1 */
   int join_pidfd;            /* exec: the container's pid 1 */
+  int mounts_fd;             /* exec of files: the container's mount namespace; or -1 */
   uint32_t uid;
   uint64_t caps_effective, caps_inheritable, caps_ambient;
   bool caps_set;
@@ -44,6 +45,8 @@ struct child {
 
 /* 0, or -1 with `f` filled. */
 int ops_check(const uint8_t *data, size_t length, struct failure *f);
+/* Whether a list, which was checked, has this operation. */
+bool ops_have(const uint8_t *data, size_t length, uint16_t wanted);
 const char *op_name(uint16_t op);
 /* Never returns: ends in exec, or reports the failure on error_fd and exits. */
 _Noreturn void ops_run(struct child *c, const uint8_t *data, size_t length);
@@ -92,6 +95,10 @@ int op_init(struct child *c);
 int op_mount_peer(struct child *c, struct reader *r);
 int op_devices(struct child *c, struct reader *r);
 int op_notify(struct child *c, struct reader *r);
+int op_files(struct child *c);
+/* These two end the process. */
+int op_copy_out(struct child *c, struct reader *r);
+int op_copy_in(struct child *c, struct reader *r);
 
 /* What `capabilities` asked for, now that the user is who it is to be; 0 or -1. */
 int apply_capabilities(struct child *c);

@@ -31,7 +31,7 @@ int pipes_open(struct pipes *p, uint32_t flags, bool control) {
     return -1;
   }
   if (p->in[1] >= 0) (void)fcntl(p->in[1], F_SETPIPE_SZ, (int)ROOMY);
-  if (p->out[1] >= 0 && flags & (FLAG_STDIN | FLAG_HELD)) (void)fcntl(p->out[1], F_SETPIPE_SZ, (int)ROOMY);
+  if (p->out[1] >= 0 && flags & (FLAG_STDIN | FLAG_HELD | FLAG_FILES)) (void)fcntl(p->out[1], F_SETPIPE_SZ, (int)ROOMY);
   return 0;
 }
 
@@ -46,9 +46,12 @@ void pipes_ours(struct pipes *p) {
     if (theirs[i] >= 0) close(theirs[i]);
 }
 
-/* A child that waits for its list's rest would keep the standard input of others open, which then never ends. */
-static void close_inputs(void) {
+/* A child that waits for its list's rest would keep what is others' open: standard input, which then never ends, mounts
+   and changes in memory, which then stay. */
+static void close_others(const struct child *c) {
   for (struct container *t = run.containers; t; t = t->next) {
+    if (t->mounts_fd >= 0 && t->mounts_fd != c->mounts_fd) close(t->mounts_fd);
+    if (t->scratch_fd >= 0 && t->scratch_fd != c->scratch_fd) close(t->scratch_fd);
     if (t->main && t->main->input.source.fd >= 0) close(t->main->input.source.fd);
     for (struct process *p = t->execs; p; p = p->next)
       if (p->input.source.fd >= 0) close(p->input.source.fd);
@@ -56,7 +59,7 @@ static void close_inputs(void) {
 }
 
 int pipes_adopt(struct pipes *p, struct child *c) {
-  close_inputs();
+  close_others(c);
   c->terminal_fd = p->terminal[1];
   c->notify_fd = p->notify[1];
   int in = p->in[0] >= 0 ? p->in[0] : run.null_fd, out = p->out[1] >= 0 ? p->out[1] : run.null_fd;

@@ -211,9 +211,19 @@ static int container_pidfd(const char *id) {
   return t && t->main ? t->main->exit.fd : -1;
 }
 
-static struct process *spawn(struct container *t, struct connection *c, uint32_t request, uint32_t flags,
-                             const uint8_t *ops, size_t n, uint32_t exec, struct failure *f) {
+/* A mount namespace ends with its processes, and what is mounted there with it, unless somebody holds it. */
+static int mounts_of(int pidfd) {
+  if (setns(pidfd, CLONE_NEWNS)) return -1;
+  int fd = openat(run.proc_fd, "self/ns/mnt", O_RDONLY | O_CLOEXEC), saved = errno;
+  if (setns(run.mount_ns, CLONE_NEWNS)) _exit(71);
+  errno = saved;
+  return fd;
+}
+
+struct process *process_spawn(struct container *t, struct connection *c, uint32_t request, uint32_t flags,
+                              const uint8_t *ops, size_t n, uint32_t exec, struct failure *f) {
   struct pipes pipes;
+  bool files = flags & FLAG_FILES;
   if (pipes_open(&pipes, flags, !exec)) {
     fail(f, exec ? "exec" : "container.create", t->id, "pipe");
     return NULL;
@@ -223,18 +233,19 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
     .scratch_fd = exec ? -1 : (t->scratch_fd = scratch_make()), .fuse_fd = exec ? -1 : helper_fuse(t->id),
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
     .veth_index = exec ? 0 : ++run.next_veth, .host_net = run.host_net, .self_fd = run.self_fd, .pidfd_of = container_pidfd,
-    .join_pidfd = exec ? t->main->exit.fd : -1};
+    .join_pidfd = exec && !files ? t->main->exit.fd : -1, .mounts_fd = files ? t->mounts_fd : -1};
   if (!exec) t->veth = child.veth_index;
   if (!exec) child.hub_route_fd = route_socket(); /* its own: answers on a shared one would mix */
   int pidfd = -1;
   struct clone3_args args = {.flags = CLONE_PIDFD | (exec ? 0 : t->namespaces), .pidfd = (uint64_t)(uintptr_t)&pidfd,
                              .exit_signal = SIGCHLD};
   struct container *other = exec ? t : t->pid_of[0] ? container_find(t->pid_of) : NULL;
-  bool enter = exec || t->pid_of[0];
+  bool enter = (exec && !files) || t->pid_of[0];
   int whose = other && other->main ? other->main->exit.fd : -1;
   pid_t pid = -1;
   STEP(INJECT_SUPERVISOR);
-  if (!enter || !setns(whose, CLONE_NEWPID)) pid = cgroups_clone(&run.cgroups, t->cgroup_fds, &args);
+  if (files) pid = sys_clone3(&args);
+  else if (!enter || !setns(whose, CLONE_NEWPID)) pid = cgroups_clone(&run.cgroups, t->cgroup_fds, &args);
   if (pid == 0) child_main(&child, &pipes, ops, n);
   int saved = enter && whose < 0 ? ESRCH : errno;
   STEP(INJECT_SUPERVISOR);
@@ -248,7 +259,8 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
   struct process *p = xalloc(sizeof *p);
   *p = (struct process){.container = t, .exec = exec, .pid = pid, .conn = c, .request = request, .pending = true,
                         .control = pipes.control[1], .terminal = pipes.terminal[0], .notify = pipes.notify[0], .tty_input = flags & FLAG_STDIN,
-                        .detached = exec && flags & FLAG_DETACHED};
+                        .detached = exec && flags & FLAG_DETACHED, .files = files};
+  if (!exec && t->namespaces & CLONE_NEWNS) t->mounts_fd = mounts_of(pidfd);
   pipes_ours(&pipes);
   p->out.fd = p->err.fd = -1;
   p->input.source.fd = pipes.in[1];
@@ -261,7 +273,7 @@ static struct process *spawn(struct container *t, struct connection *c, uint32_t
   return p;
 }
 
-static void process_free(struct process *p) {
+void process_free(struct process *p) {
   source_close(&p->exit), source_close(&p->error), source_close(&p->out), source_close(&p->err);
   input_lost(&p->input);
   buffer_free(&p->input.pending);
@@ -271,228 +283,10 @@ static void process_free(struct process *p) {
   free_later(p);
 }
 
-struct container *container_find(const char *id) {
-  for (struct container *t = run.containers; t; t = t->next)
-    if (!t->removed && !strcmp(t->id, id)) return t;
-  return NULL;
-}
-
-static int write_limits(struct container *t, struct reader *r, struct failure *f) {
-  int result = 0;
-  uint16_t writes = get_u16(r);
-  for (uint16_t i = 0; i < writes && !r->bad; i++) {
-    char controller[64], file[128], value[256];
-    get_str(r, controller, sizeof controller);
-    get_str(r, file, sizeof file);
-    get_str(r, value, sizeof value);
-    if (!result && !r->bad) result = cgroups_write(&run.cgroups, t->cgroup_fds, controller, file, value, f);
-  }
-  return result;
-}
-
-int container_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
-  struct container *t = xalloc(sizeof *t);
-  get_str(r, t->id, sizeof t->id);
-  uint32_t flags = get_u32(r);
-  t->namespaces = get_u32(r);
-  get_str(r, t->pid_of, sizeof t->pid_of);
-  uint32_t n;
-  const uint8_t *bytes = get_bytes(r, &n);
-  if (bytes) buffer_append(&t->label, bytes, n);
-  t->scratch = get_str_dup(r);
-  t->conn = c;
-  t->held = flags & FLAG_HELD;
-  t->diag = t->scratch_fd = t->handin.fd = -1;
-  const uint64_t allowed = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
-  struct container *other = container_find(t->id);
-  if (r->bad || !t->id[0] || strchr(t->id, '/') || t->id[0] == '.' || t->namespaces & ~allowed ||
-      (t->pid_of[0] && t->namespaces & CLONE_NEWPID)) {
-    free(t->scratch);
-    buffer_free(&t->label);
-    free(t);
-    return fail_with(f, EBADMSG, "container.create", "", "decode");
-  }
-  if (other) {
-    fail_with(f, EEXIST, "container.create", t->id, "id");
-    free(t->scratch);
-    buffer_free(&t->label);
-    free(t);
-    return -1;
-  }
-  run.strays = run.strays || !(t->namespaces & CLONE_NEWPID);
-  t->next = run.containers;
-  run.containers = t;
-  int result = cgroups_create(&run.cgroups, t->id, t->cgroup_fds, f);
-  STEP(INJECT_SUPERVISOR);
-  if (!result) result = write_limits(t, r, f);
-  t->log.cap = get_u32(r);
-  const uint8_t *ops = get_bytes(r, &n);
-  if (!result && r->bad) result = fail_with(f, EBADMSG, "container.create", t->id, "decode");
-  if (!result) result = ops_check(ops, n, f);
-  if (!result) t->main = spawn(t, c, id, flags, ops, n, 0, f);
-  if (t->main) {
-    helper_serves(t->id);
-    ports_arrived(t);
-    return 0;
-  }
-  t->removing = true;
-  container_settle(t);
-  return -1;
-}
-
-/* The rest of a waiting container: what creation left open, then the operations after `await`. */
-int container_start(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f) {
-  uint32_t flags = get_u32(r), n;
-  const uint8_t *bytes = get_bytes(r, &n);
-  char *scratch = get_str_dup(r);
-  struct process *p = t->main;
-  bool ready = t->state == STATE_WAITING && p && p->control >= 0 && !p->exited && !t->removing;
-  if (!bytes || !scratch || !ready) {
-    free(scratch);
-    return r->bad ? fail_with(f, EBADMSG, "container.start", t->id, "decode")
-                  : fail_with(f, EINVAL, "container.start", t->id, "not waiting");
-  }
-  t->label.length = 0;
-  buffer_append(&t->label, bytes, n);
-  free(t->scratch);
-  t->scratch = scratch;
-  int result = write_limits(t, r, f);
-  t->log.cap = get_u32(r);
-  const uint8_t *ops = get_bytes(r, &n);
-  if (!result && r->bad) result = fail_with(f, EBADMSG, "container.start", t->id, "decode");
-  if (!result) result = ops_check(ops, n, f);
-  if (!result) {
-    struct buffer b = {0};
-    put_bytes(&b, ops, n);
-    result = write_all(p->control, b.data, b.length) ? fail(f, "container.start", t->id, "write") : 0;
-    buffer_free(&b);
-  }
-  close(p->control);
-  p->control = -1;
-  if (result) {
-    container_remove(t); /* half started is of no use to anyone */
-    return -1;
-  }
-  t->held = flags & FLAG_HELD;
-  p->pending = true;
-  p->conn = c;
-  p->request = id;
-  return 0;
-}
-
-int exec_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
-  char name[80];
-  get_str(r, name, sizeof name);
-  uint32_t flags = get_u32(r), credit = get_u32(r), n;
-  const uint8_t *ops = get_bytes(r, &n);
-  if (r->bad) return fail_with(f, EBADMSG, "exec", name, "decode");
-  struct container *t = container_find(name);
-  if (!t || t->state != STATE_RUNNING || t->removing) return fail_with(f, ESRCH, "exec", name, "not running");
-  if (ops_check(ops, n, f)) return -1;
-  struct process *p = spawn(t, c, id, flags, ops, n, ++run.next_exec, f);
-  if (!p) return -1;
-  p->credit = credit;
-  p->next = t->execs;
-  t->execs = p;
-  if (p->input.source.fd >= 0) input_open(&p->input, c, id);
-  return 0;
-}
-
 int process_signal(struct process *p, int number) {
   if (p->exited || p->exit.fd < 0) {
     errno = ESRCH;
     return -1;
   }
   return sys_pidfd_send_signal(p->exit.fd, number);
-}
-
-void container_remove(struct container *t) {
-  if (t->removing) return;
-  t->removing = true;
-  STEP(INJECT_SUPERVISOR);
-  if (t->main) {
-    (void)process_signal(t->main, SIGKILL);
-    if (!(t->namespaces & CLONE_NEWPID)) {
-      for (struct process *p = t->execs; p; p = p->next) (void)process_signal(p, SIGKILL);
-      cgroups_end(&run.cgroups, t->cgroup_fds);
-    }
-    if (t->frozen) cgroups_thaw(&run.cgroups, t->cgroup_fds);
-  }
-  container_settle(t);
-}
-
-static bool known(pid_t pid) {
-  for (struct container *t = run.containers; t; t = t->next) {
-    if (t->main && t->main->pid == pid) return true;
-    for (struct process *p = t->execs; p; p = p->next)
-      if (p->pid == pid) return true;
-  }
-  return false;
-}
-
-/* Orphans of containers without a pid namespace of their own come to us when their own init was killed. */
-void strays_reap(void) {
-  for (;;) {
-    siginfo_t info = {0};
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid || known(info.si_pid)) return;
-    (void)waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
-  }
-}
-
-/* Frees what has ended; forgets a container that is being removed once nothing of it runs. */
-void container_settle(struct container *t) {
-  if (t->removed) return;
-  bool alive = t->main && !t->main->exited;
-  for (struct process **at = &t->execs; *at;) {
-    struct process *p = *at;
-    if (!p->exited || (!p->reported && !t->removing)) {
-      alive = true;
-      at = &p->next;
-      continue;
-    }
-    *at = p->next;
-    process_free(p);
-  }
-  if (!t->removing || alive) return;
-  t->removed = true;
-  faults_lost(t);
-  storage_release(t);
-  ports_lost(t);
-  waiters_exited(t);
-  waiters_removed(t);
-  STEP(INJECT_SUPERVISOR);
-  (void)cgroups_remove(&run.cgroups, t->id, t->cgroup_fds); /* what stays busy is the janitor's */
-  if (t->main) process_free(t->main);
-  if (t->diag >= 0) close(t->diag);
-  helper_end(t->id);
-  scratch_free(t);
-  STEP(INJECT_SUPERVISOR);
-  if (t->scratch && t->scratch[0]) janitor_delete(t->scratch);
-  STEP(INJECT_SUPERVISOR);
-  for (struct container **at = &run.containers; *at; at = &(*at)->next)
-    if (*at == t) {
-      *at = t->next;
-      break;
-    }
-  free(t->scratch);
-  buffer_free(&t->label);
-  buffer_free(&t->log.data);
-  free_later(t);
-}
-
-void processes_forget(struct connection *c) {
-  for (struct container *t = run.containers, *next; t; t = next) {
-    next = t->next;
-    for (struct process *p = t->execs; p; p = p->next) {
-      if (p->input.conn == c) p->input.conn = NULL;
-      if (p->conn == c) {
-        p->conn = NULL;
-        (void)process_signal(p, SIGKILL);
-        source_close(&p->out), source_close(&p->err);
-      }
-    }
-    if (t->main && t->main->conn == c) t->main->conn = NULL;
-    if (t->main && t->main->input.conn == c) t->main->input.conn = NULL;
-    if (t->conn == c) container_remove(t);
-  }
 }

@@ -11,8 +11,9 @@
 enum frame { FRAME_REQUEST = 1, FRAME_REPLY, FRAME_ERROR, FRAME_EVENT, FRAME_DATA, FRAME_END, FRAME_CREDIT };
 enum { FRAME_HEADER = 9, FRAME_MAX = 4 << 20, CHUNK = 64 << 10, INPUT_WINDOW = 256 << 10 };
 /* Held: output waits for a reader that takes it all, from the start. Detached: an exec that outlives who asked for it.
- * Notify: its list has the operation of this name. */
-enum { FLAG_STDIN = 1, FLAG_TERMINAL = 2, FLAG_HELD = 4, FLAG_DETACHED = 8, FLAG_NOTIFY = 16 };
+   Notify: its list has the operation of this name. Files: an exec that stands in the container's mounts alone, whether the
+   container runs or not. */
+enum { FLAG_STDIN = 1, FLAG_TERMINAL = 2, FLAG_HELD = 4, FLAG_DETACHED = 8, FLAG_NOTIFY = 16, FLAG_FILES = 32 };
 /* Of the request logs. */
 enum { LOG_FOLLOW = 1, LOG_HOLD = 8 };
 
@@ -57,7 +58,7 @@ struct process {
   int control;   /* the rest after `await` is written here */
   int terminal;  /* where a terminal comes from, until the program runs */
   int notify;    /* where a listener of notifications does */
-  bool tty, tty_input, detached;
+  bool tty, tty_input, detached, files;
   struct connection *conn;
   uint32_t request; /* pending reply; for an exec also its stream's id */
   bool pending, exited, reported;
@@ -80,12 +81,13 @@ struct container {
   struct source handin; /* tells of its calls of bind(), when its ports are handed in */
   int scratch_fd; /* the tmpfs its root was built on, or -1 */
   int filler;     /* a file that makes its disk full, while filler_open */
+  int mounts_fd;  /* its mount namespace, so that its files are there when it has ended; or -1 */
   uint32_t veth; /* names the hub's ends of its interfaces */
   struct process *main;
   struct process *execs;
   struct log log;
   char pid_of[80]; /* whose pid namespace it shares, when it has none of its own: "" for the run's */
-  bool oom_killed, removing, removed, frozen, filler_open;
+  bool oom_killed, removing, removed, frozen, filler_open, rooted; /* rooted: its root is its own */
   bool held; /* until a reader has come that takes everything */
 };
 
@@ -118,7 +120,7 @@ struct helper {
 
 struct run {
   int epoll, null_fd, hub_ns, pid_ns, mount_ns, route;
-  int host_net, self_fd; /* the network outside, and this program, sealed */
+  int host_net, self_fd, proc_fd; /* the network outside, this program, sealed, and a procfs of ours */
   bool strays;           /* some containers share a pid namespace: their orphans are ours */
   int run_dir;
   char stage[512], socket_path[108];
@@ -170,6 +172,10 @@ struct container *container_find(const char *id);
 void container_remove(struct container *t);
 void strays_reap(void);
 void container_settle(struct container *t);
+/* exec 0: the container's own process. NULL with `f` filled. */
+struct process *process_spawn(struct container *t, struct connection *c, uint32_t request, uint32_t flags,
+                              const uint8_t *ops, size_t n, uint32_t exec, struct failure *f);
+void process_free(struct process *p);
 int process_signal(struct process *p, int number);
 void processes_forget(struct connection *c);
 void process_output(struct process *p);

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
@@ -21,6 +22,8 @@ import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
 import type { Run } from './supervision.js'
+import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
+import type { Files } from './copy.js'
 import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogOptions, Logs, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
@@ -151,6 +154,24 @@ export class RunningContainer implements Container {
 
   output(options: OutputOptions = {}): AsyncIterable<OutputPiece> {
     return readOutput(this.#input.run.connection, this.id, options)
+  }
+
+  async copyIn(source: CopySource, target: string, options: CopyInOptions = {}): Promise<void> {
+    return (await import('./copy.js')).copyInto(this.#files(), source, target, options)
+  }
+
+  async copyOut(source: string, target: string, options: CopyOptions = {}): Promise<void> {
+    return (await import('./copy.js')).copyFrom(this.#files(), source, target, options)
+  }
+
+  async archive(source: string, options: CopyOptions = {}): Promise<Readable> {
+    return (await import('./copy.js')).archiveOf(this.#files(), source, options)
+  }
+
+  #files(): Files {
+    const { run, accounts } = this.#input
+    if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
+    return { connection: run.connection, id: this.id, name: this.name, accounts }
   }
 
   async stop(options: StopOptions = {}): Promise<void> {

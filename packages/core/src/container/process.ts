@@ -10,7 +10,7 @@ const SIGKILL = 9
 const INPUT_LOST = 0
 
 /** Bits of an exec's and a container's flags on the wire. */
-export const FLAG = { stdin: 1, terminal: 2, held: 4, detached: 8, notify: 16 } as const
+export const FLAG = { stdin: 1, terminal: 2, held: 4, detached: 8, notify: 16, files: 32 } as const
 
 /** Limits of a running command. */
 export interface Bounds {

@@ -1,8 +1,12 @@
+import type { Readable } from 'node:stream'
+
 import { MayflyError } from '../errors.js'
 import { imageFile } from '../images/index.js'
 import { METHOD, privilege, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { attach } from './attach.js'
+import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
+import type { Files } from './copy.js'
 import { heedInput, isTerminal, openProcess } from './exec.js'
 import { compileCommand, type Place } from './inside.js'
 import { FLAG, startDetached } from './process.js'
@@ -46,6 +50,21 @@ export class RemoteContainer implements AsyncDisposable {
     return attach(this.#connection, { id: this.id, terminal: this.tty, input: stdin, logs })
   }
 
+  /** See `Container.copyIn`. */
+  async copyIn(source: CopySource, target: string, options: CopyInOptions = {}): Promise<void> {
+    return (await import('./copy.js')).copyInto(this.#files(), source, target, options)
+  }
+
+  /** See `Container.copyOut`. */
+  async copyOut(source: string, target: string, options: CopyOptions = {}): Promise<void> {
+    return (await import('./copy.js')).copyFrom(this.#files(), source, target, options)
+  }
+
+  /** See `Container.archive`. */
+  async archive(source: string, options: CopyOptions = {}): Promise<Readable> {
+    return (await import('./copy.js')).archiveOf(this.#files(), source, options)
+  }
+
   /** Sends a signal to its own process. */
   async kill(signal: string | number = 'SIGKILL'): Promise<void> {
     await this.#connection.request(METHOD.signal, new Writer().str(this.id).u32(0).u32(signalNumber(signal)).take())
@@ -61,12 +80,18 @@ export class RemoteContainer implements AsyncDisposable {
     if (this.state !== 'running') throw new MayflyError('ERR_MAYFLY_NOT_RUNNING', `Container ${name} is not running`)
     if (inside === undefined) throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `Container ${name} is of another version of Mayfly`)
     const own = privilege()
-    const file = async (path: string): Promise<string> => (await imageFile({ stack }, path))?.toString('utf8') ?? ''
-    return {
-      id, inside, map: own.mode === 'user' ? own.map : undefined,
-      accounts: () => Promise.all([file('/etc/passwd'), file('/etc/group')]),
-    }
+    return { id, inside, map: own.mode === 'user' ? own.map : undefined, accounts: () => accountsIn(stack) }
   }
+
+  #files(): Files {
+    const { id, name, stack } = this.#listing
+    return { connection: this.#connection, id, name, accounts: () => accountsIn(stack) }
+  }
+}
+
+function accountsIn(stack: RunningListing['stack']): Promise<readonly [string, string]> {
+  const file = async (path: string): Promise<string> => (await imageFile({ stack }, path))?.toString('utf8') ?? ''
+  return Promise.all([file('/etc/passwd'), file('/etc/group')])
 }
 
 /** Finds a container by id, the start of an id, or name. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 
 import type { MayflyError } from '../errors.js'
 import type { PullProgress } from '../images/progress.js'
+import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
 import type { Fault, Faults } from './fault-types.js'
 import type { PortMapping, Protocol } from '../network/ports.js'
 import type { SandboxOptions, TerminalSize } from '../sandbox/options.js'
@@ -310,6 +311,19 @@ export interface Container {
   logs(options?: LogOptions): Logs
   /** The same output byte for byte. */
   output(options?: OutputOptions): AsyncIterable<OutputPiece>
+  /**
+   * Copies into it, as `docker cp` does: into a directory that is there under the source's name, else to the target as its
+   * name; a source that ends in `/.` stands for what is in it. A file is there whole or not at all. Works whether it runs
+   * or has ended. Throws ERR_MAYFLY_PATH_NOT_FOUND, ERR_MAYFLY_COPY_FAILED, ERR_MAYFLY_DISK_FULL.
+   */
+  copyIn(source: CopySource, target: string, options?: CopyInOptions): Promise<void>
+  /**
+   * Copies out of it to this machine, by the same rules. The copies are the caller's; devices and sockets are left out.
+   * Throws ERR_MAYFLY_PATH_NOT_FOUND, ERR_MAYFLY_COPY_FAILED, ERR_MAYFLY_DISK_FULL.
+   */
+  copyOut(source: string, target: string, options?: CopyOptions): Promise<void>
+  /** A file or directory of its as a plain tar, under its name. Throws, or the stream fails with, ERR_MAYFLY_PATH_NOT_FOUND. */
+  archive(source: string, options?: CopyOptions): Promise<Readable>
   /** The stop signal, then SIGKILL after the timeout, then removal. Harmless when stopped already. */
   stop(options?: StopOptions): Promise<void>
   /** Sends a signal. Default SIGKILL. */
@@ -446,6 +460,7 @@ export interface HttpWaitOptions {
 }
 
 export type { BindMount, Mount, NamespaceMode, VolumeMount, SandboxOptions, TerminalSize } from '../sandbox/options.js'
+export type { CopyInOptions, CopyOptions, CopySource, StartCopy } from './copy-types.js'
 export type { Direction, Fault, Faults, FaultScope } from './fault-types.js'
 export type { PortMapping, Protocol } from '../network/ports.js'
 export type { MayflyError }

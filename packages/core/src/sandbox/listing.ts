@@ -76,6 +76,9 @@ const FORMS: Readonly<Record<keyof typeof OP, readonly [string, ...Show[]]>> = {
   notify: ['notify', program],
   link: ['link', small, number, address, small, address, address, small, address, small],
   leave: ['leave'],
+  files: ['files'],
+  copyOut: ['copy.out', text, bits({ follow: 1 }, (from) => from.u32())],
+  copyIn: ['copy.in', text, bits({ parents: 1, resource: 2, owners: 4 }, (from) => from.u32()), number, number, octal],
 }
 const BY_NUMBER = new Map(Object.entries(OP).map(([name, op]) => [op as number, FORMS[name as keyof typeof OP]]))
 

@@ -7,7 +7,7 @@ export const OP = {
   mask: 18, readonly: 19, pivot: 20, sysctl: 21, umask: 22, rlimit: 23, chdir: 24, groups: 25, user: 26,
   capabilities: 27, nonewprivs: 28, seccomp: 29, join: 30, env: 31, argv: 32, exec: 33, await: 34, oomscore: 35,
   terminal: 36, stage: 37, mountMove: 38, rootfsCopy: 39, rootfsFuse: 40, enter: 41, time: 42, domainname: 43, init: 44,
-  mountPeer: 45, devices: 46, link: 53, leave: 54, notify: 55,
+  mountPeer: 45, devices: 46, link: 53, leave: 54, notify: 55, files: 56, copyOut: 57, copyIn: 58,
 } as const
 
 /** Bits of `mountTmpfs` and `mountBind`; `seed`, of the latter alone: an empty source first gets what the root has at the target. */
@@ -54,6 +54,23 @@ export interface Link {
   readonly beyond: { readonly address: number; readonly prefix: number }
   readonly from?: { readonly address: number; readonly prefix: number } | undefined
 }
+
+/** Where a tar's entries go in a container, and whose they are. */
+export interface CopyInto {
+  readonly target: string
+  /** Missing directories are made. */
+  readonly parents: boolean
+  /** The tar is one file or directory, which may take the target's name; else its entries count from the target. */
+  readonly resource: boolean
+  /** As the tar says, instead of `uid` and `gid`. */
+  readonly owners: boolean
+  readonly uid: number
+  readonly gid: number
+  /** Of files. */
+  readonly mode: number | undefined
+}
+
+const NO_MODE = 0xffffffff
 
 /** Builds an operation list. */
 export class Operations {
@@ -260,6 +277,22 @@ export class Operations {
   /** Ends the list of an exec that runs no command. */
   leave(): Buffer {
     return this.#add(OP.leave).#list.take()
+  }
+
+  /** Stands in the container's mounts alone: for an exec of files, which needs no running container. */
+  files(): this {
+    return this.#add(OP.files)
+  }
+
+  /** Ends the list: what is at `source` goes to standard output as a tar. */
+  copyOut(source: string, follow: boolean): Buffer {
+    return this.#add(OP.copyOut, (w) => w.str(source).u32(Number(follow))).#list.take()
+  }
+
+  /** Ends the list: a tar on standard input is unpacked. */
+  copyIn({ target, parents, resource, owners, uid, gid, mode }: CopyInto): Buffer {
+    const flags = Number(parents) | Number(resource) << 1 | Number(owners) << 2
+    return this.#add(OP.copyIn, (w) => w.str(target).u32(flags).u32(uid).u32(gid).u32(mode ?? NO_MODE)).#list.take()
   }
 
   /** Ends the list of a container that waits for the rest. */
