@@ -2,7 +2,7 @@ import js from '@eslint/js'
 import ts from 'typescript-eslint'
 
 export default ts.config(
-  { ignores: ['**/dist/**', 'packages/native/build/**', '**/.tsbuild/**', '**/node_modules/**', 'examples/**', '**/fixtures/**'] },
+  { ignores: ['**/dist/**', 'packages/native/build/**', '**/.tsbuild/**', '**/node_modules/**', 'examples/**', '**/fixtures/**', 'test/consumers/*/run-*/**'] },
   js.configs.recommended,
   ...ts.configs.recommended,
   {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,7 +12,33 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 export interface Bench {
   readonly environment: NodeJS.ProcessEnv
   readonly directory: string
+  /** Where the runner and its projects are, if not in their usual places. */
+  readonly consumer?: string
   close(): Promise<void>
+}
+
+/** A further version of a runner, which has a workspace of its own in test/consumers. */
+export type Consumer = 'jest29' | 'vitest3'
+
+/** The same bench for a further version of a runner: copies of our packages and of the projects find it as a user's would. */
+export function openConsumer(bench: Bench, name: Consumer): Bench {
+  const consumer = mkdtempSync(join(root, 'test/consumers', name, 'run-'))
+  for (const one of ['jest-env', 'vitest-plugin']) {
+    const target = join(consumer, 'node_modules/@mayfly', one)
+    mkdirSync(target, { recursive: true })
+    for (const part of ['package.json', 'dist', 'jest-preset.json']) {
+      const from = join(root, 'packages', one, part)
+      if (existsSync(from)) cpSync(from, join(target, part), { recursive: true })
+    }
+  }
+  return {
+    ...bench,
+    consumer,
+    close: () => {
+      rmSync(consumer, { recursive: true })
+      return Promise.resolve()
+    },
+  }
 }
 
 export async function openBench(): Promise<Bench> {
@@ -54,12 +80,23 @@ const PROGRAMS = {
 
 /** Starts a real runner on a fixture project. Its output goes to the returned child's streams. */
 export function startRunner(runner: keyof typeof PROGRAMS, project: string, bench: Bench, words: readonly string[]): ChildProcess {
-  const [command] = [join(root, PROGRAMS[runner].path)]
-  return spawn(process.execPath, [command, ...words], {
-    cwd: join(root, 'test', runner, 'fixtures', project),
+  return spawn(process.execPath, [programOf(runner, bench), ...words], {
+    cwd: placeOf(runner, project, bench),
     env: bench.environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+}
+
+function programOf(runner: keyof typeof PROGRAMS, { consumer }: Bench): string {
+  return join(consumer === undefined ? root : dirname(consumer), PROGRAMS[runner].path)
+}
+
+function placeOf(runner: keyof typeof PROGRAMS, project: string, { consumer }: Bench): string {
+  const place = join(root, 'test', runner, 'fixtures', project)
+  if (consumer === undefined) return place
+  const copy = join(consumer, project)
+  if (!existsSync(copy)) cpSync(place, copy, { recursive: true })
+  return copy
 }
 
 /** Runs a real runner on a fixture project to its end. */

@@ -1,0 +1,29 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { openBench, openConsumer, runTests, type Bench } from '../jest/runner.js'
+
+// Several runners, one after the other, on a busy machine.
+vi.setConfig({ testTimeout: 120_000 })
+
+let bench: Bench
+let older: Bench
+beforeAll(async () => {
+  bench = await openBench()
+  older = openConsumer(bench, 'vitest3')
+})
+afterAll(async () => {
+  await older.close()
+  await bench.close()
+})
+
+test.each(['forks', 'threads'])('Vitest 3.2, %s: arguments, functions and exports', async (pool) => {
+  const report = await runTests('vitest', 'main', older, [`--pool=${pool}`, '--exclude=**/unknown.case.js'])
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(Array.from({ length: 12 }, () => 'passed'))
+})
+
+test('Vitest 3.2: members of a class, scopes, retries and tests at the same time', async () => {
+  const report = await runTests('vitest', 'members', older)
+  const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
+  expect(failed, report.output).toEqual(['FAILS: a variable cannot point at the instance of each'])
+  expect(Object.keys(report.tests)).toHaveLength(15)
+})
