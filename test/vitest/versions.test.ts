@@ -22,7 +22,8 @@ test.each(['forks', 'threads'])('Vitest 3.2, %s: arguments, functions and export
 })
 
 test('Vitest 3.2: members of a class, scopes, retries and tests at the same time', async () => {
-  const report = await runTests('vitest', 'members', older)
+  // Vitest 3.2 overlooks the options of one test where `test` was extended.
+  const report = await runTests('vitest', 'members', older, ['--retry=1'])
   const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
   expect(failed, report.output).toEqual(['FAILS: a variable cannot point at the instance of each'])
   expect(Object.keys(report.tests)).toHaveLength(15)

@@ -46,12 +46,6 @@ interface Test {
 function fixture(file: TestFile, key: string, use: Use): unknown {
   const own = createTestContainer(key, { ...use, as: use.as ?? file.nameFor(use.name, key) }, () => undefined)
   const whole = blockContainer(file, use)
-  const tests = new WeakSet<object>()
-  const begin = async (task: Test['task']): Promise<void> => {
-    if (own.held(task) === undefined) await own.begin(task, currentFile().session, task.concurrent === true)
-  }
-  // Vitest 3 asks for an argument once, and gives the same to every retry: a fresh instance then stands behind it.
-  beforeEach(async ({ task }) => { if (tests.has(task)) await begin(task) }, 0)
   afterEach(async ({ task }) => {
     await explain(task.result, heldBy(task, [own]))
     await own.end(task)
@@ -61,8 +55,7 @@ function fixture(file: TestFile, key: string, use: Use): unknown {
       await borrow(file, use)
       return await give(whole.handle)
     }
-    tests.add(task)
-    await begin(task)
+    await own.begin(task, currentFile().session, task.concurrent === true)
     try {
       await give(createHandle(key, { lease: () => own.held(task), address: () => undefined }))
     } finally {
