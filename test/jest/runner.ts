@@ -99,6 +99,17 @@ function placeOf(runner: keyof typeof PROGRAMS, project: string, { consumer }: B
   return copy
 }
 
+/** Runs a real runner to its end, without a report: what it prints is all there is. */
+export async function runPlainly(
+  runner: keyof typeof PROGRAMS, project: string, bench: Bench, words: readonly string[] = [],
+): Promise<Pick<Report, 'code' | 'output'>> {
+  const child = startRunner(runner, project, bench, words)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text: Buffer) => { output += text.toString() })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, output }
+}
+
 /** Runs a real runner on a fixture project to its end. */
 export async function runTests(
   runner: keyof typeof PROGRAMS, project: string, bench: Bench, words: readonly string[] = [],
@@ -107,10 +118,7 @@ export async function runTests(
   rmSync(file, { force: true })
   const [first, ...rest] = PROGRAMS[runner].words
   const flags = [first, ...rest].map((word) => word.startsWith('--outputFile') ? `${word}=${file}` : word)
-  const child = startRunner(runner, project, bench, [...flags, ...words])
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text: Buffer) => { output += text.toString() })
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  const { code, output } = await runPlainly(runner, project, bench, [...flags, ...words])
   return { code, output, ...outcomes(file, output) }
 }
 

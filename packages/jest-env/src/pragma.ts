@@ -32,7 +32,7 @@ function useOf(line: string): Use {
     if (key === 'as' && value) settings.as = value
     else if (key === 'scope' && isScope(value)) settings.scope = value
     else if (key === 'scope') throw invalid(line, `"${word}" is no scope`, suggestion('scope=', nearestWord(value ?? '', SCOPES)) ?? `Scopes are: ${SCOPES.join(', ')}.`)
-    else throw invalid(line, `"${word}" is neither as=NAME nor scope=run|worker|file|test`, suggestion('', nearestWord(key, ['as', 'scope']), `=${value ?? ''}`))
+    else throw invalid(line, `"${word}" is neither as=NAME nor scope=run|worker|file|test`, suggestion('', nearestWord(key, ['as', 'scope']), `=${value ?? (word.startsWith('s') ? 'test' : 'NAME')}`))
   }
   return { name, ...settings }
 }

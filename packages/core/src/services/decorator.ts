@@ -31,7 +31,8 @@ export function asDecorator<H extends object, M extends TestMember>(handle: H, p
   const apply = (...[target, context]: readonly unknown[]): unknown =>
     isStandard(context) ? standard(context, places) : legacy(target, context, places)
   return new Proxy(apply, {
-    get: (_, key) => Reflect.get(handle, key) as unknown,
+    // Babel applies decorators by `call`.
+    get: (target, key) => Reflect.get(key === 'call' || key === 'apply' || key === 'bind' ? target : handle, key) as unknown,
     has: (_, key) => Reflect.has(handle, key),
   }) as unknown as H & ContainerDecorator<H>
 }

@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { openBench, runPlainly, runTests, type Bench } from './runner.js'
+import { watch } from './watching.js'
+
+// Several runners, one after the other, on a busy machine.
+vi.setConfig({ testTimeout: 120_000 })
+
+let bench: Bench
+beforeAll(async () => { bench = await openBench() })
+afterAll(() => bench.close())
+
+test('SWC, Babel and modules as they are, each project with its own environment, set-up and names', async () => {
+  const own = { ...bench, environment: { ...bench.environment, NODE_OPTIONS: '--experimental-vm-modules' } }
+  const report = await runTests('jest', 'many', own, ['--maxWorkers=2'])
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(['passed', 'passed', 'passed'])
+  // Equal definitions of two configurations: one instance each.
+  const ids = [...report.output.matchAll(/(swc|esm) has (\w+)/g)].map((match) => match[2])
+  expect([ids.length, new Set(ids).size]).toEqual([2, 2])
+})
+
+test('a pragma with a typo fails its file and says what was meant', async () => {
+  const report = await runTests('jest', 'typos', bench, ['--runInBand'])
+  const said = (file: string): string => {
+    const text = report.output.split(/(?=FAIL )/).find((one) => one.includes(`${file}.case.js`)) ?? ''
+    return /(?:The pragma|There is no pragma|Two pragmas|This test file|"httpd" has)[^]*?\n\n/.exec(text)?.[0].replace(/\s+/g, ' ').trim() ?? text
+  }
+  expect(said('name')).toBe('There is no pragma "@contianer" Did you mean "@container httpd"?')
+  expect(said('option')).toBe('The pragma "@container httpd scop=test": "scop=test" is neither as=NAME nor scope=run|worker|file|test Did you mean "scope=test"?')
+  expect(said('scope')).toBe('The pragma "@container httpd scope=tset": "scope=tset" is no scope Did you mean "scope=test"?')
+  expect(said('word')).toContain('"as" is neither as=NAME nor scope=run|worker|file|test Did you mean "as=NAME"?')
+  expect(said('twice')).toBe('Two pragmas "@container" are called "httpd" Name one: @container httpd as=other')
+  expect(said('none')).toContain('a name is missing Such as: @container httpd')
+  expect(said('wider')).toContain('"httpd" has scope file; a use cannot widen it to run')
+  expect(said('environment')).toContain('This test file does not run in the environment of @mayfly/jest-env Put withMayfly() into jest.config')
+  expect(Object.values(report.tests)).toEqual([])
+})
+
+test('shards are runs of their own, and --bail ends in order', async () => {
+  const shards: string[] = []
+  for (const nth of [1, 2]) {
+    const report = await runTests('jest', 'main', bench, ['--maxWorkers=2', '--testPathIgnorePatterns=unknown', `--shard=${String(nth)}/2`])
+    expect(report.code).toBe(0)
+    shards.push(...Object.keys(report.tests))
+  }
+  expect([shards.length, new Set(shards).size]).toEqual([12, 12])
+  const bailed = await runPlainly('jest', 'failing', bench, ['--bail', '--maxWorkers=2'])
+  expect(bailed.code).toBe(1)
+  expect(bailed.output).not.toMatch(/did not exit|open handle|ERR_MAYFLY_INTERNAL/)
+})
+
+test('watching, the run stays warm from one re-run to the next', async () => {
+  await using watched = watch('jest', 'watched', bench, ['--watchAll', '--runInBand'])
+  await watched.seen(/Ran all test suites()/g, 1)
+  watched.change('watched.case.js', (text) => `${text}// changed\n`)
+  const ids = await watched.seen(/watching (\w+) \n/g, 2)
+  expect(new Set(ids).size).toBe(1)
+})
