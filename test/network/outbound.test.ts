@@ -4,6 +4,7 @@ import { afterAll, expect, test } from 'vitest'
 import { endRun, run } from '../../packages/core/src/container/index.js'
 import { execute } from '../place.js'
 import { useBench } from '../runtime/bench.js'
+import { internet } from './internet.js'
 
 useBench()
 afterAll(endRun)
@@ -14,17 +15,7 @@ if (lacking !== undefined) process.stderr.write(`the way out is not tested: ${la
 
 /** Runs a script of ours on a machine whose only neighbour is 203.0.113.1, a web server that tells who asks. */
 async function onItsOwn(script: string, forward: 0 | 1, env: NodeJS.ProcessEnv = {}): Promise<unknown> {
-  const server = 'require("http").createServer((q, s) => s.end(q.socket.remoteAddress)).listen(80, "203.0.113.1", () => console.log("up"))'
-  const setting = [
-    'set -e', 'ip link set lo up', `echo ${forward} > /proc/sys/net/ipv4/ip_forward`,
-    'unshare --net sleep 1000 & outside=$!', 'trap "kill $outside" EXIT',
-    'until [ "$(readlink /proc/$outside/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done',
-    'ip link add out type veth peer name in netns /proc/$outside/ns/net', 'ip addr add 203.0.113.2/24 dev out', 'ip link set out up',
-    'nsenter -t $outside -n sh -c "ip addr add 203.0.113.1/24 dev in; ip link set in up; ip link set lo up"',
-    'ip route add default via 203.0.113.1',
-    `nsenter -t $outside -n "$0" -e '${server}' > /tmp/up.$$ & serving=$!`, 'trap "kill $outside $serving; rm -f /tmp/up.$$" EXIT', 'until grep -q up /tmp/up.$$; do sleep 0.01; done',
-    '"$0" --input-type=module -e "$1"',
-  ].join('\n')
+  const setting = ['set -e', 'node=$0', ...internet(forward), '"$0" --input-type=module -e "$1"'].join('\n')
   const { code, stdout, stderr } = await execute('unshare', ['--net', 'sh', '-c', setting, process.execPath, script], { ...process.env, ...env })
   if (code !== 0) throw new Error(`${stdout}\n${stderr}`)
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '')

@@ -11,8 +11,11 @@ export const ID = 61_000
 /** A user of this machine for the time of a test: known only inside a mount namespace of its own. */
 export interface User {
   readonly directory: string
-  /** Runs a program as the user, in the checkout. Resolves with what it printed and its exit code. */
-  run(words: readonly string[], env?: Readonly<Record<string, string>>): Promise<{ readonly code: number; readonly output: string }>
+  /**
+   * Runs a program as the user, in the checkout. Resolves with what it printed and its exit code. `network`: lines of a
+   * script, run by root, that set up a network namespace of its own.
+   */
+  run(words: readonly string[], env?: Readonly<Record<string, string>>, network?: readonly string[]): Promise<{ readonly code: number; readonly output: string }>
   remove(): void
 }
 
@@ -26,9 +29,9 @@ export function withoutUser(): string | undefined {
 /**
  * Makes an ordinary user. `ranges`: with subordinate ids, as `useradd` gives them. The machine's own files stay as they
  * are: copies lie over them in the user's mount namespace, and the checkout and the images where the user may read them.
- * `cgroups`: directories that the user's programs start in.
+ * `cgroups`: directories that the user's programs start in. `tun`: with a /dev/net/tun that everybody may open.
  */
-export function makeUser({ ranges, cgroups = [] }: { readonly ranges: boolean, readonly cgroups?: readonly string[] }): User {
+export function makeUser({ ranges, cgroups = [], tun = false }: { readonly ranges: boolean, readonly cgroups?: readonly string[], readonly tun?: boolean }): User {
   const directory = mkdtempSync(join(tmpdir(), 'mayfly-user-'))
   chmodSync(directory, 0o755)
   const at = (name: string): string => join(directory, name)
@@ -48,18 +51,21 @@ export function makeUser({ ranges, cgroups = [] }: { readonly ranges: boolean, r
     [root, at('work')], [dirname(registryStorage()), at('images')],
     [at('cache'), join(at('work'), 'node_modules/.vite')], [at('temp'), join(at('work'), 'node_modules/.vite-temp')],
   ]
-  const script = [
+  const script = (network: readonly string[] | undefined): string => [
     'set -e',
     ...['subuid', 'subgid'].map((name) => `[ -e /etc/${name} ] || : > /etc/${name}`),
     ...mounts.map(([from = '', to = '']) => `mount --bind '${from}' '${to}'`),
+    ...tun ? [`[ -e '${at('tun')}' ] || mknod -m 666 '${at('tun')}' c 10 200`, `mount --bind '${at('tun')}' /dev/net/tun`] : [],
     `cd '${at('work')}'`,
     ...cgroups.map((cgroup) => `echo $$ > '${cgroup}/cgroup.procs'`),
-    `exec setpriv --reuid ${ID} --regid ${ID} --init-groups --inh-caps=-all "$@"`,
+    ...network === undefined ? [] : [`node='${process.execPath}'`, ...network],
+    // What such a network's script started ends with the shell.
+    `${network === undefined ? 'exec ' : ''}setpriv --reuid ${ID} --regid ${ID} --init-groups --inh-caps=-all "$@"`,
   ].join('\n')
   return {
     directory,
-    run: (words, env = {}) => new Promise((resolve, reject) => {
-      const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', ...words], {
+    run: (words, env = {}, network = undefined) => new Promise((resolve, reject) => {
+      const child = spawn('unshare', ['--mount', ...network === undefined ? [] : ['--net'], '--propagation', 'private', 'sh', '-c', script(network), 'sh', ...words], {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: {
           PATH: process.env['PATH'], LANG: 'C.UTF-8', NO_COLOR: '1', HOME: at('home'), TMPDIR: at('tmp'), USER: 'mayfly-tester',
@@ -80,13 +86,13 @@ export interface Outcome {
   readonly failures: readonly string[]
 }
 
-/** Runs test files as the user, and what came of them. */
+/** Runs test files as the user, and what came of them. Ways out have their own tests. */
 export async function testAs(user: User, files: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   const report = join(user.directory, 'tmp', 'report.json')
   const { output } = await user.run([
     process.execPath, 'node_modules/vitest/vitest.mjs', 'run', '--pool=forks', '--no-file-parallelism', '--configLoader=runner',
     '--reporter=json', `--outputFile.json=${report}`, ...files,
-  ], env)
+  ], { MAYFLY_OUTBOUND: 'off', ...env })
   if (!existsSync(report)) throw new Error(`vitest left no report:\n${output}`)
   const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as {
     testResults: { name: string; message: string; status: string; assertionResults: { status: string; fullName: string; failureMessages: string[] }[] }[]

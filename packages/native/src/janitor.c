@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "outbound.h"
+#include "relay.h"
 #include "routes.h"
 #include "run.h"
 #include "sys.h"
@@ -211,13 +212,31 @@ static void open_outbound(int to, struct janitor_message *m, const struct janito
   char name[IFNAMSIZ];
   m->errnum = 0;
   if (table < 0) {
-    table = link && if_indextoname(link, name) ? outbound_open(name, network->subnet, PREFIX - 1) : (errno = ENODEV, -1);
+    table = link && if_indextoname(link, name) ? outbound_open(name, WAY_HOST, network->subnet, PREFIX - 1) : (errno = ENODEV, -1);
     if (table < 0) m->errnum = (uint32_t)errno;
     int route = table < 0 ? -1 : route_socket();
     if (route >= 0 && link_forwarding(route, link, true)) m->errnum = (uint32_t)errno;
     if (route >= 0) close(route);
   }
   send_sockets(to, m, NULL, 0);
+}
+
+/* An ordinary user's way out leads through a program; answered when that says how it went. */
+static void start_relay(const struct janitor *j, struct pollfd *relay, struct janitor_message *m) {
+  m->path[sizeof m->path - 2] = m->path[sizeof m->path - 1] = 0;
+  m->errnum = 0;
+  if (relay->fd >= 0) m->errnum = EBUSY;
+  else if ((relay->fd = relay_start(j, m->path)) < 0) m->errnum = (uint32_t)errno;
+  if (m->errnum) send_sockets(j->socket, m, NULL, 0);
+}
+
+static void relay_answered(const struct janitor *j, struct pollfd *relay) {
+  struct janitor_message m = {.word = JANITOR_OUTBOUND};
+  char byte;
+  if (read(relay->fd, &byte, 1) != 1) m.errnum = ECHILD;
+  close(relay->fd);
+  relay->fd = -1;
+  send_sockets(j->socket, &m, NULL, 0);
 }
 
 void janitor_main(struct janitor *j) {
@@ -235,18 +254,19 @@ void janitor_main(struct janitor *j) {
   STEP(INJECT_JANITOR);
   finish_dead_runs(j);
   STEP(INJECT_JANITOR);
-  struct pollfd fds[] = {{j->supervisor_pidfd, POLLIN, 0}, {j->socket, POLLIN, 0}, {j->owner_pidfd, POLLIN, 0}};
+  struct pollfd fds[] = {{j->supervisor_pidfd, POLLIN, 0}, {j->socket, POLLIN, 0}, {j->owner_pidfd, POLLIN, 0}, {-1, POLLIN, 0}};
   uint64_t deadline = 0;
   while (!(fds[0].revents & POLLIN)) {
     int timeout = deadline ? 50 : -1;
-    if (poll(fds, 3, timeout) < 0 && errno != EINTR) break;
+    if (poll(fds, 4, timeout) < 0 && errno != EINTR) break;
     STEP(INJECT_JANITOR);
     if (fds[1].revents & POLLIN) {
       struct janitor_message m;
       ssize_t n = recv(j->socket, &m, sizeof m, 0);
       if (n == sizeof m && m.word == JANITOR_BIND) bind_ports(j->socket, &m);
       if (n == sizeof m && m.word == JANITOR_SOCKET) make_socket(j->socket, &m);
-      if (n == sizeof m && m.word == JANITOR_OUTBOUND) open_outbound(j->socket, &m, &hello, link);
+      if (n == sizeof m && m.word == JANITOR_OUTBOUND && !m.path[0]) open_outbound(j->socket, &m, &hello, link);
+      else if (n == sizeof m && m.word == JANITOR_OUTBOUND) start_relay(j, &fds[3], &m);
       if (n == sizeof m && m.word == JANITOR_DELETE) {
         m.path[sizeof m.path - 1] = 0;
         pid_t pid = fork();
@@ -256,6 +276,7 @@ void janitor_main(struct janitor *j) {
       fds[1].fd = -1;
       cgroups_thaw_all(&j->cgroups); /* the supervisor is ending, and a frozen process would keep it */
     }
+    if (fds[3].fd >= 0 && fds[3].revents) relay_answered(j, &fds[3]);
     while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) continue;
     if (fds[2].revents && !deadline) {
       deadline = now_ns(CLOCK_MONOTONIC) + GRACE_MS * 1000000ull;

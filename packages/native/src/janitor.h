@@ -7,6 +7,7 @@ struct janitor {
   pid_t supervisor;
   int supervisor_pidfd, owner_pidfd, socket;
   int userns; /* the supervisor's user namespace; -1 for root, who needs none */
+  int pid_ns, hub_ns; /* with a user namespace: the supervisor's others */
   const char *dir, *socket_path;
   struct cgroups cgroups;
 };

@@ -46,9 +46,16 @@ static void await_map(int go) {
 static int give_map(pid_t supervisor, const struct id_map *map, int go, struct janitor *j) {
   char path[48];
   const char *step = "namespace";
-  snprintf(path, sizeof path, "/proc/%d/ns/user", (int)supervisor);
-  j->userns = open(path, O_RDONLY | O_CLOEXEC);
-  if (j->userns >= 0 && !userns_map(supervisor, map, &step) && !write_all(go, "g", 1)) return 0;
+  /* Opened while it still waits: from then on nobody may look at it. */
+  static const char *const names[] = {"user", "pid", "net"};
+  int *fds[] = {&j->userns, &j->pid_ns, &j->hub_ns};
+  bool open_all = true;
+  for (size_t i = 0; i < 3; i++) {
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)supervisor, names[i]);
+    *fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+    open_all = open_all && *fds[i] >= 0;
+  }
+  if (open_all && !userns_map(supervisor, map, &step) && !write_all(go, "g", 1)) return 0;
   fprintf(stderr, "mayfly-native: userns %s: %s\n", step, errno_name(errno));
   return -1;
 }
@@ -64,7 +71,7 @@ static int cmd_supervise(int argc, char **argv) {
   }
   run.self_fd = seal_self(argv - 1, environ);
   run.host_net = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-  struct janitor j = {.dir = dir, .socket_path = path, .userns = -1};
+  struct janitor j = {.dir = dir, .socket_path = path, .userns = -1, .pid_ns = -1, .hub_ns = -1};
   pid_t parent = getppid();
   j.owner_pidfd = sys_pidfd_open(parent);
   if (j.owner_pidfd < 0 || getppid() != parent) refuse("supervise", "owner");

@@ -22,7 +22,7 @@ int network_delete(struct reader *r, struct failure *f);
 int network_connect(struct reader *r, struct failure *f);
 int network_disconnect(struct reader *r, struct failure *f);
 /* Asks the janitor for a way out; what it answers ends the waiting. */
-int outbound_ask(struct connection *c, uint32_t id, struct failure *f);
+int outbound_ask(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
 void outbound_answered(uint32_t errnum);
 void networks_forget(struct connection *c);
 struct network *network_find(uint32_t id);

@@ -137,14 +137,14 @@ static struct rtattr *begin_rule(struct message *m, const struct batch *b, const
   return nest(m, NFTA_RULE_EXPRESSIONS);
 }
 
-static void masquerade(struct batch *b, const char *interface, uint32_t subnet, uint8_t prefix) {
+static void masquerade(struct batch *b, const char *interface, enum way way, uint32_t subnet, uint8_t prefix) {
   struct message m;
   char name[IFNAMSIZ] = "";
   snprintf(name, sizeof name, "%s", interface);
   struct rtattr *list = begin_rule(&m, b, "outbound");
   from_subnet(&m, subnet, prefix);
   load_interface(&m, NFT_META_OIFNAME);
-  compare(&m, NFT_CMP_NEQ, name, sizeof name);
+  compare(&m, way == WAY_HOST ? NFT_CMP_NEQ : NFT_CMP_EQ, name, sizeof name);
   expressed(&m, express(&m, "masq"));
   message_end(&m, list);
   append(b, &m);
@@ -196,8 +196,8 @@ static bool host_forwards(void) {
   return read_file_at(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", text, sizeof text) > 0 && text[0] == '1';
 }
 
-int outbound_open(const char *interface, uint32_t subnet, uint8_t prefix) {
-  if (!host_forwards()) {
+int outbound_open(const char *interface, enum way way, uint32_t subnet, uint8_t prefix) {
+  if (way == WAY_HOST && !host_forwards()) {
     errno = ENETDOWN;
     return -1;
   }
@@ -207,9 +207,9 @@ int outbound_open(const char *interface, uint32_t subnet, uint8_t prefix) {
   edge(&b, NFNL_MSG_BATCH_BEGIN);
   add_table(&b);
   add_chain(&b, "outbound", "nat", NF_INET_POST_ROUTING, NAT_PRIORITY);
-  add_chain(&b, "apart", "filter", NF_INET_FORWARD, FILTER_PRIORITY);
-  masquerade(&b, interface, subnet, prefix);
-  separate(&b);
+  if (way == WAY_HOST) add_chain(&b, "apart", "filter", NF_INET_FORWARD, FILTER_PRIORITY);
+  masquerade(&b, interface, way, subnet, prefix);
+  if (way == WAY_HOST) separate(&b);
   edge(&b, NFNL_MSG_BATCH_END);
   int result = carry_out(fd, &b), saved = errno;
   buffer_free(&b.bytes);

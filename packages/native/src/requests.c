@@ -274,7 +274,7 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case RESIZE: return done(c, id, resize(r, f));
     case PORT_OPEN: return port_open(c, id, r, f);
     case PORT_TARGET: return done(c, id, port_target(r, f));
-    case OUTBOUND: return outbound_ask(c, id, f);
+    case OUTBOUND: return outbound_ask(c, id, r, f);
     case PORT_ALLOW: return done(c, id, port_allow(r, f));
     case PORT_CLOSE: return done(c, id, port_close(r, f));
     case SOCKETS: return sockets(c, id, r, f);

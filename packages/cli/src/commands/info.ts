@@ -12,7 +12,7 @@ export async function info(options: { readonly format?: string }): Promise<void>
     ['Storage driver', facts.driver],
     ...Object.entries(facts.refused).map(([name, why]) => [`  not ${name}`, why] as const),
     ['Network', facts.addresses ? 'addresses of their own' : 'ports on the loopback'],
-    ['Outbound', facts.outbound.way === 'none' ? `none: ${facts.outbound.why} (${facts.outbound.mend})` : facts.outbound.way],
+    ['Outbound', 'why' in facts.outbound ? `${facts.outbound.way}: ${facts.outbound.why} (${facts.outbound.mend})` : facts.outbound.way],
     ['Store', `${facts.home}, ${facts.images} images`],
     ['Docker Hub', facts.hub.join(', then ')],
   ]

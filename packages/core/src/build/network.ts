@@ -11,9 +11,10 @@ export async function runNetwork(build: Build, wanted: 'default' | 'none' | 'hos
   if (wanted !== 'default') return { network: wanted }
   const run = await currentRun()
   const way = await openOutbound(run)
-  if (way.way === 'host') return {}
+  if (!('why' in way)) return {}
   const mayHaveHost = run.map === undefined
-  if (!told.has(build)) build.progress.warn(`RUN has ${mayHaveHost ? 'the host\'s network' : 'no way out'}: ${way.why}. ${way.mend}`)
+  const what = mayHaveHost ? 'has the host\'s network' : way.way === 'proxy' ? 'gets out by HTTP_PROXY alone' : 'has no way out'
+  if (!told.has(build)) build.progress.warn(`RUN ${what}: ${way.why}. ${way.mend}`)
   told.add(build)
   return mayHaveHost ? { network: 'host' } : {}
 }

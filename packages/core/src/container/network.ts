@@ -198,6 +198,11 @@ export class PrivateNetwork implements Network {
     return this.#plugs.get(id)?.address
   }
 
+  /** Who has this name or address here; of several with one name, the first. */
+  find(host: string): Pick<Plug, 'id' | 'address'> | undefined {
+    return [...this.#plugs.values()].find(({ address, names }) => formatAddress(address) === host || names.some((name) => name.toLowerCase() === host))
+  }
+
   /** The others, as the hosts file of one of them has them. */
   neighbours(id: string): Neighbour[] {
     const own = this.#plugs.get(id)?.address ?? 0

@@ -19,6 +19,7 @@ import { isTerminal } from './exec.js'
 import { encodeLabel } from './label.js'
 import { FLAG } from './process.js'
 import { openNameServer, resolvConf } from './nameserver.js'
+import type { PrivateNetwork } from './network.js'
 import { openOutbound } from './outbound.js'
 import { publish, type Published } from './publish.js'
 import { reachFrom } from './reach.js'
@@ -136,7 +137,9 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
   }
   try {
     if (needsSources(resolved, given, image)) mounted = await (await import('./binds.js')).resolveMounts(given, image.config.Volumes, join(run.dir, 'scratch', slot.id))
-    const options = { ...resolved, mounts: mounted.mounts }
+    const outbound = slot.address === undefined || networks.every(({ internal }) => internal) && networks.length > 0 ? undefined : openOutbound(run)
+    const proxies = outbound === undefined || run.reachable ? {} : await proxied(run, slot.id, image, resolved.env, networks)
+    const options = { ...resolved, mounts: mounted.mounts, env: { ...proxies, ...resolved.env } }
     // Of those who find a volume empty, one fills it.
     if (mounted.fresh) filling = await (await import('../layers/index.js')).lockFile(join(dirname(dirname(run.dir)), 'locks', 'volumes'))
     name = reserve(run, options.name ?? `mayfly-${slot.id.slice(0, 12)}`)
@@ -146,7 +149,6 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     attachment = attach(run, slot, { id: slot.id, name, hostname }, networks, { ...options, resolv, shared: other?.address })
     const naming = slot.address === undefined ? undefined : openNameServer(run)
     naming?.catch(() => undefined)
-    const outbound = slot.address === undefined || networks.every(({ internal }) => internal) && networks.length > 0 ? undefined : openOutbound(run)
     const { address, links, hosts } = attachment
     const scratch = scratchDirectory(run, slot.id, options, driver)
     const operations = compileSandbox({
@@ -188,6 +190,15 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     run.slots.done()
     await filling?.release()
   }
+}
+
+/** An ordinary user's container may have no other way out. */
+async function proxied(run: Run, id: string, { config }: Image, env: RunOptions['env'], networks: readonly PrivateNetwork[]): Promise<Readonly<Record<string, string>>> {
+  if ((await openOutbound(run)).way !== 'proxy') return {}
+  const { proxyVariables } = await import('./proxy.js')
+  const given = Object.keys(env ?? {}).map((name) => `${name}=`)
+  const peers = networks.flatMap((network) => network.neighbours(id).flatMap(({ names }) => names))
+  return proxyVariables(run, id, [...config.Env, ...given], peers)
 }
 
 /** What is left of them goes with the run at the latest. */

@@ -13,6 +13,7 @@ import { requireLinux } from '../platform.js'
 import { fastestDriver, type Driver } from './drivers.js'
 import type { PrivateNetwork } from './network.js'
 import type { Outbound } from './outbound.js'
+import type { Proxy } from './proxy.js'
 import type { Opening } from './reach.js'
 import { Slots } from './slots.js'
 
@@ -49,6 +50,8 @@ export interface Run {
   naming: Promise<void> | undefined
   /** How its containers get out; absent until one may. */
   outbound: Promise<Outbound> | undefined
+  /** What leads out where nothing better does; absent until a container needs it. */
+  proxy: Promise<Proxy> | undefined
 }
 
 /** What others need to know of a running container. */
@@ -129,7 +132,7 @@ async function start(): Promise<Run> {
   warn(own)
   const run = {
     id, dir, connection, hello, addresses, exits, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1, nextFault: 1,
-    networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined, outbound: undefined,
+    networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined, outbound: undefined, proxy: undefined,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }
   // Before anybody asks: the first slot is being prepared while the first image is looked up.
