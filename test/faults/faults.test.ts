@@ -109,7 +109,7 @@ test('an exec into a container that is dying ends or is refused, and never hangs
   }
 })
 
-test('a stopped runner loses nothing', { timeout: 30_000 }, async () => {
+test('a runner that stands still for 30 seconds loses nothing', { timeout: 90_000 }, async () => {
   const script = `
     import { run } from '@mayfly/core/engine'
     const container = await run('busybox', { command: 'while :; do date +%s; sleep 0.2; done' , ready: { description: '', ready: async () => undefined } })
@@ -126,13 +126,14 @@ test('a stopped runner loses nothing', { timeout: 30_000 }, async () => {
   const lines = createInterface({ input: runner.stdout })[Symbol.asyncIterator]()
   expect((await lines.next()).value).toBe('ready')
   runner.kill('SIGSTOP')
-  // This time is the test: as long as anybody suspends a terminal for; 30 s in the full form.
-  await new Promise((resolve) => setTimeout(resolve, process.env['MAYFLY_TEST_KILL'] === 'full' ? 30_000 : 3000))
+  // This time is the test: no watchdog of ours may take it for an end.
+  await new Promise((resolve) => setTimeout(resolve, 30_000))
   runner.kill('SIGCONT')
   runner.stdin.write('\n')
   const [words, count] = /^(.*) (\d+)$/.exec(String((await lines.next()).value))?.slice(1) ?? []
   expect(words).toBe('still there')
-  expect(Number(count)).toBeGreaterThanOrEqual(12)
+  // A line every fifth of a second, and as many again in reserve for a busy machine.
+  expect(Number(count)).toBeGreaterThanOrEqual(75)
   await once(runner, 'exit')
 })
 

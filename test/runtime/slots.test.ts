@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { currentRun, endRun, run, type WaitStrategy } from '../../packages/core/src/container/index.js'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { obtainImage } from '../../packages/core/src/container/image.js'
+import { currentRun, endRun, run, type Container, type WaitStrategy } from '../../packages/core/src/container/index.js'
 import { listContainers } from '../../packages/core/src/container/runs.js'
 import { decodeList, METHOD, type ListedContainer } from '../../packages/core/src/native/index.js'
 import { openBench, type Bench } from '../jest/runner.js'
@@ -24,13 +25,21 @@ async function known(): Promise<ListedContainer[]> {
   return decodeList(await (await currentRun()).connection.request(METHOD.list))
 }
 
-/** The slots once they are all prepared: a supervisor answers a creation when its list has run up to the wait. */
-async function slots(): Promise<string[]> {
+/**
+ * The slots once there are so many and they are all prepared: a supervisor answers a creation when its list has run up to
+ * the wait.
+ */
+async function slots(count?: number): Promise<string[]> {
   for (;;) {
     const all = (await known()).filter(({ label }) => label.length === 0)
-    if (all.length > 0 && all.every(({ state }) => state === 'waiting')) return all.map(({ id }) => id)
+    const there = count === undefined ? all.length > 0 : all.length === count
+    if (there && all.every(({ state }) => state === 'waiting')) return all.map(({ id }) => id)
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
+}
+
+async function shellOf(container: Container, script: string): Promise<string> {
+  return (await container.exec(['sh', '-c', script])).stdout
 }
 
 test('a start takes the waiting slot, and another one takes its place', async () => {
@@ -53,6 +62,57 @@ test('slots are in no list of containers', async () => {
   expect(waiting).toContain(container.id)
 })
 
+test('a kind of container that starts again finds its root file system made, and sends its program alone', async () => {
+  await endRun()
+  const { connection } = await currentRun()
+  const request = vi.spyOn(connection, 'request')
+  const sent = (): number => request.mock.calls.findLast(([method]) => method === METHOD.start)?.[1]?.length ?? 0
+  const kind = { ...sleeper, workdir: '/of/its/own', hostname: 'alike' }
+  const whole: number[] = []
+  for (let start = 0; start < 2; start += 1) {
+    await using _container = await run('busybox', kind)
+    whole.push(sent())
+  }
+  const before = await slots(2)
+  await using container = await run('busybox', { ...kind, command: ['sh', '-c', 'echo $A; exec sleep 600'], env: { A: 'b' }, name: 'third', cpus: 1 })
+  expect(before).toContain(container.id)
+  expect(sent()).toBeLessThan(Math.min(...whole) / 2)
+  expect((await container.exec(['sh', '-c', 'pwd; hostname; tr "\\0" " " < /proc/1/cmdline; touch /x; ls /x'])).stdout).toBe('/of/its/own\nalike\nsleep 600 /x\n')
+  // Each has a root of its own.
+  await slots(2)
+  await using next = await run('busybox', kind)
+  expect((await next.exec(['test', '-e', '/x'])).exitCode).toBe(1)
+  // Another kind is served by what fits many.
+  await using other = await run('busybox', { ...kind, hostname: 'different' })
+  expect(await shellOf(other, 'hostname; pwd')).toBe('different\n/of/its/own\n')
+})
+
+test('a slot that is out of date is not handed out', async () => {
+  await endRun()
+  const kind = { ...sleeper, workdir: '/changing' }
+  for (let start = 0; start < 2; start += 1) await (await run('busybox', kind))[Symbol.asyncDispose]()
+  await slots(2)
+  // Whatever the setting depends on: here the image's own word.
+  const { config } = await obtainImage('busybox', {})
+  const volumes = config.Volumes as string[]
+  volumes.push('/made/meanwhile')
+  try {
+    await using container = await run('busybox', kind)
+    expect((await container.exec(['test', '-d', '/made/meanwhile'])).exitCode).toBe(0)
+  } finally {
+    volumes.pop()
+  }
+})
+
+test('slots are kept of the kinds that were started last', async () => {
+  await endRun()
+  for (const hostname of ['one', 'two', 'three', 'four', 'five']) {
+    for (let start = 0; start < 2; start += 1) await (await run('busybox', { ...sleeper, hostname }))[Symbol.asyncDispose]()
+  }
+  expect(await slots(4)).toHaveLength(4)
+  await endRun()
+})
+
 test('what a slot cannot give is started afresh, and the slot stays for the next', async () => {
   const [waiting] = await slots()
   await using large = await run('busybox', { ...sleeper, shmSize: '128m' })
@@ -66,8 +126,7 @@ test('options hold in a slot as they do without', async () => {
   const [waiting] = await slots()
   await using container = await run('busybox', { ...sleeper, hostname: 'elsewhere', env: { A: 'b' }, workdir: '/tmp/new', readonly: true })
   expect(container.id).toBe(waiting)
-  const { stdout } = await container.exec(['sh', '-c', 'hostname; echo $A; pwd'])
-  expect(stdout).toBe('elsewhere\nb\n/tmp/new\n')
+  expect(await shellOf(container, 'hostname; echo $A; pwd')).toBe('elsewhere\nb\n/tmp/new\n')
   expect((await container.exec(['touch', '/x'])).exitCode).not.toBe(0)
 })
 
@@ -83,7 +142,8 @@ test.runIf(process.env['MAYFLY_TEST_CGROUPS'] !== 'none')('limits hold in a slot
 test('a burst widens the pool to its size', async () => {
   const containers = await Promise.all(Array.from({ length: 4 }, () => run('busybox', sleeper)))
   await Promise.all(containers.map((one) => one[Symbol.asyncDispose]()))
-  expect(await slots()).toHaveLength(4)
+  // And as many of their kind.
+  expect(await slots(8)).toHaveLength(8)
 })
 
 test('a slot that died is not handed out', async () => {

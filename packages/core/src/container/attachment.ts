@@ -1,9 +1,9 @@
 import { formatAddress } from '../network/addresses.js'
 import { HOST_NAMES } from '../network/names.js'
-import { hostsFile, type Link, type ResolvedOptions } from '../sandbox/index.js'
+import { hostsFile, type Link, type Neighbour, type ResolvedOptions } from '../sandbox/index.js'
 import { refreshHosts } from './hosts.js'
 import type { PrivateNetwork } from './network.js'
-import type { Slot } from './slots.js'
+import type { Slot } from './slot.js'
 import type { Member, Run } from './supervision.js'
 
 /** A container's place in the networks it is started on. */
@@ -25,6 +25,16 @@ interface Own {
   readonly hostname: string
 }
 
+/** The content of /etc/hosts of a container at an address. */
+export function hostsOf(
+  run: Pick<Run, 'hello'>, { address, hostname }: { readonly address: number | undefined; readonly hostname: string },
+  extraHosts: ResolvedOptions['extraHosts'], neighbours: readonly Neighbour[] = [],
+): string {
+  if (address === undefined) return hostsFile(undefined, extraHosts, neighbours)
+  const host = { ip: formatAddress(run.hello.gateway), names: HOST_NAMES }
+  return hostsFile({ ip: formatAddress(address), hostname }, extraHosts, [host, ...neighbours])
+}
+
 /** Takes addresses and names on `networks`. `shared` is the address of the container whose network it shares. */
 export function attach(
   run: Run, slot: Slot, own: Own, networks: readonly PrivateNetwork[],
@@ -33,13 +43,7 @@ export function attach(
   const joined = [...networks]
   const plugs = networks.map((one, number) => one.plug(own, number, aliases, dns))
   const address = plugs[0]?.address ?? shared ?? slot.address
-  const hosts = (): string => hostsFile(
-    address === undefined ? undefined : { ip: formatAddress(address), hostname: own.hostname }, extraHosts,
-    [
-      ...(address === undefined ? [] : [{ ip: formatAddress(run.hello.gateway), names: HOST_NAMES }]),
-      ...joined.flatMap((one) => one.neighbours(own.id)),
-    ],
-  )
+  const hosts = (): string => hostsOf(run, { address, hostname: own.hostname }, extraHosts, joined.flatMap((one) => one.neighbours(own.id)))
   const announce = async (): Promise<void> => void await Promise.all(joined.map((one) => one.announce()))
   return {
     address,

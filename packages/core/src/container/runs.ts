@@ -151,7 +151,7 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
     labels: label.labels ?? {},
     createdAt: label.createdAt === undefined ? dateOf(one.startedAt) : new Date(label.createdAt),
     stopSignal: label.stopSignal ?? signalNumber('SIGTERM'),
-    state: one.state === 'waiting' ? 'created' : one.state,
+    state: one.state === 'waiting' || one.state === 'made' ? 'created' : one.state,
     startedAt: dateOf(one.startedAt),
     exitedAt: dateOf(one.exitedAt),
     exitCode: one.signal === 0 ? one.code : 128 + one.signal,
@@ -168,7 +168,7 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
 
 /** A slot has no label yet. */
 function isContainer({ state, label }: ListedContainer): boolean {
-  return state !== 'waiting' || label.length > 0
+  return state === 'running' || state === 'exited' || label.length > 0
 }
 
 function dateOf(nanoseconds: bigint): Date | undefined {

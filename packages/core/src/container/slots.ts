@@ -1,52 +1,29 @@
 import { randomBytes } from 'node:crypto'
 
-import { encodeCreate, encodeStart, METHOD, type CreateRequest, type RawExit } from '../native/index.js'
+import { encodeCreate, encodeStart, METHOD, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 // Not by the room's index: the first slot is made while the rest is still being loaded.
 import { compileFoundation, FOUNDATION_OPTIONS, type Foundation } from '../sandbox/foundation.js'
 import { deviceWrites } from '../sandbox/limits.js'
 import { isPrivate, namespacesOf } from '../sandbox/namespaces.js'
+import { Operations } from '../sandbox/operations.js'
+import { Kinds, type Kind } from './kinds.js'
+import { MOST, type Prepared, type Slot, type Waiting } from './slot.js'
 import type { Run as AnyRun } from './supervision.js'
 
 type Run = Omit<AnyRun, 'slots'>
 
-/** A place for one container: its id, its address, and how its program begins there. Used once. */
-export interface Slot {
-  readonly id: string
-  readonly address: number | undefined
-  readonly exit: Promise<RawExit>
-  /** Sends the rest of the operation list; resolves when the program has been executed. */
-  start(rest: Rest): Promise<void>
-  /** Gives the address back and forgets the container's end. */
-  free(): void
-}
-
-export type Rest = Pick<CreateRequest, 'flags' | 'label' | 'scratch' | 'cgroup' | 'logCap' | 'operations'>
-
-interface Prepared extends Slot {
-  readonly foundation: Buffer
-  state: 'waiting' | 'taken' | 'dead'
-}
-
-interface Waiting {
-  /** Nothing when it could not be made. */
-  readonly slot: Promise<Prepared | undefined>
-  /** From now on somebody waits for it: this process stays until it is there. */
-  hold(): void
-}
-
-/** At most so many slots wait, about 350 kB each. */
-const MOST = 16
-
 /**
  * The run's prepared places: cgroup, namespaces, network and the kernel's file systems are there before anyone asks,
  * which leaves the root file system and the exec to a start (0.9 ms instead of 3, or of 19 when the machine was idle:
- * on cgroup v1 the first move of a process into a group waits for an RCU grace period).
+ * on cgroup v1 the first move of a process into a group waits for an RCU grace period). Where the same kind of container
+ * starts again and again, a slot of its kind has the root file system as well, and the program alone is left.
  */
 export class Slots {
   readonly #run: Run
   readonly #size: number | undefined
   readonly #waiting: Waiting[] = []
+  readonly #kinds: Kinds
   #starting = 0
   #most = 1
   #filling = false
@@ -55,13 +32,19 @@ export class Slots {
   constructor(run: Run, size?: number) {
     this.#run = run
     this.#size = size
+    this.#kinds = new Kinds((kind) => prepare(run, kind), (slot) => discard(run, slot), size)
     this.#fill()
   }
 
-  /** A place that fits the options: a prepared one, if there is one and it need not be fresh. To be followed by `done`. */
-  async take(options: Foundation['options'], flags: number, afresh = false): Promise<Slot> {
+  /**
+   * A place that fits the options: a prepared one, if there is one and it need not be fresh; one of the kind, which has
+   * carried out its setting, if there is one. To be followed by `done` with the same kind.
+   */
+  async take(options: Foundation['options'], flags: number, { afresh = false, kind }: { readonly afresh?: boolean; readonly kind?: Kind | undefined } = {}): Promise<Slot> {
     this.#starting += 1
     this.#most = Math.min(MOST, Math.max(this.#most, this.#starting))
+    const alike = kind === undefined ? undefined : this.#kinds.take(kind)
+    if (alike !== undefined) return alike
     if (flags !== 0 || afresh || !isPrivate(options)) return fresh(this.#run, options)
     for (;;) {
       // Claimed before it is awaited: one that is still being prepared is further than a new one could be.
@@ -80,9 +63,15 @@ export class Slots {
     return fresh(this.#run, options)
   }
 
+  /** Slots of this kind are not what they should be any more. */
+  forget(kind: Kind): void {
+    this.#kinds.forget(kind)
+  }
+
   /** To be called when what was begun by `take` has started or failed: slots are made when nobody waits for a start. */
-  done(): void {
+  done(kind?: Kind): void {
     this.#starting -= 1
+    if (kind !== undefined) this.#kinds.done(kind)
     if (this.#starting > 0 || this.#filling) return
     this.#filling = true
     // After whoever waited for the start has gone on: making a slot costs this process and the supervisor a millisecond.
@@ -93,6 +82,7 @@ export class Slots {
   }
 
   #fill(): void {
+    this.#kinds.fill()
     for (let missing = (this.#size ?? this.#most) - this.#waiting.length; missing > 0; missing -= 1) {
       this.#waiting.push(prepare(this.#run))
     }
@@ -129,7 +119,8 @@ function fresh(run: Run, options: Foundation['options']): Slot {
   }
 }
 
-function prepare(run: Run): Waiting {
+/** With the first part carried out, and the setting when it is to be of a kind. */
+function prepare(run: Run, kind?: Kind): Waiting {
   const slot = place(run, {})
   const { features } = run.hello
   const list = compileFoundation({ network: networkOf(run, slot.address), map: run.map, options: {}, features })
@@ -140,18 +131,35 @@ function prepare(run: Run): Waiting {
     state: 'waiting',
     start: async (rest) => void await run.connection.request(METHOD.start, encodeStart({ ...rest, id: slot.id })),
   }
-  const request = encodeCreate({
-    id: slot.id, flags: 0, namespaces, pidOf, label: new Uint8Array(), scratch: '', cgroup: deviceWrites(features, {}), logCap: 0, operations: list.await(),
-  })
-  const { id, reply } = run.connection.open(METHOD.create, request, undefined, true)
+  let waiter: number | undefined
+  const create = (setting: Uint8Array, scratch: string): Promise<unknown> => {
+    const operations = Buffer.concat([prepared.foundation, setting, new Operations().await()])
+    const request = encodeCreate({
+      id: slot.id, flags: 0, namespaces, pidOf, label: new Uint8Array(), scratch, cgroup: deviceWrites(features, {}), logCap: 0, operations,
+    })
+    const { id, reply } = run.connection.open(METHOD.create, request, undefined, true)
+    waiter = id
+    return reply
+  }
   void slot.exit.then(() => {
-    if (prepared.state === 'taken') return
-    prepared.state = 'dead'
-    if (!run.connection.lost) run.connection.open(METHOD.remove, new Writer().str(slot.id).take(), undefined, true).reply.catch(() => undefined)
+    if (prepared.state !== 'taken') discard(run, prepared)
   })
   // A start that finds none goes without, and reports what is wrong.
   const failed = (): undefined => void slot.free()
-  return { slot: reply.then(() => prepared, failed), hold: () => run.connection.setIdle(id, false) }
+  const made = kind === undefined ? create(new Uint8Array(), '').then(() => prepared)
+    : kind.setting(slot).then(async ({ setting, scratch }) => {
+      await create(setting, scratch)
+      return Object.assign(prepared, { setting })
+    })
+  return { slot: made.catch(failed), hold: () => void (waiter === undefined || run.connection.setIdle(waiter, false)) }
+}
+
+/** A slot that nobody will take. */
+function discard(run: Run, slot: Prepared): void {
+  slot.state = 'dead'
+  if (run.connection.lost) return
+  const { reply } = run.connection.open(METHOD.remove, new Writer().str(slot.id).take(), undefined, true)
+  void reply.catch(() => undefined).then(slot.free)
 }
 
 /** What slots are made with: no option that changes the first part of the list. */

@@ -8,10 +8,10 @@ import type { FileLock } from '../layers/index.js'
 import { METHOD } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
-import { addGroups, cgroupWrites, compileSandbox, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
+import { addGroups, cgroupWrites, compileProgram, compileSetting, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
 import { driverAfter, forcedDriver, type Driver } from './drivers.js'
 import { checkForm } from './form.js'
-import { RunningContainer, storageOf } from './handle.js'
+import { RunningContainer } from './handle.js'
 import { attach, type Attachment } from './attachment.js'
 import { accountsOf, forgetImage, obtainImage } from './image.js'
 import { insideOf } from './inside.js'
@@ -26,6 +26,7 @@ import { reachFrom } from './reach.js'
 import type { Mounted } from './binds.js'
 import { waitReady } from './readiness.js'
 import { resolveOptions } from './resolve.js'
+import { kindOf, sandboxInput, scratchDirectory } from './setting.js'
 import { currentRun, type Run } from './supervision.js'
 import type { Container, Reached, RunOptions } from './types.js'
 
@@ -103,6 +104,7 @@ async function createWithDriver(run: Run, image: Image, options: RunOptions): Pr
     try {
       return await create(run, image, options, driver)
     } catch (error) {
+      if (error === stale) continue
       const next = forced === undefined ? driverAfter(driver, error) : undefined
       if (next === undefined) throw error
       run.driver = next
@@ -110,14 +112,20 @@ async function createWithDriver(run: Run, image: Image, options: RunOptions): Pr
   }
 }
 
+/** A slot of the container's kind has another setting: the machine's resolv.conf changed meanwhile, for instance. */
+const stale = new Error('The slot is out of date')
+
 async function create(run: Run, image: Image, given: RunOptions, driver: Driver): Promise<RunningContainer> {
-  const { options: resolved, networkOf: other, networks } = await resolveOptions(run, given)
+  const found = await resolveOptions(run, given)
+  const { options: resolved, networkOf: other, networks } = found
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
   const [passwd, group] = await accounts()
   const identity = addGroups(resolveUser(resolved.user ?? image.config.User, passwd, group), resolved.groupAdd, group)
   const streams = (resolved.stdin === true ? FLAG.stdin : 0) | (isTerminal(resolved.tty) ? FLAG.terminal : 0) | (resolved.loopback === 'direct' ? FLAG.notify : 0)
+  const sources = needsSources(resolved, given, image)
+  const kind = sources || streams !== 0 ? undefined : kindOf(run, { image, driver, identity }, found)
   // Only a fresh child inherits what a helper shares with it.
-  const taking = run.slots.take(resolved, streams, driver.name === 'fuse-overlayfs')
+  const taking = run.slots.take(resolved, streams, { afresh: driver.name === 'fuse-overlayfs', kind })
   // The first filter takes milliseconds to assemble, and the first slot is waited for anyway.
   warmFilter(resolved)
   const slot = await taking
@@ -136,7 +144,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     void discard(mounted.own)
   }
   try {
-    if (needsSources(resolved, given, image)) mounted = await (await import('./binds.js')).resolveMounts(given, image.config.Volumes, join(run.dir, 'scratch', slot.id))
+    if (sources) mounted = await (await import('./binds.js')).resolveMounts(given, image.config.Volumes, join(run.dir, 'scratch', slot.id))
     const outbound = slot.address === undefined || networks.every(({ internal }) => internal) && networks.length > 0 ? undefined : openOutbound(run)
     const proxies = outbound === undefined || run.reachable ? {} : await proxied(run, slot.id, image, resolved.env, networks)
     const options = { ...resolved, mounts: mounted.mounts, env: { ...proxies, ...resolved.env } }
@@ -151,19 +159,11 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     naming?.catch(() => undefined)
     const { address, links, hosts } = attachment
     const scratch = scratchDirectory(run, slot.id, options, driver)
-    const operations = compileSandbox({
-      config: image.config,
-      options,
-      identity,
-      hostname,
-      rootfs: await driver.rootfs(run, slot.id, image.layers, scratch, storageOf(options) ?? 0),
-      features: run.hello.features,
-      links,
-      hosts: hosts(),
-      resolvConf: resolv,
-      map: run.map,
-      notify: options.loopback === 'direct',
-    })
+    const input = await sandboxInput(run, { image, driver, identity, options }, { id: slot.id, scratch, hostname, links, hosts: hosts(), resolvConf: resolv })
+    const setting = compileSetting(input)
+    if (slot.setting !== undefined && !slot.setting.equals(setting)) throw stale
+    const program = compileProgram(input)
+    const operations = slot.setting === undefined ? Buffer.concat([setting, program]) : program
     const inside = insideOf({ image: image.config, options, hostname, identity })
     const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, address)
@@ -181,13 +181,14 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
       inside,
     })
   } catch (error) {
+    if (error === stale && kind !== undefined) run.slots.forget(kind)
     // What is left of a start that failed is gone before its error is told; most often there is nothing.
     if (!run.connection.lost) await run.connection.request(METHOD.remove, new Writer().str(slot.id).take()).catch(() => undefined)
     closed()
     await rm(join(run.dir, 'scratch', slot.id), { recursive: true, force: true }).catch(() => undefined)
     throw error
   } finally {
-    run.slots.done()
+    run.slots.done(kind)
     await filling?.release()
   }
 }
@@ -221,25 +222,4 @@ function reserve(run: Run, name: string): string {
   if (run.names.has(name)) throw new MayflyError('ERR_MAYFLY_NAME_IN_USE', `There is a container named ${name} already`)
   run.names.add(name)
   return name
-}
-
-/** On disk when memory is limited, since pages of a tmpfs count against the limit, or when a tmpfs will not do. */
-function scratchDirectory(run: Run, id: string, options: Pick<RunOptions, 'scratch' | 'memory' | 'storage'>, driver: Driver): string {
-  if (options.storage !== undefined) return inMemory(run, options, driver)
-  const fit = run.hello.features.get('memory-xattrs') !== 'no'
-  const where = options.scratch ?? (options.memory === undefined ? 'memory' : 'disk')
-  return where === 'memory' && fit && driver.inMemory ? '' : join(run.dir, 'scratch', id)
-}
-
-/** Only what lies in memory can have a size of its own. */
-function inMemory(run: Run, options: Pick<RunOptions, 'scratch'>, driver: Driver): string {
-  if (options.scratch === 'disk') {
-    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'storage and scratch: \'disk\' contradict each other: only changes in memory have a limit')
-  }
-  if (!driver.inMemory || run.hello.features.get('memory-xattrs') === 'no') {
-    throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', 'This machine cannot keep a container\'s changes in memory, where they could have a limit', {
-      hint: 'It takes the overlay driver, and Linux 6.6 without root.',
-    })
-  }
-  return ''
 }

@@ -51,9 +51,12 @@ export interface RawExit {
   readonly oomKilled: boolean
 }
 
+/** By their numbers on the wire; the first: being made. */
+const STATES = ['made', 'waiting', 'running', 'exited'] as const
+
 export interface ListedContainer extends RawExit {
   readonly id: string
-  readonly state: 'waiting' | 'running' | 'exited'
+  readonly state: (typeof STATES)[number]
   readonly pid: number
   /** Nanoseconds since 1970. */
   readonly startedAt: bigint
@@ -161,7 +164,7 @@ export function decodeList(payload: Buffer): ListedContainer[] {
     const state = reader.u8()
     return {
       id,
-      state: state <= 1 ? 'waiting' : state === 2 ? 'running' : 'exited',
+      state: STATES[state] ?? 'exited',
       pid: reader.u32(),
       startedAt: reader.u64(),
       exitedAt: reader.u64(),

@@ -35,6 +35,11 @@ export interface SandboxInput {
 const STAGED = ['/proc', '/sys', '/dev']
 /** The rest of the list, which completes the container and becomes its command. Throws ERR_MAYFLY_OPTION_INVALID. */
 export function compileSandbox(input: SandboxInput): Buffer {
+  return Buffer.concat([compileSetting(input), compileProgram(input)])
+}
+
+/** All of it but the program: containers of one image differ here in little more than their names. */
+export function compileSetting(input: SandboxInput): Buffer {
   const { config, options, identity, hostname } = input
   const list = new Operations()
   for (const link of input.links ?? []) list.link(link)
@@ -60,6 +65,12 @@ export function compileSandbox(input: SandboxInput): Buffer {
   // Before capabilities are given up, as every filter.
   if (input.notify === true) list.notify(bindNotification(process.arch))
   becomeUser(list, identity, options, input.map)
+  return list.part()
+}
+
+/** What runs in it. */
+export function compileProgram({ config, options, identity, hostname }: Pick<SandboxInput, 'config' | 'options' | 'identity' | 'hostname'>): Buffer {
+  const list = new Operations()
   if (options.init === true) list.init()
   const env = environment(config, options.env ?? {}, hostname, identity.home)
   return list.env(terminalEnvironment(options.tty, env)).argv(commandLine(config, options)).exec()

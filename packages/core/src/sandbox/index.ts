@@ -1,6 +1,6 @@
 export { commandLine, environment } from './command.js'
 export { checkOptions } from './check.js'
-export { compileExec, compileSandbox, compileWrite, warmFilter, type Rights, type SandboxInput } from './compile.js'
+export { compileExec, compileProgram, compileSandbox, compileSetting, compileWrite, warmFilter, type Rights, type SandboxInput } from './compile.js'
 export { compileFoundation, FOUNDATION_OPTIONS, type Foundation } from './foundation.js'
 export { hostsFile, type Neighbour } from './hosts.js'
 export { listOperations } from './listing.js'
