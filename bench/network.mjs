@@ -13,7 +13,8 @@ const ROUNDS = Number(process.env.MAYFLY_BENCH_ROUNDS ?? 5)
 
 /**
  * What goes through a container's address in a second: pgbench's SELECTs with 1 client and with 8, wrk's requests to
- * httpd. The floor is the same server from the same files, bare on the loopback; further cases copy through a port of the loopback.
+ * httpd. The floor is the same server from the same files, bare on the loopback; further cases copy through a port of the
+ * loopback, or have its socket handed in.
  */
 export async function network(setting) {
   const database = await postgres(setting)
@@ -25,6 +26,8 @@ export async function network(setting) {
     ['wrk, 1 connection', gets(1), 'address'], ['wrk, 16 connections', gets(16), 'address'],
     ['pgbench through the loopback, 1 client', sql(1), 'loopback'], ['pgbench through the loopback, 8 clients', sql(8), 'loopback'],
     ['wrk through the loopback, 16 connections', gets(16), 'loopback'],
+    ['pgbench on a socket handed in, 1 client', sql(1), 'direct'], ['pgbench on a socket handed in, 8 clients', sql(8), 'direct'],
+    ['wrk on a socket handed in, 16 connections', gets(16), 'direct'],
   ]
   const series = []
   for (const [name, contestants, path] of cases) series.push({ case: name, ...await race(contestants, path) })
@@ -56,13 +59,14 @@ async function postgres(setting) {
   const root = await setting.rootfs('postgres')
   const { run, wait } = setting.core
   const ready = wait.all(wait.log('ready to accept connections', { times: 2 }), wait.port(5432))
-  const [own, looped] = await Promise.all([run('postgres', { env, ready }), run('postgres', { env, ready, loopback: true })])
+  const [own, looped, direct] = await Promise.all([undefined, true, 'direct'].map((loopback) => run('postgres', { env, ready, loopback })))
   const port = await freePort()
   const data = join(root, 'data')
   mkdirSync(data)
   bare(setting, root, ['sh', '-c', `chown postgres /data && exec docker-entrypoint.sh postgres -p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=/tmp`], { ...env, PGDATA: '/data/pg' })
   const servers = {
-    address: { host: own.host, port: own.port(5432) }, loopback: { host: looped.host, port: looped.port(5432) }, floor: { host: '127.0.0.1', port },
+    address: { host: own.host, port: own.port(5432) }, loopback: { host: looped.host, port: looped.port(5432) },
+    direct: { host: direct.host, port: direct.port(5432) }, floor: { host: '127.0.0.1', port },
     docker: await docker(setting, 'postgres', 5432, env),
   }
   for (const server of Object.values(servers)) {
@@ -80,14 +84,14 @@ async function pgbench(root, { host, port }, clients) {
 async function httpd(setting) {
   const { run } = setting.core
   const root = await setting.rootfs('httpd')
-  const [own, looped] = await Promise.all([run('httpd'), run('httpd', { loopback: true })])
+  const [own, looped, direct] = await Promise.all([undefined, true, 'direct'].map((loopback) => run('httpd', { loopback })))
   const port = await freePort()
   bare(setting, root, ['sh', '-c', `sed -i 's/^Listen .*/Listen 127.0.0.1:${port}/' /usr/local/apache2/conf/httpd.conf && cd /usr/local/apache2 && exec httpd-foreground`], { HTTPD_PREFIX: '/usr/local/apache2' })
   await until(() => reachable('127.0.0.1', port))
   const absent = installed('wrk') ? undefined : 'wrk is not installed'
   const server = (host, number) => absent === undefined ? { host, port: number } : { absent }
   return {
-    address: server(own.host, own.port(80)), loopback: server(looped.host, looped.port(80)), floor: server('127.0.0.1', port),
+    address: server(own.host, own.port(80)), loopback: server(looped.host, looped.port(80)), direct: server(direct.host, direct.port(80)), floor: server('127.0.0.1', port),
     docker: absent === undefined ? await docker(setting, 'httpd', 80, {}) : { absent },
   }
 }

@@ -2,10 +2,11 @@
 import { createServer as createSecureServer } from 'node:https'
 import { createServer, type AddressInfo } from 'node:net'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { build } from '../../packages/core/src/build/index.js'
 import { endRun, run, wait } from '../../packages/core/src/container/index.js'
 import type { MayflyError } from '../../packages/core/src/errors.js'
 import { useBench } from '../runtime/bench.js'
@@ -142,6 +143,25 @@ test('a container that ends is told of at once: what was waited for and seen, it
   expect(performance.now() - began).toBeLessThan(3000)
   expect(error).toMatchObject({ code: 'ERR_MAYFLY_CONTAINER_EXITED', details: { exitCode: 7, signal: undefined, oomKilled: false, log: Array.from({ length: 50 }, (_, at) => String(at + 11)) } })
   expect(error.message).toContain('busybox ended with exit code 7 before it was ready, waiting for port 80 and command exit 5, and last seeing exit code 5')
+})
+
+test('an image of one program, without a shell or anything else', async () => {
+  const context = mkdtempSync(join(tmpdir(), 'mayfly-scratch-'))
+  writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\nCOPY --from=busybox /bin/busybox /httpd\nCMD ["/httpd", "-f", "-vv", "-p", "80"]\nEXPOSE 80\n')
+  await build({ context, tags: ['bare:1'] })
+  rmSync(context, { recursive: true })
+  await using byDefault = await run('bare:1')
+  const status = wait.http('/none', { status: 404 })
+  await using asked = await run('bare:1', { ready: wait.all(wait.port(80), status, wait.log('response:404'), wait.file('/httpd')) })
+  expect([(await byDefault.fetch('/none')).status, asked.ports]).toEqual([404, [80]])
+  expect(await asked.exec(['/bin/sh'])).toMatchObject({ exitCode: 127 })
+  expect(await failure(run('bare:1', { ready: wait.exec('true'), startTimeout: 500 }))).toMatchObject({ code: 'ERR_MAYFLY_TIMEOUT', message: expect.stringContaining('last seeing exit code 127') as string })
+})
+
+test('whom its memory limit ends before it is ready is told of at once', async () => {
+  const error = await failure(run('busybox', { command: ['tail', '/dev/zero'], memory: '16m', ready: wait.port(80) })) as MayflyError & { details: { oomKilled: boolean } }
+  if (process.env['MAYFLY_TEST_CGROUPS'] === 'none') expect(error.code).toBe('ERR_MAYFLY_LIMIT_UNSUPPORTED')
+  else expect([error.code, error.details.oomKilled, error.message]).toEqual(['ERR_MAYFLY_OUT_OF_MEMORY', true, expect.stringContaining('exceeded its memory limit of 16.0 MiB and was killed (signal SIGKILL) before it was ready, waiting for port 80')])
 })
 
 test('an image without a health check is not waited for in vain', async () => {
