@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { debianSources } from '../../test/images/builder/apt.mjs'
+import { debianSources } from '../../test/images/apt.mjs'
 import { run } from './run.mjs'
 
 /**

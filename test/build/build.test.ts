@@ -1,58 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { build, run, type BuildEvent, type BuildOptions, type BuiltImage } from '@mayfly/core'
-import { imageFile, openStore, parseReference, pullImage, type Image } from '@mayfly/core/engine'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { useBench } from '../runtime/bench.js'
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { build } from '@mayfly/core'
+import { expect, test } from 'vitest'
+import { fileOf, imageOf, made, printed, useWorkshop } from './workshop.js'
 
-useBench()
-let directory = ''
-let last = 0
-beforeAll(() => { directory = mkdtempSync(join(tmpdir(), 'mayfly-test-')) })
-afterAll(() => rmSync(directory, { recursive: true }))
-
-interface Result extends BuiltImage {
-  readonly name: string
-  readonly events: readonly BuildEvent[]
-  /** The texts of steps that an earlier build did. */
-  readonly cached: readonly string[]
-}
-
-/** Builds from a Dockerfile and files, by name; a value is a file's text. */
-async function made(dockerfile: string, files: Readonly<Record<string, string>> = {}, options: Partial<BuildOptions> = {}): Promise<Result> {
-  last += 1
-  const name = `made-${String(last)}`
-  const context = join(directory, name)
-  mkdirSync(context)
-  for (const [path, text] of Object.entries({ Dockerfile: dockerfile, ...files })) {
-    mkdirSync(dirname(join(context, path)), { recursive: true })
-    writeFileSync(join(context, path), text)
-  }
-  const events: BuildEvent[] = []
-  const image = await build({ context, tags: [name], onProgress: (event) => events.push(event), ...options })
-  const cached = events.flatMap((event) => event.kind === 'step' && event.state === 'cached' ? [event.step.text] : [])
-  return { ...image, name, events, cached }
-}
-
-async function imageOf(name: string): Promise<Image> {
-  return await pullImage(await openStore(), parseReference(name), { policy: 'never' })
-}
-
-/** What a container of the image prints. */
-async function printed(name: string, ...command: string[]): Promise<readonly string[]> {
-  const ready = { description: 'the start', ready: () => Promise.resolve(), acceptsExit: true }
-  const container = await run(name, { ...(command.length === 0 ? {} : { command }), pull: 'never', ready })
-  const lines: string[] = []
-  for await (const { text } of container.logs({ follow: true })) lines.push(text)
-  await container.stop({ timeout: 0 })
-  return lines
-}
-
-async function fileOf(name: string, path: string): Promise<string | undefined> {
-  return (await imageFile(await imageOf(name), path))?.toString('utf8')
-}
+const workshop = useWorkshop()
 
 test('stages, variables, files, commands and metadata', async () => {
   const { name } = await made(`
@@ -93,7 +46,7 @@ CMD ["id -u; cat /srv/out.txt 2>&1; cat /srv/inner /srv/heredoc /etc/made/one /e
 })
 
 test('the chain from nothing: a root file system, an image on it, an image on that', async () => {
-  const context = join(directory, 'chain')
+  const context = join(workshop.directory, 'chain')
   mkdirSync(context)
   await made('FROM busybox')
   const [root = ''] = (await imageOf('busybox')).layers
@@ -170,7 +123,7 @@ test('errors point at the file, the line and what stands there', async () => {
 })
 
 test('owners, links, exclusions and the ignore file', async () => {
-  const context = join(directory, 'links')
+  const context = join(workshop.directory, 'links')
   mkdirSync(join(context, 'tree/deep'), { recursive: true })
   for (const path of ['tree/file', 'tree/deep/skip.log', 'secret']) writeFileSync(join(context, path), 'x')
   writeFileSync(join(context, '.dockerignore'), 'secret\n')

@@ -7,7 +7,7 @@ import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { readImage } from './layout.mjs'
+import { readImage } from './stored.mjs'
 
 const me = fileURLToPath(import.meta.url)
 const root = '/tmp/image'
@@ -100,9 +100,9 @@ function outside(names) {
 
 async function inNamespaces(name) {
   image = readImage(name)
-  const packed = image.manifest.layers.map(({ digest }) => readFileSync(join(image.layout, 'blobs/sha256', digest.slice(7))))
+  const packed = image.manifest.layers.map(({ digest }) => image.blob(digest))
   const busybox = readImage('busybox')
-  const tools = readFileSync(join(busybox.layout, 'blobs/sha256', busybox.manifest.layers[0].digest.slice(7)))
+  const tools = busybox.blob(busybox.manifest.layers[0].digest)
   execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/tmp'])
   mkdirSync(root)
   for (const bytes of packed) {

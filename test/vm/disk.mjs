@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { withLock } from '../../scripts/setup/lock.mjs'
 import { run } from '../../scripts/setup/run.mjs'
-import { acquireOptions, debianSources } from '../images/builder/apt.mjs'
+import { acquireOptions, debianSources } from '../images/apt.mjs'
 import { registryStorage } from '../images/index.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))

@@ -1,5 +1,4 @@
 import { writeFile } from 'node:fs/promises'
-import { Readable } from 'node:stream'
 
 import type { BuildEvent, BuildOptions, PullProgress } from '@mayfly/core'
 
@@ -15,34 +14,42 @@ interface Flags {
   readonly cache: boolean
   readonly pull?: boolean
   readonly platform?: string
+  readonly noCacheFilter?: readonly string[]
   readonly secret?: readonly string[]
+  readonly ssh?: readonly string[]
+  readonly ulimit?: readonly string[]
   readonly buildContext?: readonly string[]
   readonly addHost?: readonly string[]
   readonly network?: string
   readonly shmSize?: string
   readonly iidfile?: string
   readonly quiet?: boolean
+  readonly push?: boolean
 }
 
 /** `mayfly build`: lines of progress on standard error, the image's id on standard output with -q. */
 export async function build(context: string, flags: Flags): Promise<void> {
   const { build: make } = await import('@mayfly/core')
-  const input = context === '-' || flags.file === '-' ? await standardInput(context) : undefined
+  if (context === '-' && flags.file === '-') throw usage('Standard input cannot be both the context and the Dockerfile', 'mayfly build -f - DIRECTORY')
   const cancel = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => cancel.abort())
   const progress = openProgress({ quiet: flags.quiet })
   const options: BuildOptions = {
-    context: context === '-' ? input?.tar ?? Readable.from([]) : context,
-    ...(input?.dockerfile === undefined ? {} : { dockerfile: input.dockerfile }),
+    // A tar, or a Dockerfile without a context: told by its bytes.
+    context: context === '-' ? process.stdin : context,
+    ...(flags.file === '-' ? { dockerfile: await standardInput() } : {}),
     ...(flags.file === undefined || flags.file === '-' ? {} : { file: flags.file }),
     tags: flags.tag ?? [],
     buildArgs: pairs(flags.buildArg),
     ...(flags.target === undefined ? {} : { target: flags.target }),
     ...(flags.label === undefined ? {} : { labels: pairs(flags.label) }),
     noCache: !flags.cache,
+    ...(flags.noCacheFilter === undefined ? {} : { noCacheFilter: flags.noCacheFilter.flatMap((names) => names.split(',')) }),
     pull: flags.pull === true,
     ...(flags.platform === undefined ? {} : { platform: flags.platform }),
     secrets: Object.fromEntries((flags.secret ?? []).map(secret)),
+    ssh: Object.fromEntries((flags.ssh ?? []).flatMap(agent)),
+    ...(flags.ulimit === undefined ? {} : { ulimits: Object.fromEntries(flags.ulimit.map(limit)) }),
     contexts: pairs(flags.buildContext),
     ...(flags.addHost === undefined ? {} : { extraHosts: Object.fromEntries(flags.addHost.map((text) => split(text, text.includes('=') ? '=' : ':'))) }),
     ...(flags.network === undefined ? {} : { network: networkOf(flags.network) }),
@@ -54,6 +61,7 @@ export async function build(context: string, flags: Flags): Promise<void> {
     const { id, tags } = await make(options)
     if (flags.iidfile !== undefined) await writeFile(flags.iidfile, id)
     progress.end()
+    if (flags.push === true) for (const tag of tags) await (await import('./push.js')).push(tag, flags.quiet === true ? { quiet: true } : {})
     if (flags.quiet === true) process.stdout.write(`${id}\n`)
     else process.stderr.write(`${[`built ${id}`, ...tags.map((tag) => `named ${tag}`)].join('\n')}\n`)
   } catch (error) {
@@ -86,13 +94,28 @@ function show(event: BuildEvent, progress: Progress): void {
   else progress.line(`#${String(id)} ${event.state.toUpperCase()}${event.state === 'done' ? ` ${(event.ms / 1000).toFixed(1)}s` : ''}`)
 }
 
-/** A tar is told from a Dockerfile by its bytes. */
-async function standardInput(context: string): Promise<{ readonly dockerfile?: string, readonly tar?: Readable }> {
+async function standardInput(): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk)
-  const bytes = Buffer.concat(chunks)
-  const isTar = context === '-' && (bytes.subarray(257, 262).toString() === 'ustar' || (bytes[0] === 0x1f && bytes[1] === 0x8b))
-  return isTar ? { tar: Readable.from([bytes]) } : { dockerfile: bytes.toString('utf8') }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function usage(message: string, hint: string): Error {
+  return Object.assign(new Error(message), { code: 'ERR_MAYFLY_OPTION_INVALID', hint })
+}
+
+/** `default`, which is SSH_AUTH_SOCK, or `id=socket`. */
+function agent(text: string): [string, string][] {
+  if (text.includes('=')) return [split(text, '=')]
+  const socket = process.env['SSH_AUTH_SOCK']
+  return socket === undefined ? [] : [[text, socket]]
+}
+
+/** `nofile=1024:2048` */
+function limit(text: string): [string, { soft: number; hard: number }] {
+  const [, name, soft, hard = soft] = /^(\w+)=(-?\d+)(?::(-?\d+))?$/.exec(text) ?? []
+  if (name === undefined) throw usage(`Invalid limit ${JSON.stringify(text)}`, '--ulimit nofile=1024:2048')
+  return [name, { soft: Number(soft), hard: Number(hard) }]
 }
 
 function pairs(texts: readonly string[] = []): Record<string, string> {
@@ -114,12 +137,12 @@ function secret(text: string): [string, { file: string } | { env: string }] {
   const file = fields.get('src') ?? fields.get('source')
   const env = fields.get('env') ?? (fields.get('type') === 'env' || file === undefined ? id : undefined)
   if (id === undefined || (file === undefined && env === undefined)) {
-    throw Object.assign(new Error(`Invalid secret ${JSON.stringify(text)}`), { code: 'ERR_MAYFLY_OPTION_INVALID', hint: '--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE' })
+    throw usage(`Invalid secret ${JSON.stringify(text)}`, '--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE')
   }
   return [id, file === undefined ? { env: env ?? id } : { file }]
 }
 
 function networkOf(text: string): 'default' | 'none' | 'host' {
   if (text === 'default' || text === 'none' || text === 'host') return text
-  throw Object.assign(new Error(`Invalid network ${JSON.stringify(text)}`), { code: 'ERR_MAYFLY_OPTION_INVALID', hint: 'default, none or host' })
+  throw usage(`Invalid network ${JSON.stringify(text)}`, 'default, none or host')
 }

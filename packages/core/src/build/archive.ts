@@ -1,34 +1,82 @@
-import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
-import { posix } from 'node:path'
-import type { Readable } from 'node:stream'
-import { createGunzip } from 'node:zlib'
+import { chmod, mkdir, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 
-import { MayflyError } from '../errors.js'
-import type { CopyWish, LayerEntry } from './copy.js'
-import type { SourceTree } from './tree.js'
+import { produceLayer, settle, startUntar } from '../layers/index.js'
+import { plain, isCompressed } from './decompress.js'
+import { reowned } from './own.js'
+import type { FreshLayer } from './pack.js'
 
-const FORMATS = [
-  { name: 'gzip', magic: Buffer.from([0x1f, 0x8b]), program: undefined },
-  { name: 'xz', magic: Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a]), program: 'xz' },
-  { name: 'bzip2', magic: Buffer.from('BZh'), program: 'bzip2' },
-  { name: 'zstd', magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), program: 'zstd' },
-] as const
-
-/** Whether ADD unpacks a source: a tar, plain or compressed, told by its bytes and not by its name. */
-export async function isArchive(tree: SourceTree, source: string): Promise<boolean> {
-  const entry = await tree.find(source.replace(/^\.?\/+/, ''), true)
-  if (entry?.stat.isFile() !== true) return false
-  const head = await headOf(entry.file)
+/** Whether a file is a tar, plain or compressed, told by its bytes and not by its name. */
+export async function isArchive(file: string): Promise<boolean> {
+  const head = await headOf(file)
   if (isTar(head)) return true
-  if (!FORMATS.some(({ magic }) => head.subarray(0, magic.length).equals(magic))) return false
-  const stream = await plainOf(entry.file)
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
+  if (!isCompressed(head)) return false
+  const stream = plain(createReadStream(file), head)
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) return isTar(chunk)
+    return false
+  } catch {
+    // Whatever it is, it is copied as it is.
+    return false
+  } finally {
     stream.destroy()
-    return isTar(chunk)
   }
-  return false
+}
+
+/** An archive that becomes a layer. */
+export interface Archive {
+  readonly file: string
+  /** Relative to the image's root, no link on its way; '' for the root. */
+  readonly target: string
+  /** Owner of everything in it; default what it says itself. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined
+}
+
+/** What an archive's layer depends on. */
+export async function archiveKey({ file, target, owner }: Archive): Promise<string> {
+  const hash = createHash('sha256').update(`archive\0${target}\0${owner === undefined ? '' : `${String(owner.uid)}:${String(owner.gid)}`}\0`)
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) hash.update(chunk)
+  return hash.digest('hex')
+}
+
+/**
+ * Unpacks an archive as a layer. By the native program, which lets no entry lead outside and keeps what the archive has:
+ * owners, hard links, extended attributes, devices. `latest`: seconds since 1970.
+ */
+export async function archiveLayer(
+  { file, target, owner }: Archive, { directory, blob, lowers, latest }: { directory: string; blob: string; lowers: readonly string[]; latest: number | undefined },
+): Promise<FreshLayer> {
+  const above = target === '' ? [] : target.split('/').map((_, at, parts) => parts.slice(0, at + 1).join('/'))
+  const root = join(directory, target)
+  await mkdir(root, { recursive: true })
+  // Whatever the process's umask is.
+  for (const path of ['', ...above]) await chmod(join(directory, path), 0o755)
+  const untar = startUntar(root)
+  const source = createReadStream(file, { highWaterMark: 1 << 20 })
+  const stream = plain(source, await headOf(file))
+  try {
+    await (owner === undefined ? pipeline(stream, untar.input) : pipeline(stream, reowned(owner), untar.input))
+  } catch (error) {
+    // A pipe that broke is the native program's, which says why it stopped reading.
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') untar.kill()
+    await untar.done.catch((reason: unknown) => {
+      throw (error as NodeJS.ErrnoException).code === 'EPIPE' ? reason : error
+    })
+    throw error
+  }
+  const report = await untar.done
+  const below = (path: string): string => (target === '' ? path : path === '' ? target : `${target}/${path}`)
+  await settle(directory, {
+    ...report, implicit: [...above, ...report.implicit.map(below)],
+    linksBelow: report.linksBelow.map(({ path, target: to }) => ({ path: below(path), target: below(to) })),
+  }, lowers)
+  const opaque = report.opaque.map(below)
+  const produced = produceLayer({ directory, lowers, latest }, blob)
+  produced.catch(() => undefined)
+  return { tree: { directory, opaque }, blob, produced, opaque: produced.then(({ opaque: all }) => all) }
 }
 
 async function headOf(file: string): Promise<Buffer> {
@@ -41,62 +89,10 @@ async function headOf(file: string): Promise<Buffer> {
   }
 }
 
-function isTar(head: Buffer): boolean {
+export function isTar(head: Buffer): boolean {
   if (head.length < 512) return false
   if (head.subarray(257, 262).toString() === 'ustar') return true
   // Older than ustar: only its checksum tells.
-  const sum = head.reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0)
+  const sum = head.subarray(0, 512).reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0)
   return head[0] !== 0 && Number.parseInt(head.subarray(148, 156).toString().replace(/\0.*$/, '').trim(), 8) === sum
-}
-
-async function plainOf(file: string): Promise<Readable> {
-  const head = await headOf(file)
-  const format = FORMATS.find(({ magic }) => head.subarray(0, magic.length).equals(magic))
-  const source = createReadStream(file, { highWaterMark: 1 << 20 })
-  if (format === undefined) return source
-  if (format.program === undefined) return source.pipe(createGunzip())
-  source.destroy()
-  const child = spawn(format.program, ['-dc', file], { stdio: ['ignore', 'pipe', 'inherit'] })
-  child.once('error', () => child.stdout.destroy(new MayflyError('ERR_MAYFLY_UNSUPPORTED', `ADD cannot unpack ${format.name}: the program ${format.program} is not there`, {
-    hint: `Install it, or compress the archive by gzip.`,
-  })))
-  return child.stdout
-}
-
-/** An archive's entries below the destination, their owners kept unless another is given. */
-export async function archiveEntries(tree: SourceTree, source: string, wish: CopyWish): Promise<readonly LayerEntry[]> {
-  const { extract } = await import('tar-stream')
-  const found = await tree.find(source.replace(/^\.?\/+/, ''), true)
-  if (found === undefined) return []
-  const target = wish.destination.replace(/^\/+|\/+$/g, '')
-  const entries = new Map<string, LayerEntry>()
-  const stream = await plainOf(found.file)
-  const reader = extract()
-  stream.once('error', error => reader.destroy(error))
-  stream.pipe(reader)
-  for await (const entry of reader) {
-    const { name, type, mode = 0o644, uid = 0, gid = 0, mtime, linkname } = entry.header
-    const path = inside(target, name)
-    const common = { path, uid: wish.owner?.uid ?? uid, gid: wish.owner?.gid ?? gid, mtime: mtime?.getTime() ?? 0, size: 0, target: undefined, content: undefined }
-    if (type === 'directory' && path !== target) entries.set(path, { ...common, type: 'directory', mode: mode & 0o7777 })
-    else if (type === 'symlink') entries.set(path, { ...common, type: 'symlink', mode: 0o777, target: linkname ?? '' })
-    else if (type === 'link') {
-      const other = entries.get(inside(target, linkname ?? ''))
-      if (other !== undefined) entries.set(path, { ...other, path })
-    } else if (type === 'file' || type === 'contiguous-file') {
-      const chunks: Buffer[] = []
-      for await (const chunk of entry as AsyncIterable<Buffer>) chunks.push(chunk)
-      const bytes = Buffer.concat(chunks)
-      entries.set(path, { ...common, type: 'file', mode: mode & 0o7777, size: bytes.length, content: { bytes } })
-      continue
-    }
-    entry.resume()
-  }
-  return [...entries.values()]
-}
-
-function inside(target: string, name: string): string {
-  const clean = posix.normalize(`/${name}`).replace(/^\/+|\/+$/g, '')
-  if (name.split('/').includes('..')) throw new MayflyError('ERR_MAYFLY_BUILD_FAILED', `The archive has an entry outside itself: ${JSON.stringify(name)}`)
-  return clean === '' ? target : posix.join(target, clean)
 }

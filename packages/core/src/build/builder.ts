@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { MayflyError } from '../errors.js'
 import { discardTree, openLease, openStore, type Lease, type Store } from '../images/index.js'
 import { hostPlatform, parsePlatform } from '../platform.js'
 import { openCache, type BuildCache } from './cache.js'
@@ -11,7 +10,8 @@ import type { Source } from './dockerfile/fault.js'
 import { parseDockerfile } from './dockerfile/parse.js'
 import { splitStages, targetStage, type Stage } from './graph.js'
 import { Progress } from './progress.js'
-import { createStages, type StageRunner } from './stage.js'
+import { openSecretFiles, type SecretFiles } from './secret.js'
+import { createStages, unusedArgs, type StageRunner } from './stage.js'
 import type { BuildState } from './state.js'
 import type { BuildOptions, BuiltImage } from './types.js'
 import { writeImage } from './write.js'
@@ -31,6 +31,7 @@ export interface Build {
   readonly context: Context
   readonly platform: BuildState['platform']
   readonly progress: Progress
+  readonly secrets: SecretFiles
   readonly signal: AbortSignal
   /** Seconds since 1970: no time in the image is later, and it is the image's own. */
   readonly epoch: number | undefined
@@ -49,16 +50,17 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const stop = new AbortController()
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
-  const context = await openContext(options, join(directory, 'context'))
   const lease = await openLease(store, signal)
+  const secrets = openSecretFiles()
   let stages: StageRunner | undefined
   try {
-    const source = await dockerfileOf(options, context)
+    const context = await openContext(options, { scratch: join(directory, 'context'), signal })
+    const source = await context.dockerfile()
     const { directives, instructions } = parseDockerfile(source)
     const { global, stages: parsed } = splitStages(instructions)
     let last = 0
     const build: Build = {
-      store, lease, cache: openCache(store), options, source, context, signal, stages: parsed,
+      store, lease, cache: openCache(store), options, source, context, secrets, signal, stages: parsed,
       escape: directives['escape'] ?? '\\',
       globalArgs: {},
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
@@ -69,27 +71,17 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
         return join(directory, String(last))
       },
     }
+    const unused = unusedArgs(build, global)
+    if (unused.length > 0) build.progress.warn(`no ARG asks for ${unused.join(', ')}`)
     stages = createStages(build, global)
     const state = await stages.of(targetStage(source, parsed, options.target))
     return await writeImage(build, state)
   } finally {
     stop.abort()
     await stages?.settle()
+    await secrets.close()
     await lease.release()
-    await context.close()
     await discardTree(store, directory)
-  }
-}
-
-async function dockerfileOf({ dockerfile, file }: BuildOptions, context: Context): Promise<Source> {
-  if (dockerfile !== undefined) return { file: file ?? 'Dockerfile', text: dockerfile }
-  const path = file ?? context.path('Dockerfile')
-  try {
-    return { file: file ?? 'Dockerfile', text: await readFile(path, 'utf8') }
-  } catch (cause) {
-    throw new MayflyError('ERR_MAYFLY_DOCKERFILE_INVALID', `${path} cannot be read: ${(cause as NodeJS.ErrnoException).code ?? ''}`, {
-      cause, hint: 'Name it: -f path/to/Dockerfile.',
-    })
   }
 }
 

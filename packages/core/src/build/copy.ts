@@ -7,7 +7,7 @@ import type { SourceTree, TreeEntry } from './tree.js'
 export interface LayerEntry {
   /** Relative to the image's root. */
   readonly path: string
-  readonly type: 'file' | 'directory' | 'symlink'
+  readonly type: 'file' | 'directory' | 'symlink' | 'link'
   readonly mode: number
   readonly uid: number
   readonly gid: number
@@ -40,84 +40,120 @@ export class NothingFound extends Error {}
 /** What a COPY puts where, in the order of its paths. [Dockerfile reference, "COPY"] */
 export async function planCopy(tree: SourceTree, wish: CopyWish): Promise<readonly LayerEntry[]> {
   const found = (await Promise.all(wish.sources.map(source => sourcesOf(tree, source)))).flat()
-  const several = found.length > 1
-  const directory = wish.destination.endsWith('/') || wish.intoDirectory || several
+  const directory = wish.destination.endsWith('/') || wish.intoDirectory || found.length > 1
   const target = wish.destination.replace(/^\/+|\/+$/g, '')
-  const entries = new Map<string, LayerEntry>()
-  for (const { entry, name, base } of found) {
+  const plan: Plan = { entries: new Map(), inodes: new Map() }
+  for (const { entry, name } of found) {
     if (entry.stat.isDirectory()) {
-      const to = wish.parents ? posix.join(target, base, name) : target
-      await addTree(tree, entry, to, wish, entries, '')
+      const to = wish.parents ? posix.join(target, name) : target
+      await addTree(tree, entry, to, wish, plan, '')
     } else {
-      const to = wish.parents ? posix.join(target, base, name) : directory ? posix.join(target, posix.basename(name)) : target
-      if (!isExcluded(wish, name)) add(entries, to, entry, wish)
+      const to = wish.parents ? posix.join(target, name) : directory ? posix.join(target, posix.basename(name)) : target
+      if (!isExcluded(wish, name)) add(plan, to, entry, wish)
     }
   }
-  return [...entries.values()].sort((a, b) => (a.path < b.path ? -1 : 1))
+  return linked([...plan.entries.values()].sort((a, b) => (a.path < b.path ? -1 : 1)), plan.inodes)
+}
+
+interface Plan {
+  readonly entries: Map<string, LayerEntry>
+  /** The file behind a path, of those that have several names. */
+  readonly inodes: Map<string, string>
+}
+
+/** Names of one file stay names of one file. */
+function linked(entries: readonly LayerEntry[], inodes: ReadonlyMap<string, string>): readonly LayerEntry[] {
+  if (inodes.size === 0) return entries
+  const first = new Map<string, string>()
+  return entries.map(entry => {
+    const inode = inodes.get(entry.path)
+    const target = inode === undefined ? undefined : first.get(inode)
+    if (inode === undefined || entry.type !== 'file') return entry
+    if (target !== undefined) return { ...entry, type: 'link', target, size: 0, content: undefined }
+    first.set(inode, entry.path)
+    return entry
+  })
 }
 
 interface Source {
   readonly entry: TreeEntry
-  /** As the instruction names it, relative. */
+  /** What --parents keeps of its path, relative: all of it, or what stands behind `/./`. */
   readonly name: string
-  /** With --parents: what stands before it. `/./` marks where the kept part begins. */
-  readonly base: string
 }
 
 async function sourcesOf(tree: SourceTree, source: string): Promise<readonly Source[]> {
   const pivot = source.indexOf('/./')
-  const name = posix.normalize(pivot < 0 ? source : source.replace('/./', '/')).replace(/^(\.{0,2}\/)+|\/$/g, '').replace(/^\.$|^\.\.$/, '')
-  const kept = pivot < 0 ? name : posix.normalize(source.slice(pivot + 3))
+  const before = pivot < 0 ? '' : clean(source.slice(0, pivot))
+  const name = clean(source)
+  const kept = (path: string): string => (before === '' ? path : path.split('/').slice(before.split('/').length).join('/'))
   if (!/[*?[\\]/.test(name)) {
     const entry = await tree.find(name, true)
     if (entry === undefined) throw new NothingFound(source)
-    return [{ entry, name: kept, base: '' }]
+    return [{ entry, name: kept(name) }]
   }
   const matches = await glob(tree, name.split('/'), '')
   if (matches.length === 0) throw new NothingFound(source)
-  return matches.map(entry => ({ entry, name: entry.path, base: '' }))
+  return matches.map(({ shown, ...entry }) => ({ entry, name: kept(shown) }))
 }
 
-async function glob(tree: SourceTree, [part = '', ...rest]: readonly string[], below: string): Promise<readonly TreeEntry[]> {
+/** Relative to the tree's root, and never above it. */
+function clean(path: string): string {
+  return posix.normalize(`/${path}`).replace(/^\/|\/$/g, '')
+}
+
+/**
+ * As Go's filepath.Match, to which a name that begins with a dot is like any other; `**` stands for directories, or none.
+ * `below` is how the pattern came here, `real` the same without links.
+ */
+async function glob(tree: SourceTree, [part = '', ...rest]: readonly string[], below: string, real = below): Promise<readonly (TreeEntry & { readonly shown: string })[]> {
   const pattern = globPattern(part)
-  const names = (await tree.names(below)).filter(name => pattern.test(name) && (part.startsWith('.') || !name.startsWith('.') || part === name))
-  const found = await Promise.all(names.map(async name => {
-    const path = below === '' ? name : `${below}/${name}`
-    const entry = await tree.find(path, true)
-    if (entry === undefined) return []
-    if (rest.length === 0) return [{ ...entry, path }]
-    return entry.stat.isDirectory() ? await glob(tree, rest, path) : []
-  }))
+  const deep = part === '**'
+  const found = deep && rest.length > 0 ? [await glob(tree, rest, below, real)] : []
+  for (const name of await tree.names(real)) {
+    if (!pattern.test(name)) continue
+    const path = inside(below, name)
+    // Through a link a `**` could go round in circles.
+    const entry = await tree.find(inside(real, name), !deep)
+    if (entry === undefined) continue
+    const isDirectory = entry.stat.isDirectory()
+    if (deep && rest.length > 0) found.push(isDirectory ? await glob(tree, [part, ...rest], path, entry.path) : [])
+    else if (rest.length === 0) found.push([{ ...entry, shown: path }])
+    else if (isDirectory) found.push(await glob(tree, rest, path, entry.path))
+  }
   return found.flat()
 }
 
-async function addTree(
-  tree: SourceTree, entry: TreeEntry, to: string, wish: CopyWish, entries: Map<string, LayerEntry>, relative: string,
-): Promise<void> {
+function inside(directory: string, name: string): string {
+  return directory === '' ? name : `${directory}/${name}`
+}
+
+async function addTree(tree: SourceTree, entry: TreeEntry, to: string, wish: CopyWish, plan: Plan, relative: string): Promise<void> {
   // The destination itself keeps what it is, where it is there.
-  if (relative !== '' || !wish.intoDirectory) add(entries, to, entry, wish)
-  for (const name of await tree.names(entry.path)) {
-    const inside = relative === '' ? name : `${relative}/${name}`
-    if (isExcluded(wish, inside)) continue
-    const child = await tree.find(entry.path === '' ? name : `${entry.path}/${name}`, false)
-    if (child === undefined) continue
+  if (relative !== '' || !wish.intoDirectory) add(plan, to, entry, wish)
+  for await (const child of tree.children(entry)) {
+    const name = posix.basename(child.path)
+    const within = inside(relative, name)
+    if (isExcluded(wish, within)) continue
     const path = posix.join(to, name)
-    if (child.stat.isDirectory()) await addTree(tree, child, path, wish, entries, inside)
-    else add(entries, path, child, wish)
+    if (child.stat.isDirectory()) await addTree(tree, child, path, wish, plan, within)
+    else add(plan, path, child, wish)
   }
 }
 
 function isExcluded({ exclude }: CopyWish, path: string): boolean {
+  if (exclude.length === 0) return false
   const above = path.split('/').map((_, at, parts) => parts.slice(0, at + 1).join('/'))
   return exclude.some(pattern => above.some(one => globPattern(pattern.replace(/^\/|\/$/g, '')).test(one)))
 }
 
-function add(entries: Map<string, LayerEntry>, path: string, { file, stat, target }: TreeEntry, { owner, keepOwner, chmod }: CopyWish): void {
+function add({ entries, inodes }: Plan, path: string, { file, stat, target }: TreeEntry, { owner, keepOwner, chmod }: CopyWish): void {
   // Sockets, pipes and devices are nothing to copy.
   const type = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : undefined
   if (type === undefined || path === '' || path === '.') return
   const { uid, gid } = owner ?? (keepOwner ? stat : { uid: 0, gid: 0 })
   const mode = stat.mode & 0o7777
+  if (type === 'file' && stat.nlink > 1) inodes.set(path, `${String(stat.dev)}:${String(stat.ino)}`)
+  else inodes.delete(path)
   entries.set(path, {
     path, type, uid, gid, target, mtime: stat.mtimeMs, size: type === 'file' ? stat.size : 0,
     mode: chmod === undefined || type === 'symlink' ? mode : chmod(mode, type === 'directory'),

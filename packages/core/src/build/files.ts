@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
+import { posix } from 'node:path'
 
-import { MayflyError } from '../errors.js'
 import { imageFile } from '../images/index.js'
 import { resolveInStack } from '../layers/index.js'
 import { resolveUser } from '../sandbox/index.js'
-import { isArchive, archiveEntries } from './archive.js'
+import { archiveKey, archiveLayer, isArchive, type Archive } from './archive.js'
 import type { Build } from './builder.js'
 import { chmodOf } from './chmod.js'
 import { NothingFound, planCopy, type CopyWish, type LayerEntry } from './copy.js'
@@ -12,15 +12,18 @@ import { fault } from './dockerfile/fault.js'
 import { expandWord } from './dockerfile/expand.js'
 import type { CopyInstruction } from './dockerfile/types.js'
 import { download } from './download.js'
+import { clone, gitReference, type GitReference } from './git.js'
+import { readIgnore } from './ignore.js'
 import type { Step } from './instruction.js'
+import { layerPlace } from './keep.js'
 import { pack, withLayer } from './layer.js'
 import { hashEntries } from './pack.js'
 import type { StageRunner } from './stage.js'
-import { nextKey, settledStack, type BuildState } from './state.js'
-import { stackTree, type SourceTree } from './tree.js'
+import { nextKey, settledStack, stackOf, type BuildState } from './state.js'
+import { directoryTree, stackTree, type SourceTree } from './tree.js'
 import { expandAt, lookupIn } from './variables.js'
 
-/** COPY and ADD: a layer of files from the context, another stage, the instruction itself or the network. */
+/** COPY and ADD: a layer of files from the context, another stage, the instruction itself or the network; another for each archive. */
 export async function applyCopy(build: Build, stages: StageRunner, step: Step, instruction: CopyInstruction): Promise<BuildState> {
   const { state } = step
   const { place, kind } = instruction
@@ -30,14 +33,25 @@ export async function applyCopy(build: Build, stages: StageRunner, step: Step, i
   const wish = await wishOf(build, state, instruction, { sources, destination, expand })
   const from = instruction.from === undefined ? undefined : await stages.named(expand(instruction.from), step.index)
   const tree = from === undefined ? await build.context.tree() : stackTree(await settledStack(from))
-  const entries = await entriesOf(build, tree, instruction, wish, step)
+  const { entries, archives } = await filesOf(build, tree, instruction, wish, step)
+  const named = [...sources, ...instruction.heredocs.map(({ name }) => `<<${name}`)]
+  const text = `${kind} ${flagsOf(instruction, expand)}${named.join(' ')} ${destination}`
+  let next = state
+  for (const archive of archives) {
+    const key = nextKey(next.key, kind, await archiveKey(archive))
+    const below = stackOf(next).map(({ directory }) => directory)
+    next = await withLayer(build, { ...step, state: next }, text, key, () => archiveLayer(archive, { ...layerPlace(build.place()), lowers: below, latest: build.epoch }))
+  }
+  if (archives.length > 0 && entries.length === 0) return next
   const hash = createHash('sha256')
   await hashEntries(hash, entries)
-  const named = [...sources, ...instruction.heredocs.map(({ name }) => `<<${name}`)]
-  const flags = [['from', instruction.from], ['chown', instruction.chown], ['chmod', instruction.chmod]].flatMap(([name, value]) => (value === undefined ? [] : [`--${name ?? ''}=${expand(value)} `]))
-  const text = `${kind} ${flags.join('')}${named.join(' ')} ${destination}`
-  const key = nextKey(state.key, kind, wish.destination, hash.digest('hex'))
-  return await withLayer(build, step, text, key, () => pack(build, state, entries))
+  const key = nextKey(next.key, kind, wish.destination, hash.digest('hex'))
+  return await withLayer(build, { ...step, state: next }, text, key, () => pack(build, next, entries))
+}
+
+function flagsOf({ from, chown, chmod, link, parents, checksum }: CopyInstruction, expand: (text: string) => string): string {
+  const values = Object.entries({ from, chown, chmod, checksum }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${expand(value)} `]))
+  return [...values, ...(link ? ['--link '] : []), ...(parents ? ['--parents '] : [])].join('')
 }
 
 interface Words {
@@ -48,9 +62,10 @@ interface Words {
 
 async function wishOf(build: Build, state: BuildState, instruction: CopyInstruction, { sources, destination, expand }: Words): Promise<CopyWish> {
   const { place, chown, chmod } = instruction
-  const stack = await settledStack(state)
   const path = destination.startsWith('/') ? destination : `${state.config.WorkingDir ?? '/'}/${destination}`
-  const resolved = await resolveInStack(stack, path)
+  // Such a layer stands for itself: what lies below it decides nothing, links included.
+  const stack = instruction.link ? [] : await settledStack(state)
+  const resolved = instruction.link ? { path: posix.normalize(`/${path}`).replace(/^\/|\/$/g, ''), stat: undefined } : await resolveInStack(stack, path)
   if (resolved === undefined) throw fault(build.source, place, `${destination} leads through something that is no directory`)
   const isDirectory = resolved.stat?.isDirectory() === true || resolved.path === ''
   const slash = /\/\.?$/.test(destination) || destination === '.' || destination === ''
@@ -75,36 +90,73 @@ async function ownerOf(state: BuildState, text: string): Promise<{ uid: number; 
   return { uid, gid: /^\d+$/.test(text) ? uid : gid }
 }
 
-async function entriesOf(build: Build, tree: SourceTree, instruction: CopyInstruction, wish: CopyWish, { state }: Step): Promise<readonly LayerEntry[]> {
-  const { place, kind, heredocs } = instruction
+interface Files {
+  readonly entries: readonly LayerEntry[]
+  readonly archives: readonly Archive[]
+}
+
+async function filesOf(build: Build, tree: SourceTree, instruction: CopyInstruction, wish: CopyWish, { state }: Step): Promise<Files> {
+  const { kind, heredocs, unpack } = instruction
   const entries: LayerEntry[] = []
+  const archives: Archive[] = []
   const several = wish.sources.length + heredocs.length > 1
   for (const { name, content, expand } of heredocs) {
     const bytes = Buffer.from(expand ? expandWordKeepingQuotes(content, state) : content)
     entries.push(single(wish, name, several, { bytes }, bytes.length, 0o644))
   }
+  const unpacked = (file: string): void => void archives.push({ file, target: wish.destination.replace(/^\/+|\/+$/g, ''), owner: wish.owner })
   const plain: string[] = []
   for (const source of wish.sources) {
-    if (kind === 'ADD' && /^https?:\/\//.test(source)) {
+    const repository = kind === 'ADD' ? gitReference(source) : undefined
+    if (repository !== undefined) {
+      entries.push(...await fromRepository(build, repository, instruction, wish))
+    } else if (kind === 'ADD' && /^https?:\/\//.test(source)) {
       const { file, size, mtime, name } = await download(build, source, instruction.checksum)
-      entries.push({ ...single(wish, name, several, { file }, size, 0o600), mtime })
-    } else if (kind === 'ADD' && /^(git@|git:\/\/|https?:.*\.git)/.test(source)) {
-      throw fault(build.source, place, 'ADD of git repositories is not supported', 'Clone it in a RUN, or outside.')
-    } else if (kind === 'ADD' && instruction.unpack !== false && await isArchive(tree, source)) {
-      entries.push(...await archiveEntries(tree, source, wish))
-    } else plain.push(source)
-  }
-  if (plain.length > 0) {
-    try {
-      entries.push(...await planCopy(tree, { ...wish, sources: plain, destination: several && !wish.destination.endsWith('/') ? `${wish.destination}/` : wish.destination }))
-    } catch (error) {
-      if (!(error instanceof NothingFound)) throw error
-      const where = instruction.from === undefined ? 'in the build context' : `in ${instruction.from}`
-      throw fault(build.source, place, `"${error.message}" is not ${where}`, instruction.from === undefined ? 'Look at the context\'s directory, and at .dockerignore.' : undefined)
+      if (unpack === true && await isArchive(file)) unpacked(file)
+      else entries.push({ ...single(wish, name, several, { file }, size, 0o600), mtime })
+    } else {
+      const found = kind === 'ADD' && unpack !== false && !/[*?[\\]/.test(source) ? await tree.find(posix.normalize(`/${source}`).slice(1), true) : undefined
+      if (found?.stat.isFile() === true && await isArchive(found.file)) unpacked(found.file)
+      else plain.push(source)
     }
   }
-  if (entries.length === 0 && wish.sources.length === 0 && heredocs.length === 0) throw new MayflyError('ERR_MAYFLY_INTERNAL', 'COPY without sources')
-  return entries
+  if (plain.length > 0) {
+    const destination = several && !wish.destination.endsWith('/') ? `${wish.destination}/` : wish.destination
+    entries.push(...await planned(build, tree, instruction, { ...wish, sources: plain, destination }))
+  }
+  return { entries: await withOwnedParents(state, instruction, wish, entries), archives }
+}
+
+async function planned(build: Build, tree: SourceTree, { place, from }: CopyInstruction, wish: CopyWish): Promise<readonly LayerEntry[]> {
+  try {
+    return await planCopy(tree, wish)
+  } catch (error) {
+    if (!(error instanceof NothingFound)) throw error
+    const where = tree === await build.context.tree() ? 'in the build context' : `in ${from ?? 'the repository'}`
+    throw fault(build.source, place, `"${error.message}" is not ${where}`, from === undefined ? 'Look at the context\'s directory, and at .dockerignore.' : undefined)
+  }
+}
+
+async function fromRepository(build: Build, reference: GitReference, instruction: CopyInstruction, wish: CopyWish): Promise<readonly LayerEntry[]> {
+  const directory = build.place()
+  await clone(reference, directory, { keepGitDir: instruction.keepGitDir, checksum: instruction.checksum, signal: build.signal })
+  return await planned(build, directoryTree(directory, readIgnore('')), instruction, { ...wish, sources: [reference.directory || '.'] })
+}
+
+/** Directories that a COPY with an owner makes on its way are the owner's too. */
+async function withOwnedParents(state: BuildState, { link }: CopyInstruction, { owner }: CopyWish, entries: readonly LayerEntry[]): Promise<readonly LayerEntry[]> {
+  if (owner === undefined) return entries
+  const stack = link ? [] : await settledStack(state)
+  const there = new Set(entries.map(({ path }) => path))
+  const made: LayerEntry[] = []
+  for (const { path } of entries) {
+    for (let at = posix.dirname(path); at !== '.' && !there.has(at); at = posix.dirname(at)) {
+      there.add(at)
+      if ((await resolveInStack(stack, at, false))?.stat !== undefined) break
+      made.push({ path: at, type: 'directory', mode: 0o755, ...owner, mtime: 0, size: 0, target: undefined, content: undefined })
+    }
+  }
+  return [...made, ...entries].sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
 function single({ destination, intoDirectory, owner, chmod }: CopyWish, name: string, several: boolean, content: LayerEntry['content'], size: number, mode: number): LayerEntry {

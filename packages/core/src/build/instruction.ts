@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 
+import { signalNumber } from '../container/signals.js'
 import { parseDuration } from '../units.js'
 import type { Build } from './builder.js'
 import { applyCopy } from './files.js'
@@ -96,7 +97,7 @@ export function configAfter(build: Pick<Build, 'source' | 'escape'>, { state, in
       return { ...config, WorkingDir: posix.resolve('/', config.WorkingDir ?? '/', path) }
     }
     case 'STOPSIGNAL':
-      return { ...config, StopSignal: expand(instruction.value) }
+      return { ...config, StopSignal: signalOf(build, instruction, expand(instruction.value)) }
     case 'MAINTAINER':
       return config
     case 'HEALTHCHECK':
@@ -120,6 +121,15 @@ function portsOf(build: Pick<Build, 'source'>, instruction: Instruction, word: s
     throw fault(build.source, instruction.place, `"${word}" is no port`, 'EXPOSE 80, 53/udp or 8000-8002')
   }
   return Array.from({ length: to - from + 1 }, (_, nth) => `${String(from + nth)}/${protocol.toLowerCase()}`)
+}
+
+function signalOf(build: Pick<Build, 'source'>, { place }: Instruction, text: string): string {
+  try {
+    signalNumber(text)
+    return text
+  } catch {
+    throw fault(build.source, place, `"${text}" is no signal`, 'Such as SIGTERM, or a number.')
+  }
 }
 
 function healthcheckOf(build: Pick<Build, 'source'>, instruction: HealthcheckInstruction, config: RawConfig): object {

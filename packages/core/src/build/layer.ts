@@ -3,6 +3,7 @@ import { resolveInStack } from '../layers/index.js'
 import type { Build } from './builder.js'
 import type { LayerEntry } from './copy.js'
 import type { Step } from './instruction.js'
+import type { BuildStep } from './types.js'
 import { layerPlace } from './keep.js'
 import { packLayer, type FreshLayer } from './pack.js'
 import { nextKey, settledStack, stackOf, type BuildLayer, type BuildState } from './state.js'
@@ -11,11 +12,11 @@ const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip'
 
 /** A state with one more layer: an earlier build's, or what `make` makes. Nothing is added when it would be empty. */
 export async function withLayer(
-  build: Build, { state, label }: Pick<Step, 'state' | 'label'>, text: string, key: string, make: (step: import('./types.js').BuildStep) => Promise<FreshLayer>,
+  build: Build, { state, label, index }: Pick<Step, 'state' | 'label' | 'index'>, text: string, key: string, make: (step: BuildStep) => Promise<FreshLayer>,
 ): Promise<BuildState> {
   return await build.progress.step(label, text, async step => {
     const created = (time: number): string => new Date(build.epoch === undefined ? time : build.epoch * 1000).toISOString()
-    const found = build.options.noCache === true ? undefined : await cached(build, state, key)
+    const found = isAnew(build, index) ? undefined : await cached(build, state, key)
     if (found !== undefined) {
       return { cached: true, value: added(state, key, text, created(found.createdAt), found.layer) }
     }
@@ -23,6 +24,11 @@ export async function withLayer(
     const layer: BuildLayer = { kind: 'fresh', tree: fresh.tree, fresh, cacheKey: key, createdAt: Date.now() }
     return { cached: false, value: added(state, key, text, created(layer.createdAt), layer) }
   })
+}
+
+function isAnew({ options: { noCache, noCacheFilter = [] }, stages }: Build, index: number): boolean {
+  const name = stages[index]?.from.name
+  return noCache === true || (name !== undefined && noCacheFilter.some(one => one.toLowerCase() === name.toLowerCase()))
 }
 
 function added(state: BuildState, key: string, text: string, created: string, layer: BuildLayer): BuildState {

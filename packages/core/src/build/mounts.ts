@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto'
-import { chmod, chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { isAbsolute, join, posix, resolve } from 'node:path'
 
 import type { Mount } from '../container/types.js'
-import { MayflyError } from '../errors.js'
-import { lockFile, type FileLock } from '../layers/index.js'
+import type { FileLock } from '../layers/index.js'
 import type { Build } from './builder.js'
-import { NothingFound, planCopy } from './copy.js'
+import { openCacheMount, type Sharing } from './cache-mount.js'
+import { planCopy, type LayerEntry } from './copy.js'
 import { fault } from './dockerfile/fault.js'
 import type { RunInstruction, RunMount } from './dockerfile/types.js'
 import type { Step } from './instruction.js'
-import { layerPlace } from './keep.js'
-import { hashEntries, packLayer } from './pack.js'
+import { hashEntries, placeEntries } from './pack.js'
+import { secretOf } from './secret.js'
 import type { StageRunner } from './stage.js'
 import { settledStack } from './state.js'
 import { stackTree } from './tree.js'
@@ -21,6 +20,8 @@ import { expandAt, lookupIn } from './variables.js'
 export interface OpenMounts {
   readonly mounts: readonly Mount[]
   readonly tmpfs: readonly string[]
+  /** Secrets that the command gets as variables. */
+  readonly env: Readonly<Record<string, string>>
   /** Where they stand: what is made there for them does not belong to the image. */
   readonly targets: readonly string[]
   /** What of them counts for the cache: never a secret's value. */
@@ -31,7 +32,8 @@ export interface OpenMounts {
 interface Opened {
   readonly mount?: Mount
   readonly tmpfs?: string
-  readonly target: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly target?: string
   readonly key: string
   readonly lock?: FileLock
 }
@@ -39,121 +41,117 @@ interface Opened {
 /** [Dockerfile reference, "RUN --mount"] */
 export async function openMounts(build: Build, stages: StageRunner, step: Step, instruction: RunInstruction): Promise<OpenMounts> {
   const opened: Opened[] = []
+  const close = async (): Promise<void> => void (await Promise.all(opened.map(({ lock }) => lock?.release())))
   try {
-    for (const mount of instruction.mounts) {
-      const one = await open(build, stages, step, instruction, mount)
-      if (one !== undefined) opened.push(one)
-    }
+    for (const mount of instruction.mounts) opened.push(...await open({ build, stages, step, instruction }, mount))
   } catch (error) {
-    await Promise.all(opened.map(({ lock }) => lock?.release()))
+    await close()
     throw error
   }
   return {
     mounts: opened.flatMap(({ mount }) => mount ?? []),
     tmpfs: opened.flatMap(({ tmpfs }) => tmpfs ?? []),
-    targets: opened.map(({ target }) => target),
+    env: Object.assign({}, ...opened.map(({ env }) => env)) as Record<string, string>,
+    targets: opened.flatMap(({ target }) => target ?? []),
     key: JSON.stringify(opened.map(({ key, target }) => [key, target])),
-    close: async () => void (await Promise.all(opened.map(({ lock }) => lock?.release()))),
+    close,
   }
 }
 
-async function open(build: Build, stages: StageRunner, step: Step, { place }: RunInstruction, { type, options }: RunMount): Promise<Opened | undefined> {
-  const { state } = step
-  const expand = (text: string): string => expandAt(build.source, place, text, lookupIn(state), build.escape)
-  const value = (name: string): string | undefined => (options[name] === undefined ? undefined : expand(options[name]))
-  const absolute = (path: string): string => (isAbsolute(path) ? path : posix.resolve('/', state.config.WorkingDir ?? '/', path))
-  const ids = { uid: Number(value('uid') ?? 0), gid: Number(value('gid') ?? 0) }
-  const needed = (options['required'] ?? 'false') === 'true'
-  if (type === 'tmpfs') {
-    const target = absolute(value('target') ?? '')
-    return { target, tmpfs: options['size'] === undefined ? target : `${target}:size=${options['size']}`, key: 'tmpfs' }
-  }
-  if (type === 'secret') {
-    const target = absolute(value('target') ?? `/run/secrets/${value('id') ?? 'secret'}`)
-    const id = value('id') ?? posix.basename(target)
-    const content = await secretOf(build, id)
-    if (content === undefined) {
-      if (needed) throw fault(build.source, place, `the secret "${id}" is required and was not given`, `mayfly build --secret id=${id},src=FILE`)
-      return undefined
-    }
-    const file = `${build.place()}.secret`
-    await writeFile(file, content, { mode: 0o600, flag: 'wx' })
-    await chmod(file, Number.parseInt(value('mode') ?? '400', 8))
-    if (process.geteuid?.() === 0) await chown(file, ids.uid, ids.gid)
-    return { target, mount: { source: file, target, readonly: true }, key: `secret ${id}` }
-  }
-  if (type === 'ssh') {
-    const socket = process.env['SSH_AUTH_SOCK']
-    if (socket === undefined) {
-      if (needed) throw fault(build.source, place, 'an ssh agent is required, and SSH_AUTH_SOCK is not set')
-      return undefined
-    }
-    const target = absolute(value('target') ?? '/run/buildkit/ssh_agent.0')
-    return { target, mount: { source: resolve(socket), target }, key: 'ssh' }
-  }
-  const target = absolute(value('target') ?? '')
-  const from = value('from')
-  const wanted = value('source') ?? ''
-  if (type === 'cache') {
-    const id = value('id') ?? target
-    const sharing = value('sharing') ?? 'shared'
-    const name = createHash('sha256').update(id).digest('hex').slice(0, 32)
-    const directory = sharing === 'private' ? `${build.place()}.cache` : join(build.store.home, 'build', 'caches', name)
-    const lock = sharing === 'locked' ? await lockFile(await lockPath(build, name), build.signal) : undefined
-    const made = await mkdir(directory, { recursive: true, mode: 0o700 })
-    if (made !== undefined) {
-      await chmod(directory, Number.parseInt(value('mode') ?? '755', 8))
-      if (process.geteuid?.() === 0) await chown(directory, ids.uid, ids.gid)
-    }
-    return { target, mount: { source: directory, target, readonly: options['readonly'] === 'true' }, key: `cache ${id}`, ...(lock === undefined ? {} : { lock }) }
-  }
-  return await bind(build, stages, step, { place, from, wanted, target, writable: options['readwrite'] === 'true' })
+interface Opening {
+  readonly build: Build
+  readonly stages: StageRunner
+  readonly step: Step
+  readonly instruction: RunInstruction
+  /** An option's value, expanded. */
+  value(name: string): string | undefined
+  /** A path in the container, by the working directory. */
+  absolute(path: string): string
 }
 
-interface Bind {
-  readonly place: RunInstruction['place']
-  readonly from: string | undefined
-  readonly wanted: string
-  readonly target: string
-  readonly writable: boolean
+async function open(opened: Pick<Opening, 'build' | 'stages' | 'step' | 'instruction'>, { type, options }: RunMount): Promise<readonly Opened[]> {
+  const { build, step: { state }, instruction: { place } } = opened
+  const opening: Opening = {
+    ...opened,
+    value: name => {
+      const text = options[name]
+      return text === undefined ? undefined : expandAt(build.source, place, text, lookupIn(state), build.escape)
+    },
+    absolute: path => (isAbsolute(path) ? path : posix.resolve('/', state.config.WorkingDir ?? '/', path)),
+  }
+  if (type === 'secret') return await openSecret(opening)
+  if (type === 'ssh') return openAgent(opening)
+  const target = opening.absolute(opening.value('target') ?? '')
+  if (type === 'bind') return [await openBind(opening, target, options['readwrite'] === 'true')]
+  if (type === 'cache') return [await openCache(opening, target, options['readonly'] === 'true')]
+  const size = opening.value('size')
+  return [{ target, tmpfs: size === undefined ? target : `${target}:size=${size}`, key: `tmpfs ${size ?? ''}` }]
 }
 
-/** Files of the context or another stage, as a copy: links in them lead nowhere else, and what is written is thrown away. */
-async function bind(build: Build, stages: StageRunner, { index }: Step, { place, from, wanted, target, writable }: Bind): Promise<Opened> {
-  const tree = from === undefined ? await build.context.tree() : stackTree(await settledStack(await stages.named(from, index)))
+async function openSecret({ build, instruction: { place }, value, absolute }: Opening): Promise<readonly Opened[]> {
+  const variable = value('env')
+  const target = value('target')
+  const id = value('id') ?? (target === undefined ? variable : posix.basename(target))
+  if (id === undefined) throw fault(build.source, place, 'a secret mount needs id=…')
+  const content = await secretOf(build.options, id)
+  if (content === undefined) {
+    if (value('required') !== 'true') return []
+    throw fault(build.source, place, `the secret "${id}" is required and was not given`, `mayfly build --secret id=${id},src=FILE`)
+  }
+  const opened: Opened[] = variable === undefined ? [] : [{ env: { [variable]: content.toString() }, key: `secret ${id} as ${variable}` }]
+  if (variable !== undefined && target === undefined) return opened
+  const at = absolute(target ?? `/run/secrets/${id}`)
+  const source = await build.secrets.write(content, rightsOf(value, '400'))
+  return [...opened, { target: at, mount: { source, target: at, readonly: true }, key: `secret ${id}` }]
+}
+
+function openAgent({ build, instruction: { place }, value, absolute }: Opening): readonly Opened[] {
+  const target = absolute(value('target') ?? '/run/buildkit/ssh_agent.0')
+  const socket = build.options.ssh?.[value('id') ?? 'default'] ?? process.env['SSH_AUTH_SOCK']
+  if (socket !== undefined) return [{ target, mount: { source: resolve(socket), target }, env: { SSH_AUTH_SOCK: target }, key: 'ssh' }]
+  if (value('required') !== 'true') return []
+  throw fault(build.source, place, 'an ssh agent is required, and SSH_AUTH_SOCK is not set')
+}
+
+async function openCache(opening: Opening, target: string, readonly: boolean): Promise<Opened> {
+  const { build, instruction: { place }, value } = opening
+  const id = value('id') ?? target
+  const sharing = value('sharing') ?? 'shared'
+  if (!isSharing(sharing)) throw fault(build.source, place, `a cache is shared, private or locked, not "${sharing}"`)
+  if (value('from') === undefined && value('source') !== undefined) throw fault(build.source, place, 'a cache mount\'s source lies in what from=… names, which is missing')
+  const filling = value('from') === undefined ? undefined : await filesOf(opening)
+  const { directory, lock } = await openCacheMount(build, { id, sharing, rights: rightsOf(value, '755'), filling: filling?.entries ?? [] })
+  return { target, mount: { source: directory, target, readonly }, key: `cache ${id}`, ...(lock === undefined ? {} : { lock }) }
+}
+
+/** A copy: links in it lead nowhere else, and what is written to it is thrown away. */
+async function openBind(opening: Opening, target: string, writable: boolean): Promise<Opened> {
+  const { entries, isFile } = await filesOf(opening)
+  const hash = createHash('sha256')
+  await hashEntries(hash, entries)
+  const directory = opening.build.place()
+  await placeEntries(entries, directory)
+  return { target, mount: { source: isFile ? join(directory, 'file') : directory, target, readonly: !writable }, key: `bind ${hash.digest('hex')}` }
+}
+
+/** What `from` and `source` name: files of the context or another stage, links followed inside it alone (CVE-2024-1753). */
+async function filesOf({ build, stages, step, instruction: { place }, value }: Opening): Promise<{ readonly entries: readonly LayerEntry[]; readonly isFile: boolean }> {
+  const [from, wanted = ''] = [value('from'), value('source')]
+  const tree = from === undefined ? await build.context.tree() : stackTree(await settledStack(await stages.named(from, step.index)))
   const path = posix.normalize(`/${wanted}`).slice(1)
   const found = await tree.find(path, true)
   if (found === undefined) throw fault(build.source, place, `the mount's source "${wanted}" is not ${from === undefined ? 'in the build context' : `in ${from}`}`)
   const isFile = !found.stat.isDirectory()
   const entries = await planCopy(tree, {
     sources: [path === '' ? '.' : path], destination: isFile ? '/file' : '/', intoDirectory: !isFile, exclude: [], parents: false, owner: undefined, keepOwner: from !== undefined, chmod: undefined,
-  }).catch((error: unknown) => {
-    if (error instanceof NothingFound) throw fault(build.source, place, `"${wanted}" is not there`)
-    throw error
   })
-  const hash = createHash('sha256')
-  await hashEntries(hash, entries)
-  const copy = layerPlace(build.place())
-  const { produced } = await packLayer(entries, { ...copy, lowers: [], latest: build.epoch })
-  await produced
-  const source = isFile ? join(copy.directory, 'file') : copy.directory
-  return { target, mount: { source, target, readonly: !writable }, key: `bind ${hash.digest('hex')}` }
+  return { entries, isFile }
 }
 
-async function lockPath({ store }: Build, name: string): Promise<string> {
-  await mkdir(join(store.home, 'build', 'caches'), { recursive: true, mode: 0o700 })
-  return join(store.home, 'locks', `cache-${name}`)
+function rightsOf(value: Opening['value'], mode: string): { readonly mode: number; readonly uid: number; readonly gid: number } {
+  return { mode: Number.parseInt(value('mode') ?? mode, 8), uid: Number(value('uid') ?? 0), gid: Number(value('gid') ?? 0) }
 }
 
-async function secretOf({ options }: Build, id: string): Promise<Buffer | string | undefined> {
-  const given = options.secrets?.[id]
-  if (given === undefined) return undefined
-  if ('value' in given) return given.value
-  if ('env' in given) return process.env[given.env]
-  const size = await stat(given.file).then(({ size: bytes }) => bytes, (cause: unknown) => {
-    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `The file of the secret "${id}" cannot be read: ${given.file}`, { cause })
-  })
-  // Docker's limit, so that a build that works here works there.
-  if (size > 500 * 1024) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `The secret "${id}" has ${String(size)} bytes; at most 500 KiB are allowed`)
-  return await readFile(given.file)
+function isSharing(text: string): text is Sharing {
+  return ['shared', 'private', 'locked'].includes(text)
 }

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream, readFileSync } from 'node:fs'
 import { chmod, mkdir } from 'node:fs/promises'
 import { PassThrough } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
@@ -19,14 +19,33 @@ export interface FreshLayer {
   readonly opaque: Promise<readonly string[]>
 }
 
+/** Bytes of a file that is read at once: a stream costs more than its content. */
+const SMALL = 128 * 1024
+
 /** Adds what makes an entry what it is, times apart, to a hash. */
 export async function hashEntries(hash: Hash, entries: readonly LayerEntry[]): Promise<void> {
   for (const { path, type, mode, uid, gid, target = '', size, content } of entries) {
     hash.update(`${path}\0${type} ${mode.toString(8)} ${String(uid)}:${String(gid)} ${String(size)} ${target}\0`)
     if (content === undefined) continue
     if ('bytes' in content) hash.update(content.bytes)
+    else if (size <= SMALL) hash.update(readFileSync(content.file))
     else for await (const chunk of createReadStream(content.file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) hash.update(chunk)
   }
+}
+
+/** Puts entries into a directory, which is made. */
+export async function placeEntries(entries: readonly LayerEntry[], directory: string): Promise<void> {
+  const { pack } = await import('tar-stream')
+  await mkdir(directory, { recursive: true })
+  await chmod(directory, 0o755)
+  const tar = pack()
+  const untar = startUntar(directory)
+  const fed = pipeline(tar, untar.input)
+  fed.catch(() => untar.kill())
+  for (const entry of entries) await Promise.race([write(tar, entry, undefined), fed])
+  tar.finalize()
+  await fed
+  await settle(directory, await untar.done, [])
 }
 
 /**
@@ -88,13 +107,23 @@ export async function packLayer(
 
 async function write(tar: Pack, { path, type, mode, uid, gid, mtime, size, target, content }: LayerEntry, latest: number | undefined): Promise<void> {
   const seconds = Math.floor(Math.min(mtime / 1000, latest ?? Infinity))
-  const header = { name: type === 'directory' ? `${path}/` : path, type, mode, uid, gid, size, mtime: new Date(seconds * 1000), ...(target === undefined ? {} : { linkname: target }) }
+  // tar-stream takes a mode of 0 for none, and cuts off what stands above the twelve bits; larger ids it would make smaller.
+  const large = Object.entries({ uid, gid }).filter(([, id]) => id > 0o777_777).map(([name, id]) => [name, String(id)])
+  const header = {
+    name: type === 'directory' ? `${path}/` : path, type, mode: mode | 0o10000, uid, gid, size, mtime: new Date(seconds * 1000),
+    ...(target === undefined ? {} : { linkname: target }), ...(large.length === 0 ? {} : { pax: Object.fromEntries(large) as Record<string, string> }),
+  }
   await new Promise<void>((resolve, reject) => {
     const done = (error?: Error | null): void => (error == null ? resolve() : reject(error))
     if (content === undefined) return void tar.entry(header, done)
     if ('bytes' in content) return void tar.entry(header, content.bytes, done)
-    const entry = tar.entry(header, done)
     // A file that grows or shrinks meanwhile must not break the archive silently.
-    createReadStream(content.file, size > 0 ? { end: size - 1, highWaterMark: 1 << 20 } : { highWaterMark: 1 << 20 }).once('error', reject).pipe(entry)
+    if (size <= SMALL) {
+      const bytes = readFileSync(content.file)
+      if (bytes.length !== size) return void reject(new Error(`${content.file} changed while it was being read`))
+      return void tar.entry(header, bytes, done)
+    }
+    const entry = tar.entry(header, done)
+    createReadStream(content.file, { end: size - 1, highWaterMark: 1 << 20 }).once('error', reject).pipe(entry)
   })
 }

@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, rmdir, unlink } from 'node:fs/promises'
+import { lstat, mkdir, rmdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { startImage } from '../container/start.js'
@@ -37,10 +37,12 @@ export async function applyRun(build: Build, stages: StageRunner, step: Step, in
   const counted = Object.entries(variables).filter(([name]) => !isPredefined(name)).map(([name, value]) => `${name}=${value}`)
   const mounts = await openMounts(build, stages, step, instruction)
   try {
-    const key = nextKey(state.key, 'RUN', JSON.stringify([...entrypoint, ...command]), JSON.stringify(counted), network, mounts.key)
+    const { extraHosts = {} } = build.options
+    const surroundings = [network, instruction.security ?? 'sandbox', JSON.stringify(extraHosts), JSON.stringify(state.platform)]
+    const key = nextKey(state.key, 'RUN', JSON.stringify([...entrypoint, ...command]), JSON.stringify(counted), ...surroundings, mounts.key)
     return await withLayer(build, step, text, key, async buildStep => {
       const options: RunOptions = {
-        entrypoint, command, env: variables, mounts: mounts.mounts, tmpfs: mounts.tmpfs, ready: STARTED, scratch: 'disk', driver: 'overlay', labels: { 'mayfly.build': '1' },
+        entrypoint, command, env: { ...variables, ...mounts.env }, mounts: mounts.mounts, tmpfs: mounts.tmpfs, ready: STARTED, scratch: 'disk', driver: 'overlay', labels: { 'mayfly.build': '1' },
         signal: build.signal,
         ...(await runNetwork(build, network)),
         ...(instruction.security === 'insecure' ? { privileged: true } : {}),
@@ -128,27 +130,48 @@ function argEnvironment(build: Build, { args, config }: BuildState): Readonly<Re
 }
 
 /** Takes out of a container's changes the files and mount points that were put there for its run alone. */
-async function removeStubs(upper: string, below: readonly StackLayer[], paths: readonly string[]): Promise<void> {
-  for (const path of paths) {
-    let at = path.replace(/^\/+|\/+$/g, '')
-    const file = join(upper, at)
-    if (OURS.includes(at)) await unlink(file).catch(missing)
+async function removeStubs(upper: string, below: readonly StackLayer[], targets: readonly string[]): Promise<void> {
+  for (const path of OURS) await removeStub(upper, path, true)
+  for (const target of [...OURS, ...targets]) {
+    // Where the image's own links put it.
+    const found = await resolveInStack(below, target.replace(/\/+$/, ''))
+    if (found === undefined) continue
     // What the layers below have stays theirs; directories made on the way go as far up as they are empty and ours.
-    for (; at !== ''; at = dirname(at) === '.' ? '' : dirname(at)) {
-      const there = await lstat(join(upper, at)).catch(() => undefined)
-      if (there === undefined) continue
+    for (let at = found.path; at !== '' && at !== '.'; at = dirname(at)) {
       if ((await resolveInStack(below, at, false))?.stat !== undefined) break
-      if (there.isDirectory()) {
-        if ((await readdir(join(upper, at))).length > 0) break
-        await rmdir(join(upper, at))
-      } else if (there.isFile() && there.size === 0) await unlink(join(upper, at))
-      else break
+      if (!await removeStub(upper, at, false)) break
     }
   }
 }
 
-function missing(error: unknown): void {
-  if (!['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+/**
+ * Removes an empty file or directory, or with `whole` any file. The command may have put a link where a directory was: no
+ * link is followed on the way (CVE-2024-23652). Answers whether nothing is there now.
+ */
+async function removeStub(upper: string, path: string, whole: boolean): Promise<boolean> {
+  const parts = path.split('/')
+  for (const at of parts.keys()) {
+    const there = await lstat(join(upper, ...parts.slice(0, at + 1))).catch(missing)
+    if (there === undefined) return true
+    if (at < parts.length - 1) {
+      if (!there.isDirectory()) return true
+    } else if (there.isDirectory()) {
+      return !whole && await rmdir(join(upper, path)).then(() => true, notEmpty)
+    } else {
+      if (!there.isFile() || (!whole && there.size > 0)) return false
+      await unlink(join(upper, path))
+    }
+  }
+  return true
+}
+
+function missing(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+}
+
+function notEmpty(error: unknown): false {
+  if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  return false
 }
 
 function failed(build: Build, { place }: RunInstruction, error: unknown): unknown {

@@ -1,3 +1,4 @@
+import { parsePlatform } from '../platform.js'
 import { imageState } from './base.js'
 import type { Build } from './builder.js'
 import { apply } from './instruction.js'
@@ -7,7 +8,7 @@ import type { Instruction } from './dockerfile/types.js'
 import { findStage, sourcesOf, type Stage } from './graph.js'
 import { keepLayers } from './keep.js'
 import { scratch, type BuildState } from './state.js'
-import { expandAt, platformArgs } from './variables.js'
+import { expandAt, isPredefined, platformArgs } from './variables.js'
 
 /** Stages being built, each once. */
 export interface StageRunner {
@@ -48,10 +49,12 @@ export function createStages(build: Build, global: readonly Instruction[]): Stag
       const source = findStage(build.stages, name, index)
       if (source !== undefined) runner.of(source).catch(() => undefined)
     }
-    let state = earlier !== undefined ? await runner.of(earlier) : reference === 'scratch' ? scratch(build.platform) : await image(reference, platform)
+    let state = earlier !== undefined ? await runner.of(earlier)
+      : reference === 'scratch' ? scratch(platform === undefined ? build.platform : parsePlatform(platform)) : await image(reference, platform)
     // Another stage's ARGs are its own.
     state = { ...state, args: {} }
-    const triggers = earlier === undefined ? (state.config.OnBuild ?? []).map(parseTrigger) : []
+    // What is wrong in a trigger is the base image's; of this file, FROM is its place.
+    const triggers = (state.config.OnBuild ?? []).map((trigger): Instruction => ({ ...parseTrigger(trigger), place: from.place }))
     if (triggers.length > 0) state = { ...state, config: { ...state.config, OnBuild: [] } }
     const instructions = [...triggers, ...stage.instructions]
     for (const [nth, instruction] of instructions.entries()) {
@@ -66,7 +69,9 @@ export function createStages(build: Build, global: readonly Instruction[]): Stag
     of: stage => {
       const there = stages.get(stage.index)
       if (there !== undefined) return there
-      const state = run(stage)
+      // A further context of its name stands for the whole stage.
+      const { name } = stage.from
+      const state = name !== undefined && build.options.contexts?.[name] !== undefined ? image(name, undefined) : run(stage)
       stages.set(stage.index, state)
       return state
     },
@@ -82,7 +87,7 @@ export function createStages(build: Build, global: readonly Instruction[]): Stag
 
 /** ARGs before the first FROM, with what the caller gives for them. */
 function globalValues(build: Build, global: readonly Instruction[]): Readonly<Record<string, string>> {
-  const values: Record<string, string> = { ...platformArgs(build.platform) }
+  const values: Record<string, string> = { ...platformArgs(build.platform), TARGETSTAGE: build.options.target ?? 'default' }
   for (const instruction of global) {
     if (instruction.kind !== 'ARG') continue
     for (const { name, value } of instruction.args) {
@@ -95,3 +100,8 @@ function globalValues(build: Build, global: readonly Instruction[]): Readonly<Re
   return values
 }
 
+/** Values nobody asked for: most often a name misspelt. */
+export function unusedArgs({ stages, options }: Pick<Build, 'stages' | 'options'>, global: readonly Instruction[]): readonly string[] {
+  const asked = [...global, ...stages.flatMap(({ instructions }) => instructions)].flatMap(one => (one.kind === 'ARG' ? one.args.map(({ name }) => name) : []))
+  return Object.keys(options.buildArgs ?? {}).filter(name => !asked.includes(name) && !isPredefined(name) && !/^(?:SOURCE_DATE_EPOCH|BUILDKIT_.*)$/.test(name))
+}

@@ -50,9 +50,12 @@ export interface BuildState {
   readonly base?: Image
 }
 
+/** As BuildKit has it, an image begun from nothing knows where programs are. */
+const EMPTY: RawConfig = { Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'], WorkingDir: '/' }
+
 /** Nothing. */
 export function scratch(platform: BuildState['platform']): BuildState {
-  return { config: {}, history: [], layers: [], platform, key: 'scratch', args: {}, ownCmd: false }
+  return { config: EMPTY, history: [], layers: [], platform, key: 'scratch', args: {}, ownCmd: false }
 }
 
 /** The layers' directories, top first, some without their marks. */

@@ -1,4 +1,4 @@
-import type { Stats } from 'node:fs'
+import { lstatSync, type Stats } from 'node:fs'
 import { lstat, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -11,6 +11,8 @@ export interface SourceTree {
   find(path: string, follow: boolean): Promise<TreeEntry | undefined>
   /** Names in a directory, sorted. */
   names(path: string): Promise<readonly string[]>
+  /** What lies in a directory that was found, sorted by name, no link followed. */
+  children(directory: TreeEntry): AsyncIterable<TreeEntry>
 }
 
 export interface TreeEntry {
@@ -24,15 +26,25 @@ export interface TreeEntry {
 
 /** A stage's or an image's files. */
 export function stackTree(layers: readonly StackLayer[]): SourceTree {
+  const find: SourceTree['find'] = async (path, follow) => {
+    const found = await resolveInStack(layers, path, follow)
+    if (found?.file === undefined || found.stat === undefined) return undefined
+    return { path: found.path, file: found.file, stat: found.stat, target: found.stat.isSymbolicLink() ? await readlink(found.file) : undefined }
+  }
   return {
-    find: async (path, follow) => {
-      const found = await resolveInStack(layers, path, follow)
-      if (found?.file === undefined || found.stat === undefined) return undefined
-      return { path: found.path, file: found.file, stat: found.stat, target: found.stat.isSymbolicLink() ? await readlink(found.file) : undefined }
-    },
+    find,
     names: path => namesInStack(layers, path),
+    children: async function* ({ path }) {
+      for (const name of await namesInStack(layers, path)) {
+        const entry = await find(path === '' ? name : `${path}/${name}`, false)
+        if (entry !== undefined) yield entry
+      }
+    },
   }
 }
+
+/** Entries looked at before others get a turn: looking synchronously is ten times faster. */
+const TURN = 256
 
 /** A directory of the host, less what `.dockerignore` leaves out. Links cannot lead out of it. */
 export function directoryTree(root: string, ignore: Ignore): SourceTree {
@@ -73,5 +85,19 @@ export function directoryTree(root: string, ignore: Ignore): SourceTree {
   }
   const isHidden = (path: string, stat: Stats): boolean =>
     path !== '' && ignore.excludes(path) && !(stat.isDirectory() && ignore.mayInclude(path))
-  return { find, names: async path => (await readdir(join(root, path))).sort() }
+  return {
+    find,
+    names: async path => (await readdir(join(root, path))).sort(),
+    children: async function* ({ path }) {
+      const names = (await readdir(join(root, path))).sort()
+      for (const [nth, name] of names.entries()) {
+        if (nth % TURN === TURN - 1) await new Promise(resolve => { setImmediate(resolve) })
+        const child = path === '' ? name : `${path}/${name}`
+        const file = join(root, child)
+        const stat = lstatSync(file, { throwIfNoEntry: false })
+        if (stat === undefined || isHidden(child, stat)) continue
+        yield { path: child, file, stat, target: stat.isSymbolicLink() ? await readlink(file) : undefined }
+      }
+    },
+  }
 }

@@ -3,9 +3,12 @@ import type { Digest } from '../digest.js'
 import type { PullProgress } from '../images/progress.js'
 
 export interface BuildOptions {
-  /** Directory of the build context, or a tar of it. */
+  /**
+   * Directory of the build context, or a tar of it (plain, gzip, and what the machine has programs for); the URL of such a
+   * tar, of a Dockerfile, or of a git repository (`https://host/repository.git#ref:directory`).
+   */
   readonly context: string | Readable
-  /** Path of the Dockerfile. Default: `Dockerfile` in the context. */
+  /** Path of the Dockerfile, in a context that is no directory within it. Default: `Dockerfile` in the context. */
   readonly file?: string | undefined
   /** Its text, instead of a file. */
   readonly dockerfile?: string | undefined
@@ -19,12 +22,16 @@ export interface BuildOptions {
   readonly platform?: string | undefined
   /** Do every step anew. Default false. */
   readonly noCache?: boolean | undefined
+  /** Stages, by name, whose every step is done anew. */
+  readonly noCacheFilter?: readonly string[] | undefined
   /** Ask registries what base images are now. Default false. */
   readonly pull?: boolean | undefined
   /** For RUN. Default `default`. */
   readonly network?: 'default' | 'none' | 'host' | undefined
   /** By id: a file, a variable of this process's environment, or the value. */
   readonly secrets?: Readonly<Record<string, { readonly file: string } | { readonly env: string } | { readonly value: string }>> | undefined
+  /** Sockets of ssh agents for RUN, by id. Default: `default` is SSH_AUTH_SOCK. */
+  readonly ssh?: Readonly<Record<string, string>> | undefined
   /** Further contexts for `COPY --from` and `FROM`, by name: a directory, or `docker-image://reference`. */
   readonly contexts?: Readonly<Record<string, string>> | undefined
   readonly extraHosts?: Readonly<Record<string, string>> | undefined

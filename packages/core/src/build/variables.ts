@@ -1,3 +1,4 @@
+import { hostPlatform } from '../platform.js'
 import { fault, type Source } from './dockerfile/fault.js'
 import { expandWord, expandWords, ExpansionError, type Lookup } from './dockerfile/expand.js'
 import type { Place } from './dockerfile/types.js'
@@ -10,14 +11,14 @@ export function isPredefined(name: string): boolean {
   return PREDEFINED.has(name)
 }
 
-/** What BuildKit sets for every build; a stage sees those its ARG names. */
-export function platformArgs({ os, architecture, variant }: BuildState['platform']): Readonly<Record<string, string>> {
-  const text = [os, architecture, ...(variant === undefined ? [] : [variant])].join('/')
-  const own = { OS: os, ARCH: architecture, VARIANT: variant ?? '' }
-  return {
-    TARGETPLATFORM: text, BUILDPLATFORM: text,
-    ...Object.fromEntries(Object.entries(own).flatMap(([name, value]) => [[`TARGET${name}`, value], [`BUILD${name}`, value]])),
-  }
+/** What BuildKit sets for every build; a stage sees those its ARG names. [Dockerfile reference, "Automatic platform ARGs"] */
+export function platformArgs(target: BuildState['platform']): Readonly<Record<string, string>> {
+  return { ...described('TARGET', target), ...described('BUILD', hostPlatform()) }
+}
+
+function described(prefix: string, { os, architecture, variant }: BuildState['platform']): Readonly<Record<string, string>> {
+  const whole = [os, architecture, ...(variant === undefined ? [] : [variant])].join('/')
+  return { [`${prefix}PLATFORM`]: whole, [`${prefix}OS`]: os, [`${prefix}ARCH`]: architecture, [`${prefix}VARIANT`]: variant ?? '' }
 }
 
 /** Expansion inside a stage: the image's environment, then the stage's ARGs. */
