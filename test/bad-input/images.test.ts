@@ -41,12 +41,12 @@ describe('an image that is not there', () => {
     await nothingLeft()
   })
 
-  test('on the command line, where Docker ends with 125', async () => {
+  test('on the command line, where Docker ends with 125, or with 1 what is no run', async () => {
     expect(await place.mayfly(['run', '--rm', 'busybos'])).toEqual({
       code: 125, stdout: '',
       stderr: `mayfly: ${place.registry.host} has no image library/busybos (ERR_MAYFLY_IMAGE_NOT_FOUND)\nCheck the name for typing errors.\n`,
     })
-    expect(await place.mayfly(['pull', 'redis:7.9'])).toMatchObject({ code: 125, stderr: expect.stringContaining('It has the tags') as string })
+    expect(await place.mayfly(['pull', 'redis:7.9'])).toMatchObject({ code: 1, stderr: expect.stringContaining('It has the tags') as string })
   })
 })
 

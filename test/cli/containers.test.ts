@@ -1,4 +1,5 @@
 import { run, type Container } from '@mayfly/core'
+import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nothingLeft, openPlace, type Place } from '../place.js'
 
@@ -84,9 +85,14 @@ describe('stop', () => {
     await own.stop()
   })
 
-  test('a detached one, by the start of its id; the keeper ends with its last', async () => {
+  test('a detached one, by the start of its id; it stays until it is removed, and the keeper ends with its last', async () => {
+    const keeper = Number((await place.mayfly(['ps', '--filter', 'name=kept', '--format', '{{.Owner}}'])).stdout.split(' ')[0])
     expect(await place.mayfly(['stop', '-t', '0', detached.slice(0, 6)])).toEqual({ code: 0, stdout: `${detached.slice(0, 6)}\n`, stderr: '' })
-    expect((await place.mayfly(['ps', '-a', '-q'])).stdout).toBe(`${fixed.id.slice(0, 12)}\n`)
+    expect((await place.mayfly(['ps', '-q'])).stdout).toBe(`${fixed.id.slice(0, 12)}\n`)
+    expect((await place.mayfly(['ps', '-a', '--format', '{{.Names}} {{.State}}'])).stdout).toBe(`kept exited\n${fixed.name} running\n`)
+    await expect.poll(() => existsSync(`/proc/${keeper}`)).toBe(false)
+    expect(await place.mayfly(['logs', '--tail', '1', 'kept'])).toEqual({ code: 0, stdout: '5\n', stderr: '' })
+    expect(await place.mayfly(['rm', 'kept'])).toMatchObject({ code: 0 })
   })
 
   test('asks with the image\'s or the option\'s signal first', async () => {

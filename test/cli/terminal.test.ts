@@ -51,7 +51,24 @@ describe('run -it', () => {
     await second.shows('51')
     second.type('exit 9\n')
     expect(await second.exit).toBe(9)
-    await place.mayfly(['stop', 'stays'])
+    await place.mayfly(['rm', 'stays'])
+  })
+
+  test('start -ai comes back to one that ended, and keys of one\'s choice leave it', async () => {
+    const first = session(['run', '-it', '--name', 'again', 'busybox', 'sh'])
+    first.type('exit 2\n')
+    expect(await first.exit).toBe(2)
+    const second = session(['start', '-a', '-i', '--detach-keys', 'ctrl-x', 'again'])
+    second.type('echo he""re; stty size\n')
+    await second.shows(/here[\s\S]*24 80/)
+    second.type('\u0018')
+    expect(await second.exit).toBe(0)
+    // Without input of ours there is none to be passed on.
+    const third = session(['attach', '--no-stdin', '--sig-proxy=false', '--detach-keys', 'ctrl-x', 'again'])
+    await third.shows('# ')
+    expect(await place.mayfly(['kill', 'again'])).toMatchObject({ code: 0 })
+    expect(await third.exit).toBe(137)
+    expect(await place.mayfly(['rm', '-f', 'again'])).toMatchObject({ code: 0 })
   })
 
   test('refuses a terminal for input that is none', async () => {

@@ -1,21 +1,8 @@
 import type { Command } from 'commander'
 
-import { report } from './report.js'
+import { both, collect, ends1, group } from './action.js'
 
-const collect = (value: string, all: string[] = []): string[] => [...all, value]
 const FORMAT = "json, or a template, such as '{{.ID}}'"
-
-/** Docker ends these with 1 when they fail; 125 is for `run`. */
-function ends1<Words extends unknown[]>(action: (...words: Words) => Promise<void>): (...words: Words) => Promise<void> {
-  return async (...words) => {
-    try {
-      await action(...words)
-    } catch (error) {
-      report(error)
-      process.exitCode = 1
-    }
-  }
-}
 
 /** The commands on images and their store, with their long forms `image …`, `system df` and `store verify`. */
 export function imageCommands(program: Command): void {
@@ -49,23 +36,23 @@ export function imageCommands(program: Command): void {
       .option('-q, --quiet', 'only print names')
       .action(ends1(async (options) => (await import('./commands/archive.js')).load(options)))
   }
+  both([[program, 'pull'], [image, 'pull']], (command) => command.description('Download an image, or those that mayfly.config names').argument('[image]').option('-q, --quiet', 'only print the name')
+    .option('--platform <os/architecture>', 'the platform; default this machine\'s')
+    .action(ends1(async (name: string | undefined, options) => (await import('./commands/pull.js')).pull(name, options))))
+  both([[program, 'push'], [image, 'push']], (command) => command.description('Upload an image').argument('<name>').option('-q, --quiet', 'print nothing but the name')
+    .option('-a, --all-tags', 'every tag of the repository')
+    .action(ends1(async (name: string, options) => (await import('./commands/push.js')).push(name, options))))
+  both([[program, 'tag'], [image, 'tag']], (command) => command.description('Give an image another name').argument('<image>').argument('<name>')
+    .action(ends1(async (name: string, other: string) => (await import('./commands/tag.js')).tag(name, other))))
+  both([[program, 'import'], [image, 'import']], (command) => command.description('Make an image of a tar of a file system').argument('<file|URL|->').argument('[name]')
+    .option('-m, --message <text>', 'a message').option('-c, --change <instruction>', 'an instruction of a Dockerfile', collect)
+    .option('--platform <os/architecture>', 'the platform; default this machine\'s')
+    .action(ends1(async (file: string, name: string | undefined, options) => (await import('./commands/import.js')).importImage(file, name, options))))
   image.command('prune').description('Remove images without a name').option('-a, --all', 'all that no container is made from')
     .option('-f, --force', 'do not ask').option('--filter <name=value>', 'until=24h, label=…', collect)
     .option('--unused <duration>', 'only those not used for so long').option('--keep-storage <size>', 'those last used longest ago, until the others take no more')
     .action(ends1(async (options) => (await import('./commands/prune.js')).imagePrune(options)))
-  program.command('prune').description('Finish what dead runs left, and remove what nothing leads to').option('-a, --all', 'all images that no container is made from')
-    .option('-f, --force', 'do not ask').option('--filter <name=value>', 'until=24h, label=…', collect)
-    .option('--unused <duration>', 'images not used for so long').option('--keep-storage <size>', 'images last used longest ago, until the others take no more')
-    .action(ends1(async (options) => (await import('./commands/prune.js')).prune(options)))
-  group(program, 'system', 'Manage Mayfly').command('df').description('Show what the store takes of the disk').option('-v, --verbose', 'by image and snapshot')
-    .option('--format <format>', `table, ${FORMAT}`)
-    .action(ends1(async (options) => (await import('./commands/df.js')).df(options)))
   group(program, 'store', 'Look after the image store').command('verify').description('Check everything in the store against its digests')
     .option('--repair', 'take away what is damaged').option('--format <format>', 'json, or a template')
     .action(ends1(async (options) => (await import('./commands/verify.js')).verify(options)))
-}
-
-/** The group of commands of this name, made when it is not there. */
-export function group(program: Command, name: string, description: string): Command {
-  return program.commands.find((command) => command.name() === name) ?? program.command(name).description(description)
 }

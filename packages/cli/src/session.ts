@@ -14,7 +14,16 @@ export interface Streams {
   resize(size: TerminalSize): Promise<void>
 }
 
+/** Which of our streams have to do with it. */
+export interface Passed {
+  readonly stdin: boolean
+  readonly stdout: boolean
+  readonly stderr: boolean
+}
+
 export interface SessionOptions {
+  /** Default: both. What is not passed on is read all the same. */
+  readonly passed?: Pick<Passed, 'stdout' | 'stderr'> | undefined
   /** Pass our input on. */
   readonly input: boolean
   readonly tty: boolean
@@ -61,7 +70,7 @@ export async function join(streams: Streams, options: SessionOptions): Promise<E
   })
   const undo: (() => void)[] = []
   process.stdout.once('error', leave)
-  const over = Promise.all([exit, passed(stdout, process.stdout), passed(stderr, process.stderr)])
+  const over = Promise.all([exit, passed(stdout, process.stdout, options.passed?.stdout), passed(stderr, process.stderr, options.passed?.stderr)])
   over.catch(() => undefined)
   if (options.input && stdin !== undefined) undo.push(passInput(stdin, options, leave))
   if (options.tty && process.stdout.isTTY) undo.push(followSize(streams))
@@ -78,10 +87,11 @@ export function exitCode({ code, signal }: ExitStatus): number {
   return signal === undefined ? code : 128 + (constants.signals[signal as keyof typeof constants.signals] ?? 0)
 }
 
-function passed(from: Readable, to: NodeJS.WriteStream): Promise<void> {
+function passed(from: Readable, to: NodeJS.WriteStream, wanted = true): Promise<void> {
   return new Promise((resolve) => {
     from.once('end', resolve).once('close', resolve)
-    from.pipe(to, { end: false })
+    if (wanted) from.pipe(to, { end: false })
+    else from.resume()
   })
 }
 

@@ -10,3 +10,9 @@ export function humanSize(bytes: number): string {
   }
   return `${Number(value.toPrecision(3))}${UNITS[unit] ?? ''}`
 }
+
+/** Bytes in powers of 1024, as Docker shows memory: `4.2MiB`. */
+export function binarySize(bytes: number): string {
+  const power = Math.min(5, bytes < 1 ? 0 : Math.floor(Math.log2(bytes) / 10))
+  return `${Number((bytes / 1024 ** power).toPrecision(4))}${['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'][power] ?? 'B'}`
+}

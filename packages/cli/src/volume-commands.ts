@@ -1,21 +1,8 @@
 import type { Command } from 'commander'
 
-import { report } from './report.js'
+import { collect, ends1 } from './action.js'
 
-const collect = (value: string, all: string[] = []): string[] => [...all, value]
 const FORMAT = "json, or a template, such as '{{.Name}}'"
-
-/** Docker ends these with 1 when they fail; 125 is for `run`. */
-function ends1<Words extends unknown[]>(action: (...words: Words) => Promise<void>): (...words: Words) => Promise<void> {
-  return async (...words) => {
-    try {
-      await action(...words)
-    } catch (error) {
-      report(error)
-      process.exitCode = 1
-    }
-  }
-}
 
 /** The commands on volumes of this user's store. */
 export function volumeCommands(program: Command): void {
@@ -31,5 +18,6 @@ export function volumeCommands(program: Command): void {
   volume.command('rm').alias('remove').description('Remove volumes').argument('<volume...>').option('-f, --force', 'say nothing of those that are not there')
     .action(ends1(async (names: string[], options) => (await load()).rm(names, options)))
   volume.command('prune').description('Remove volumes that no container has').option('-a, --all', 'those with a name as well').option('-f, --force', 'do not ask')
+    .option('--filter <name=value>', 'label=NAME[=VALUE], label!=…', collect)
     .action(ends1(async (options) => (await load()).prune(options)))
 }

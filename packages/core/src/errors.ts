@@ -10,6 +10,7 @@ export const ERROR_CODES = {
   ERR_MAYFLY_CONFIG_NOT_FOUND: 'No configuration file was found',
   ERR_MAYFLY_CONTAINER_EXITED: 'The container ended before it was ready',
   ERR_MAYFLY_CONTAINER_NOT_FOUND: 'No container has this id or name',
+  ERR_MAYFLY_CONTAINER_RUNNING: 'The container runs, which stands in the way',
   ERR_MAYFLY_COPY_FAILED: 'Files could not be copied into or out of a container',
   ERR_MAYFLY_DIGEST_INVALID: 'Text that should be a digest is none, or uses an algorithm other than sha256',
   ERR_MAYFLY_DIGEST_MISMATCH: 'Content does not have the digest it was announced with',

@@ -1,40 +1,21 @@
-// The background run: one process that owns every detached container of a user, and ends with the last of them.
+// The background run: one process that owns every detached container of a user, and ends when none runs any more.
 import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 
-import { run } from './container/index.js'
-import { NamedNetworks, type NetworkRequest } from './container/named.js'
-import type { CommitOptions, Container, RunOptions } from './container/types.js'
-import { isMayflyError, MayflyError } from './errors.js'
+import { NamedNetworks } from './container/named.js'
+import { isMayflyError } from './errors.js'
+import { KeptContainers } from './keeper/containers.js'
+import type { Session } from './keeper/entry.js'
+import type { KeeperRequest } from './keeper/types.js'
 
-/** One line of JSON on the keeper's socket, answered by one of `{ ok }` or `{ error }`. */
-export type KeeperRequest =
-  /** `networks` are named; a container that is `attached` ends with the connection, which hears how it ended. */
-  | {
-    readonly do: 'run', readonly image: string, readonly options: RunOptions, readonly forget: boolean, readonly networks?: readonly string[],
-    readonly attached?: boolean,
-  }
-  | { readonly do: 'network', readonly request: NetworkRequest }
-  /** An attached container stays when the connection ends. */
-  | { readonly do: 'release', readonly container: string }
-  | { readonly do: 'kill', readonly container: string, readonly signal: string }
-  | { readonly do: 'commit', readonly container: string, readonly options: CommitOptions }
-  | { readonly do: 'stop', readonly container: string, readonly timeout?: number }
+/** Milliseconds that a keeper of nothing waits: for the first request, and for one that follows another at once. */
+const FIRST = 5000
+const NEXT = 300
 
-interface Entry {
-  readonly container: Container
-  readonly forget: boolean
-  ended: boolean
-  released?: boolean
-}
-
-/** How long one that ended by itself is remembered, for `logs` and `ps -a`: milliseconds. */
-const memory = 60_000
-
-const entries = new Map<string, Entry>()
 const networks = new NamedNetworks()
+const containers = new KeptContainers(networks, () => { endWhenIdle(NEXT) })
 let busy = 0
 let server: Server | undefined
 let ending: NodeJS.Timeout | undefined
@@ -55,6 +36,7 @@ async function keep(path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const owner = statSync(dirname(path))
   if (owner.uid !== process.getuid?.()) throw new Error(`${dirname(path)} belongs to somebody else`)
+  await containers.load()
   rmSync(path, { force: true })
   server = createServer((socket) => { void serve(socket) })
   await listens(server, path)
@@ -64,7 +46,7 @@ async function keep(path: string): Promise<void> {
   // What `ps` shows as the owner.
   process.title = 'mayfly keeper'
   announce()
-  endWhenIdle(5000)
+  endWhenIdle(FIRST)
 }
 
 function announce(): void {
@@ -83,13 +65,18 @@ async function serve(socket: Socket): Promise<void> {
   busy += 1
   clearTimeout(ending)
   socket.on('error', () => undefined)
-  const say = (answer: object): void => { socket.write(`${JSON.stringify(answer)}\n`) }
+  const gone = new Promise<void>((resolve) => void socket.once('close', () => resolve()))
+  const say = (answer: object): void => { if (!socket.destroyed) socket.write(`${JSON.stringify(answer)}\n`) }
+  const session = (released: boolean): Session => ({ gone, released })
   try {
     for await (const line of createInterface({ input: socket })) {
       const request = JSON.parse(line) as KeeperRequest
-      const result = await answer(request)
+      // What was there before is not its client's to end.
+      const attends = (request.do === 'run' || request.do === 'start') && request.attached === true ? session(request.do === 'start') : undefined
+      const result = await answer(request, attends, gone)
       say({ ok: result })
-      if (request.do === 'run' && request.attached === true) await attend(String(result), socket, say)
+      if (request.do === 'files' && result !== undefined) await gone
+      if (attends !== undefined) await attend(String(result), attends, say)
       break
     }
   } catch (error) {
@@ -97,78 +84,50 @@ async function serve(socket: Socket): Promise<void> {
   } finally {
     socket.end()
     busy -= 1
-    endWhenIdle(0)
+    endWhenIdle(NEXT)
   }
 }
 
-async function answer(request: KeeperRequest): Promise<unknown> {
-  if (request.do === 'run') return start(request)
-  if (request.do === 'network') return networks.carryOut(request.request, byName)
-  const entry = entries.get(request.container)
-  if (entry === undefined) return undefined
-  if (request.do === 'commit') return await entry.container.commit(request.options)
-  if (request.do === 'release') return entry.released = true
-  if (request.do === 'kill') return await entry.container.kill(request.signal)
-  await entry.container.stop(request.timeout === undefined ? {} : { timeout: request.timeout })
-  entries.delete(entry.container.id)
-  return entry.container.id
+const sessions = new Map<string, Session>()
+
+async function attend(id: string, session: Session, say: (answer: object) => void): Promise<void> {
+  sessions.set(id, session)
+  void containers.exit(id).then((status) => { say({ ok: status }) })
+  await session.gone
+  if (sessions.get(id) === session) sessions.delete(id)
 }
 
-async function start(request: Extract<KeeperRequest, { do: 'run' }>): Promise<string> {
-  const { name } = request.options
-  if (name !== undefined && [...entries.values()].some((entry) => entry.container.name === name)) {
-    throw new MayflyError('ERR_MAYFLY_NAME_IN_USE', `The container name "${name}" is in use`, { hint: `Stop it first: mayfly stop ${name}` })
-  }
-  const container = await run(request.image, {
-    ...request.options,
-    ...(request.networks === undefined ? {} : { network: request.networks.map((name) => networks.find(name)) }),
-    ready: { description: 'nothing', acceptsExit: true, ready: async () => undefined },
-  })
-  const entry: Entry = { container, forget: request.forget, ended: false }
-  entries.set(container.id, entry)
-  void container.exit.then(() => { ended(entry) })
-  return container.id
+/** Answers the container's id where there is one; nothing for containers of other runs. */
+async function answer(request: KeeperRequest, session: Session | undefined, gone: Promise<void>): Promise<unknown> {
+  if (request.do === 'run') return containers.run(request, session)
+  if (request.do === 'create') return containers.create(request)
+  if (request.do === 'network') return networks.carryOut(request.request, (which) => containers.running(which))
+  const { container: id } = request
+  if (!containers.has(id)) return undefined
+  if (request.do === 'files') return containers.files(id, gone)
+  if (request.do === 'commit') return containers.commit(id, request.options)
+  if (request.do === 'start') await containers.start(id, session, request.options)
+  else if (request.do === 'release') release(id)
+  else if (request.do === 'kill') await containers.kill(id, request.signal)
+  else if (request.do === 'stop') await containers.stop(id, request)
+  else if (request.do === 'restart') await containers.restart(id, request)
+  else if (request.do === 'rename') await containers.rename(id, request.name)
+  else if (request.do === 'update') await containers.update(id, { restart: request.restart })
+  else if (request.do === 'remove') await containers.remove(id, request.force)
+  else await containers.pause(id, request.do === 'pause')
+  return id
 }
 
-/** Tells how an attached container ended, and takes it away when nobody attends to it any more: its log is read until then. */
-async function attend(id: string, socket: Socket, say: (answer: object) => void): Promise<void> {
-  const entry = entries.get(id)
-  if (entry === undefined) return
-  const gone = new Promise<void>((resolve) => void socket.once('close', () => resolve()))
-  void entry.container.exit.then((status) => { if (!socket.destroyed) say({ ok: status }) })
-  await gone
-  if (entry.released === true) return
-  entries.delete(id)
-  await entry.container[Symbol.asyncDispose]().catch(() => undefined)
+function release(id: string): void {
+  const session = sessions.get(id)
+  if (session !== undefined) session.released = true
 }
 
-/** Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
-function byName(which: string): Container {
-  const all = [...entries.values()].map(({ container }) => container)
-  const found = all.find(({ id, name }) => id === which || name === which) ?? all.find(({ id }) => which.length >= 4 && id.startsWith(which))
-  if (found !== undefined) return found
-  throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `No such detached container: ${which}`, {
-    hint: 'Networks made on the command line connect containers that were started with -d.',
-  })
-}
-
-function ended(entry: Entry): void {
-  entry.ended = true
-  const forget = async (): Promise<void> => {
-    if (entries.delete(entry.container.id)) await entry.container[Symbol.asyncDispose]().catch(() => undefined)
-    endWhenIdle(0)
-  }
-  if (entry.forget) void forget()
-  else setTimeout(() => { void forget() }, memory).unref()
-  endWhenIdle(0)
-}
-
-/** The keeper of nothing has no reason to stay. Those that ended are remembered for a while. */
+/** The keeper of nothing that runs has no reason to stay. */
 function endWhenIdle(patience: number): void {
   clearTimeout(ending)
-  if (busy > 0 || networks.size > 0 || [...entries.values()].some((entry) => !entry.ended)) return
-  const wait = entries.size > 0 ? memory : patience
-  ending = setTimeout(() => { process.exit(0) }, wait)
+  if (busy > 0 || networks.size > 0 || containers.busy) return
+  ending = setTimeout(() => { process.exit(0) }, patience)
 }
 
 function described(error: unknown): object {

@@ -207,7 +207,8 @@ int op_rootfs_copy(struct child *child, struct reader *r) {
   struct copy *c = xalloc(sizeof *c);
   c->failure = &child->failure;
   c->operation = "rootfs.copy";
-  if (mkdir(directory, 0755)) return fail(&child->failure, "rootfs.copy", directory, "mkdir");
+  /* Without layers it is one that was made before. */
+  if (n && mkdir(directory, 0755)) return fail(&child->failure, "rootfs.copy", directory, "mkdir");
   c->root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (c->root < 0) return fail(&child->failure, "rootfs.copy", directory, "open");
   mode_t old = umask(0);

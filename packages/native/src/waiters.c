@@ -57,7 +57,11 @@ void waiters_removed(struct container *t) {
   for (struct waiter *w = run.waiters; w; w = w->next) {
     if (w->done || w->container != t) continue;
     if (w->kind == WAIT_REMOVE) send_reply(w->conn, w->request);
-    if (w->kind == WAIT_LOGS) send_frame(w->conn, FRAME_END, w->request, NULL);
+    if (w->kind == WAIT_LOGS) { /* there is no later: what is left of its output goes now, whatever the credit */
+      w->credit = INT64_MAX;
+      logs_pump_one(w);
+      if (!w->done) send_frame(w->conn, FRAME_END, w->request, NULL);
+    }
     w->done = true;
   }
 }

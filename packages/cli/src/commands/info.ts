@@ -1,9 +1,11 @@
+import { formatValue } from '../template/index.js'
+
 /** What this machine gives containers; `doctor` says how to mend what it lacks. */
 export async function info(options: { readonly format?: string }): Promise<void> {
   const { endRun, info: ask } = await import('@mayfly/core/engine')
   const facts = await ask()
   await endRun()
-  if (options.format === 'json') return void process.stdout.write(`${JSON.stringify(facts)}\n`)
+  if (options.format !== undefined) return void process.stdout.write(formatValue(facts, options.format))
   const rows: readonly (readonly [string, string])[] = [
     ['Version', facts.version],
     ['Kernel', `${facts.kernel} (${facts.architecture})`],

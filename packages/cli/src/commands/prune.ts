@@ -1,31 +1,46 @@
 import type { Garbage } from '@mayfly/core/engine'
 
+import { agreed } from '../agreed.js'
+import { ask } from '../keeper.js'
 import { humanSize } from '../size.js'
+import { pruneContainers } from './container-prune.js'
 
 export interface PruneOptions {
   readonly all?: boolean
   readonly force?: boolean
   readonly filter?: readonly string[]
+  readonly volumes?: boolean
   /** A duration. */
   readonly unused?: string
   /** A size. */
   readonly keepStorage?: string
 }
 
-/** Finishes what dead runs left, names them, and removes images that nobody uses. */
+/** Finishes what dead runs left, and removes what nobody uses; asks where something of the user's would go. */
 export async function prune(options: PruneOptions): Promise<void> {
-  const { prune: finish } = await import('@mayfly/core/engine')
-  if (options.all === true && !await agreed('all images without a container', options)) return
+  const { listContainers, listVolumes, prune: finish, pruneVolumes } = await import('@mayfly/core/engine')
+  const stopped = (await listContainers()).some(({ kept, state }) => kept !== undefined && (state === 'exited' || state === 'created'))
+  const loses = [
+    ...(stopped ? ['all stopped containers'] : []), ...(options.all === true ? ['all images without a container'] : []),
+    ...(options.volumes === true && (await listVolumes()).length > 0 ? ['all volumes without a name and a container'] : []),
+  ]
+  if (loses.length > 0 && !await agreed(loses.join(', '), options.force)) return
+  const { ids, bytes } = await pruneContainers()
+  if (ids.length > 0) process.stdout.write(`Deleted Containers:\n${ids.map((id) => `${id}\n`).join('')}\n`)
+  const networks = (await ask({ do: 'network', request: { act: 'prune' } }) ?? []) as readonly string[]
+  if (networks.length > 0) process.stdout.write(`Deleted Networks:\n${networks.map((name) => `${name}\n`).join('')}\n`)
+  const volumes = options.volumes === true ? await pruneVolumes() : { names: [], bytes: 0 }
+  if (volumes.names.length > 0) process.stdout.write(`Deleted Volumes:\n${volumes.names.map((name) => `${name}\n`).join('')}\n`)
   const gone = await finish()
   for (const id of gone) process.stdout.write(`${id}\n`)
   process.stdout.write(`${gone.length === 1 ? '1 dead run' : `${gone.length} dead runs`} finished\n`)
-  await show(await collect(options))
+  await show(await collect(options), bytes + volumes.bytes)
 }
 
 /** Removes images: those without a name, or all that no container is made from. */
 export async function imagePrune(options: PruneOptions): Promise<void> {
   const which = options.all === true ? 'all images without at least one container associated to them' : 'all dangling images'
-  if (!await agreed(which, options)) return
+  if (!await agreed(which, options.force)) return
   await show(await collect(options))
 }
 
@@ -39,7 +54,7 @@ async function collect({ all = false, filter = [], unused, keepStorage }: PruneO
   })
 }
 
-async function show({ images, layers, bytes }: Garbage): Promise<void> {
+async function show({ images, layers, bytes }: Garbage, more = 0): Promise<void> {
   const { untaggedNames } = await import('@mayfly/core/engine')
   if (images.length + layers.length > 0) process.stdout.write('Deleted Images:\n')
   for (const { names, id } of images) {
@@ -47,21 +62,5 @@ async function show({ images, layers, bytes }: Garbage): Promise<void> {
     process.stdout.write(`deleted: ${id}\n`)
   }
   for (const layer of layers) process.stdout.write(`deleted: ${layer}\n`)
-  process.stdout.write(`${images.length + layers.length > 0 ? '\n' : ''}Total reclaimed space: ${humanSize(bytes)}\n`)
-}
-
-/** Asks as Docker does; without anybody to answer, it is no. */
-async function agreed(which: string, { force }: PruneOptions): Promise<boolean> {
-  if (force === true) return true
-  process.stdout.write(`WARNING! This will remove ${which}.\nAre you sure you want to continue? [y/N] `)
-  const { createInterface } = await import('node:readline')
-  const lines = createInterface({ input: process.stdin })
-  for await (const line of lines) {
-    lines.close()
-    if (/^y(es)?$/i.test(line.trim())) return true
-    break
-  }
-  process.stdout.write('\nNothing was removed; -f removes without asking.\n')
-  process.exitCode = 1
-  return false
+  process.stdout.write(`${images.length + layers.length > 0 ? '\n' : ''}Total reclaimed space: ${humanSize(bytes + more)}\n`)
 }

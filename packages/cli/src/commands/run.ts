@@ -1,72 +1,88 @@
 import type { Container, RunOptions } from '@mayfly/core'
 
+import { invalid } from '../action.js'
 import { interruptible } from '../interrupt.js'
 import { ask } from '../keeper.js'
 import { hasBars, openProgress } from '../progress.js'
 import { showPull } from '../pull-progress.js'
-import { mountOptions } from '../mounts.js'
-import { checkDetachKeys, exitCode, join, ownSize, requireTerminal } from '../session.js'
-import { variables } from '../variables.js'
+import type { RunFlags } from '../run-flags.js'
+import { networks, runOptions } from '../run-options.js'
+import { checkDetachKeys, exitCode, join, requireTerminal, type Passed } from '../session.js'
 
-interface Flags {
-  readonly rm?: boolean
-  readonly detach?: boolean
-  readonly interactive?: boolean
-  readonly tty?: boolean
-  readonly detachKeys?: string
-  readonly env?: readonly string[]
-  readonly envFile?: readonly string[]
-  readonly publish?: readonly string[]
-  readonly publishAll?: boolean
-  readonly network?: readonly string[]
-  readonly networkAlias?: readonly string[]
-  readonly addHost?: readonly string[]
-  readonly dns?: readonly string[]
-  readonly dnsSearch?: readonly string[]
-  readonly dnsOption?: readonly string[]
-  readonly memory?: string
-  readonly cpus?: number
-  readonly pidsLimit?: number
-  readonly user?: string
-  readonly workdir?: string
-  readonly volume?: readonly string[]
-  readonly mount?: readonly string[]
-  readonly tmpfs?: readonly string[]
-  readonly readOnly?: boolean
-  readonly name?: string
-  readonly hostname?: string
-  readonly entrypoint?: string
-  readonly platform?: string
-  readonly pull: 'always' | 'missing' | 'never'
-}
-
-/** `mayfly run`: in the foreground until the container ends, or handed to the keeper. */
-export async function run(image: string, words: readonly string[], flags: Flags): Promise<void> {
+/** `mayfly run`: in the foreground until the container ends, or left to the keeper. */
+export async function run(image: string, words: readonly string[], flags: RunFlags): Promise<void> {
   const options = runOptions(words, flags)
   const named = networks(flags)
   checkDetachKeys(flags.detachKeys)
+  const passed = streams(flags)
+  if (flags.rm === true && flags.restart !== undefined && flags.restart !== 'no') throw invalid('--rm and --restart contradict each other', 'Leave one of them out.')
+  if (flags.detach === true && flags.attach !== undefined) throw invalid('-d and --attach contradict each other', 'Leave one of them out.')
   if (flags.detach !== true) requireTerminal(flags.interactive, flags.tty)
-  // The background run has no terminal to show a pull on.
-  const shown = hasBars(process.stderr) && flags.pull !== 'never' ? { ...options, pull: 'missing' as const } : options
-  const ready = async (): Promise<void> => { if (shown !== options) await pulled(image, flags) }
+  // Nobody looks for what is gone with this command; all others stay where they can be found.
+  const alone = flags.rm === true && flags.detach !== true && !(flags.interactive === true && flags.tty === true)
+    && named.length === 0 && flags.cidfile === undefined && flags.volumesFrom === undefined && !sharesOther(flags)
+  if (alone) return await foreground(image, options, flags, passed)
+  const request = await keptRequest(image, options, flags)
+  if (request === undefined) return
   if (flags.detach === true) {
-    await ready()
-    if (process.exitCode !== undefined) return
-    const id = await ask({ do: 'run', image, options: { scratch: 'disk', ...shown }, forget: flags.rm === true, ...named }, { start: true })
-    process.stdout.write(`${String(id)}\n`)
+    const id = await ask({ do: 'run', ...request }, { start: true })
+    await tell(String(id), flags)
     return
   }
-  // What can be detached from must be able to stay.
-  const stays = flags.interactive === true && flags.tty === true
-  if (named.networks === undefined && !stays) return await foreground(image, options, flags)
-  await ready()
-  if (process.exitCode === undefined) await (await import('./attached.js')).attached({ image, options: { scratch: 'disk', ...shown }, detachKeys: flags.detachKeys, ...named })
+  const { attached } = await import('./attached.js')
+  await attached({
+    request: { do: 'run', ...request }, tty: flags.tty === true, input: flags.interactive === true, detachKeys: flags.detachKeys,
+    sigProxy: flags.sigProxy !== false, passed, onId: (id) => written(id, flags),
+  })
 }
 
-/** Has an image come where it can be seen, until somebody ends it. */
-async function pulled(image: string, { pull, platform }: Flags): Promise<void> {
+/** `mayfly create`: a container that has not been started. */
+export async function create(image: string, words: readonly string[], flags: RunFlags): Promise<void> {
+  const request = await keptRequest(image, runOptions(words, flags), flags)
+  if (request === undefined) return
+  await tell(String(await ask({ do: 'create', ...request }, { start: true })), flags)
+}
+
+/** Processes, a name or a network of another container: only that one's run can share them. */
+function sharesOther({ network = [], net = [], ipc, pid, uts }: RunFlags): boolean {
+  return [...network, ...net, ipc, pid, uts].some((mode) => mode?.startsWith('container:') === true)
+}
+
+/** What the keeper is asked for, once the image is there; nothing when somebody ended the wait for it. */
+async function keptRequest(image: string, options: RunOptions, flags: RunFlags): Promise<object | undefined> {
+  const { parseRestartPolicy, keptMounts } = await import('@mayfly/core/engine')
+  const restart = parseRestartPolicy(flags.restart ?? 'no')
+  const shared = await Promise.all((flags.volumesFrom ?? []).map(keptMounts))
+  const mounts = [...options.mounts ?? [], ...shared.flat()]
+  if (!await pulled(image, flags)) return undefined
+  return {
+    image, networks: networks(flags), remove: flags.rm === true, restart,
+    ...(flags.stopTimeout === undefined ? {} : { stopTimeout: flags.stopTimeout * 1000 }),
+    // What was pulled here, with this user's credentials, is there now.
+    options: { ...options, pull: options.pull === 'never' ? 'never' : 'missing', ...(mounts.length === 0 ? {} : { mounts }) },
+  }
+}
+
+async function tell(id: string, flags: RunFlags): Promise<void> {
+  await written(id, flags)
+  process.stdout.write(`${id}\n`)
+}
+
+async function written(id: string, { cidfile }: RunFlags): Promise<void> {
+  if (cidfile === undefined) return
+  const { writeFile } = await import('node:fs/promises')
+  await writeFile(cidfile, id, { flag: 'wx' }).catch((cause: unknown) => {
+    throw invalid(`The file of the id ${cidfile} cannot be written: ${(cause as Error).message}`, 'It must not exist yet; the container is there.')
+  })
+}
+
+/** Has an image come where it can be seen; false when somebody ended it. */
+async function pulled(image: string, { pull, platform, quiet }: RunFlags): Promise<boolean> {
+  if (pull === 'never') return true
+  const { hasImage } = await import('@mayfly/core/engine')
+  if (pull === 'missing' && await hasImage(image, platform)) return true
   const { openStore, parsePlatform, parseReference, pullImage } = await import('@mayfly/core/engine')
-  const progress = openProgress()
+  const progress = openProgress({ quiet: quiet === true || !hasBars(process.stderr) })
   try {
     await interruptible(async (signal) => {
       await pullImage(await openStore(), parseReference(image), {
@@ -76,22 +92,33 @@ async function pulled(image: string, { pull, platform }: Flags): Promise<void> {
   } finally {
     progress.end()
   }
+  return process.exitCode === undefined
 }
 
-async function foreground(image: string, options: RunOptions, flags: Flags): Promise<void> {
+function streams({ attach, interactive }: RunFlags): Passed {
+  const wanted = attach?.map((one) => one.toLowerCase())
+  const odd = wanted?.find((one) => !['stdin', 'stdout', 'stderr'].includes(one))
+  if (odd !== undefined) throw invalid(`There is no stream ${JSON.stringify(odd)}`, 'There are stdin, stdout and stderr.')
+  const has = (name: string): boolean => wanted === undefined || wanted.includes(name)
+  return { stdin: interactive === true && has('stdin'), stdout: has('stdout'), stderr: has('stderr') }
+}
+
+async function foreground(image: string, options: RunOptions, flags: RunFlags, passed: Passed): Promise<void> {
   const { run: start } = await import('@mayfly/core')
   const cancel = new AbortController()
   let container: Container | undefined
   const pending: string[] = []
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
-    process.on(name, () => {
-      // Before the container is there, the one signal that matters is the wish to end.
-      if (container === undefined) { pending.push(name); cancel.abort() }
-      else void container.kill(name).catch(() => undefined)
-    })
+  if (flags.sigProxy !== false) {
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
+      process.on(name, () => {
+        // Before the container is there, the one signal that matters is the wish to end.
+        if (container === undefined) { pending.push(name); cancel.abort() }
+        else void container.kill(name).catch(() => undefined)
+      })
+    }
   }
   // What is no terminal shows what the program prints, and nothing else.
-  const progress = openProgress({ quiet: !hasBars(process.stderr) })
+  const progress = openProgress({ quiet: flags.quiet === true || !hasBars(process.stderr) })
   try {
     container = await start(image, {
       ...options,
@@ -102,7 +129,7 @@ async function foreground(image: string, options: RunOptions, flags: Flags): Pro
     })
     progress.end()
     const streams = await container.attach({ logs: true })
-    const ended = await join(streams, { input: options.stdin === true, tty: flags.tty === true, detachKeys: '', closes: true })
+    const ended = await join(streams, { input: passed.stdin, tty: flags.tty === true, detachKeys: '', closes: true, passed })
     if (ended !== undefined) process.exitCode = exitCode(ended)
   } catch (error) {
     if (pending.length === 0) throw error
@@ -111,58 +138,4 @@ async function foreground(image: string, options: RunOptions, flags: Flags): Pro
     progress.end()
     await container?.[Symbol.asyncDispose]()
   }
-}
-
-function runOptions(words: readonly string[], flags: Flags): RunOptions {
-  return {
-    ...(words.length > 0 ? { command: words } : {}),
-    ...(flags.entrypoint === undefined ? {} : { entrypoint: flags.entrypoint === '' ? [] : [flags.entrypoint] }),
-    ...(flags.env === undefined && flags.envFile === undefined ? {} : { env: variables(flags.env, flags.envFile) }),
-    // Docker's users look for published ports on the host itself.
-    ...(flags.publish === undefined ? {} : { ports: flags.publish }),
-    ...(flags.publish === undefined && flags.publishAll !== true ? {} : { loopback: true }),
-    ...(flags.networkAlias === undefined ? {} : { aliases: flags.networkAlias }),
-    ...(flags.addHost === undefined ? {} : { extraHosts: Object.fromEntries(flags.addHost.map(host)) }),
-    ...(flags.dns === undefined ? {} : { dns: flags.dns }),
-    ...(flags.dnsSearch === undefined ? {} : { dnsSearch: flags.dnsSearch }),
-    ...(flags.dnsOption === undefined ? {} : { dnsOptions: flags.dnsOption }),
-    ...(mode(flags) === undefined ? {} : { network: mode(flags) }),
-    ...mountOptions(flags),
-    ...(flags.readOnly === true ? { readonly: true } : {}),
-    ...(flags.memory === undefined ? {} : { memory: flags.memory }),
-    ...(flags.cpus === undefined ? {} : { cpus: flags.cpus }),
-    ...(flags.pidsLimit === undefined ? {} : { pids: flags.pidsLimit }),
-    ...(flags.user === undefined ? {} : { user: flags.user }),
-    ...(flags.workdir === undefined ? {} : { workdir: flags.workdir }),
-    ...(flags.name === undefined ? {} : { name: flags.name }),
-    ...(flags.hostname === undefined ? {} : { hostname: flags.hostname }),
-    ...(flags.interactive === true ? { stdin: true } : {}),
-    ...(flags.tty === true ? { tty: ownSize() ?? true } : {}),
-    ...(flags.platform === undefined ? {} : { platform: flags.platform }),
-    pull: flags.pull,
-  }
-}
-
-/** `none`, `host` and `container:NAME` are no networks but what a container has instead. */
-function mode({ network = [] }: Flags): 'none' | 'host' | `container:${string}` | undefined {
-  const found = network.find((one): one is 'none' | 'host' | `container:${string}` => one === 'none' || one === 'host' || one.startsWith('container:'))
-  if (found === undefined || network.length === 1) return found
-  throw invalid(`--network ${found} and another network contradict each other`, 'Leave one of them out.')
-}
-
-/** Docker's own network is the one that containers are on without a word. */
-function networks(flags: Flags): { readonly networks?: readonly string[] } {
-  const names = mode(flags) === undefined ? (flags.network ?? []).filter((one) => one !== 'bridge' && one !== 'default') : []
-  return names.length === 0 ? {} : { networks: names }
-}
-
-/** `NAME:ADDRESS`, or `NAME=ADDRESS`; the address of IPv6 has colons of its own. */
-function host(text: string): [string, string] {
-  const at = text.search(/[:=]/)
-  if (at < 1) throw invalid(`Invalid host ${JSON.stringify(text)}`, 'Give NAME:ADDRESS, such as api:192.0.2.7 or me:host-gateway.')
-  return [text.slice(0, at), text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')]
-}
-
-function invalid(message: string, hint: string): Error {
-  return Object.assign(new Error(message), { code: 'ERR_MAYFLY_OPTION_INVALID', hint })
 }

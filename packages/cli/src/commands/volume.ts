@@ -1,5 +1,7 @@
 import { createVolume, formatSize, listVolumes, pruneVolumes, removeVolume, usersOf, type VolumeRecord } from '@mayfly/core/engine'
 
+import { agreed } from '../agreed.js'
+import { pruneCondition } from '../prune-filter.js'
 import { report } from '../report.js'
 import { formatInspect, formatList, type Column } from '../template/index.js'
 
@@ -30,12 +32,14 @@ export async function ls({ quiet, filter = [], format }: { readonly quiet?: bool
 }
 
 export async function inspect(names: readonly string[], { format }: { readonly format?: string }): Promise<void> {
-  const all = await listVolumes()
-  process.stdout.write(formatInspect(names.map((which) => {
-    const one = all.find(({ name }) => name === which)
-    if (one === undefined) throw Object.assign(new Error(`No such volume: ${which}`), { code: 'ERR_MAYFLY_VOLUME_NOT_FOUND' })
-    return { CreatedAt: one.createdAt.toISOString(), Driver: 'local', Labels: one.labels, Mountpoint: one.directory, Name: one.name, Options: null, Scope: 'local' }
-  }), format))
+  process.stdout.write(formatInspect(await Promise.all(names.map(volumeDocument)), format))
+}
+
+/** Throws ERR_MAYFLY_VOLUME_NOT_FOUND. */
+export async function volumeDocument(which: string): Promise<object> {
+  const one = (await listVolumes()).find(({ name }) => name === which)
+  if (one === undefined) throw Object.assign(new Error(`No such volume: ${which}`), { code: 'ERR_MAYFLY_VOLUME_NOT_FOUND', hint: 'mayfly volume ls lists them.' })
+  return { CreatedAt: one.createdAt.toISOString(), Driver: 'local', Labels: one.labels, Mountpoint: one.directory, Name: one.name, Options: null, Scope: 'local' }
 }
 
 /** All that can be removed are; the rest is told. */
@@ -51,8 +55,11 @@ export async function rm(names: readonly string[], { force }: { readonly force?:
   }
 }
 
-export async function prune({ all }: { readonly all?: boolean }): Promise<void> {
-  const { names, bytes } = await pruneVolumes({ all: all === true })
+/** Asks first, as Docker does. */
+export async function prune({ all, force, filter = [] }: { readonly all?: boolean, readonly force?: boolean, readonly filter?: readonly string[] }): Promise<void> {
+  const fits = filter.map((text) => pruneCondition(text, Date.now()))
+  if (!await agreed(all === true ? 'all volumes that no container has' : 'all volumes without a name that no container has', force)) return
+  const { names, bytes } = await pruneVolumes({ all: all === true, filter: (one) => fits.every((fit) => fit(one)) })
   if (names.length > 0) process.stdout.write(`Deleted Volumes:\n${names.map((name) => `${name}\n`).join('')}\n`)
   process.stdout.write(`Total reclaimed space: ${formatSize(bytes)}\n`)
 }

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 
@@ -48,7 +48,11 @@ const fuse: Driver = {
 const copy: Driver = {
   name: 'copy',
   inMemory: false,
-  rootfs: (_run, _id, lowers, scratch) => Promise.resolve({ driver: 'copy', lowers, directory: join(scratch, 'root') }),
+  rootfs: (_run, _id, lowers, scratch) => {
+    const directory = join(scratch, 'root')
+    // One that is started again has its copy already.
+    return Promise.resolve({ driver: 'copy', lowers: existsSync(directory) ? [] : lowers, directory })
+  },
 }
 
 const HELPER_FUSE = 1

@@ -28,7 +28,7 @@ const USUAL: Readonly<Record<keyof RunOptions, Form>> = {
   pids: (value) => value === -1 || whole(value) && Number(value) > 0, user: anyText, groupAdd: list((value) => text(value) || whole(value) && Number(value) >= 0),
   workdir: (value) => text(value) && String(value).startsWith('/'), tty: flag, hostname: text, domainname: text, pid: text, ipc: text, uts: text,
   network: (value) => value === 'none' || value === 'host' || isNetwork(value), timeOffsets: intricate, init: flag, devices: list(text),
-  oomScoreAdj: whole, seccomp: text, capAdd: list(text), capDrop: list(text), privileged: flag, readonly: flag, shmSize: size,
+  oomScoreAdj: whole, seccomp: text, capAdd: list(text), capDrop: list(text), privileged: flag, noNewPrivileges: flag, readonly: flag, shmSize: size,
   ulimits: intricate, sysctls: table(anyText), extraHosts: table(text), dns: list(text), dnsSearch: list(text), dnsOptions: list(text),
   hostPorts: list(isPort), aliases: list(text), ports: list(isPort), loopback: (value) => flag(value) || value === 'direct', labels: table(anyText), name: (value) => typeof value === 'string' && /^[a-zA-Z0-9][\w.-]{0,127}$/.test(value),
   stopSignal: (value) => text(value) || whole(value), stdin: flag, hold: flag,

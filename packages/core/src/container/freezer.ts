@@ -7,6 +7,13 @@ import type { Features } from '../sandbox/index.js'
 
 const PATIENCE = 5000
 
+/** Whether a container stands still. */
+export async function isFrozen(connection: Connection, features: Features, container: string): Promise<boolean> {
+  const [controller, file, still] = features.get('cgroup') === 'v2' ? ['', 'cgroup.freeze', /^1/] as const : ['freezer', 'freezer.state', /^FR/] as const
+  const reply = await connection.request(METHOD.cgroupRead, new Writer().str(container).str(controller).str(file).take()).catch(() => undefined)
+  return reply !== undefined && still.test(new Reader(reply).str())
+}
+
 /**
  * Stops all of a container's processes where they are, or lets them go on. Resolves when that is so.
  * Throws ERR_MAYFLY_LIMIT_UNSUPPORTED where there is no freezer, ERR_MAYFLY_TIMEOUT when a process will not freeze.

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
-import { METHOD, type RawExit } from '../native/index.js'
+import { METHOD, type LogRecord, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
 import { containerPorts, exposed, parsePorts, type Protocol } from '../network/ports.js'
@@ -13,8 +13,9 @@ import { execute, heedInput, isTerminal, openProcess } from './exec.js'
 import { compileCommand, type Inside } from './inside.js'
 import { ContainerFaults } from './faults.js'
 import { freeze } from './freezer.js'
+import type { Label } from './label.js'
 import { logsOf } from './logs.js'
-import { readOutput } from './output.js'
+import { readOutput, readRecords } from './output.js'
 import { reachFrom, sourceOf } from './reach.js'
 import { parseSize } from '../units.js'
 import { signalName, signalNumber } from './signals.js'
@@ -44,6 +45,7 @@ export interface HandleInput {
   /** As the caller gave them. */
   readonly given: RunOptions
   readonly driver: DriverName
+  readonly label: Label
 }
 
 const ENDING = new Set([signalNumber('SIGTERM'), signalNumber('SIGKILL'), signalNumber('SIGINT'), signalNumber('SIGQUIT')])
@@ -152,6 +154,16 @@ export class RunningContainer implements Container {
     return logsOf(this.#input.run.connection, this.id, options)
   }
 
+  /** What is kept of its output, as the supervisor keeps it. */
+  records(options: OutputOptions = {}): AsyncIterable<LogRecord> {
+    return readRecords(this.#input.run.connection, this.id, options)
+  }
+
+  /** What those who did not start it are told of it. */
+  get label(): Label {
+    return this.#input.label
+  }
+
   output(options: OutputOptions = {}): AsyncIterable<OutputPiece> {
     return readOutput(this.#input.run.connection, this.id, options)
   }
@@ -180,14 +192,24 @@ export class RunningContainer implements Container {
     return this[Symbol.asyncDispose]()
   }
 
+  /** Ends it as `stop` does, and leaves it there. */
+  async end(options: StopOptions = {}): Promise<void> {
+    await this.#end(options)
+    if (!this.#ended) await this.kill()
+    await this.#exit
+  }
+
+  /** How its root file system is made. */
+  get driver(): DriverName {
+    return this.#input.driver
+  }
+
   async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
     const { image, run, scratch, driver, given } = this.#input
     if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
     const [{ keepSnapshot }, { startImage }, { changesOf }] = await Promise.all([import('./snapshot.js'), import('./start.js'), import('./changes.js')])
     if (driver === 'copy') await changesOf(run, { id: this.id, name: this.name, scratch, driver })
-    await this.#end(options)
-    if (!this.#ended) await this.kill()
-    await this.#exit
+    await this.end(options)
     try {
       await using changes = await changesOf(run, { id: this.id, name: this.name, scratch, driver })
       return await keepSnapshot({ image, options: given, scratch: changes.directory }, options, startImage)
@@ -322,7 +344,7 @@ export function exposedPorts({ config }: Image): number[] {
 }
 
 /** An image's settings with those a container was started with. */
-function settingsOf({ config }: Image, { env, command, entrypoint, user, workdir, labels, stopSignal }: RunOptions): Readonly<Record<string, unknown>> {
+export function settingsOf({ config }: Image, { env, command, entrypoint, user, workdir, labels, stopSignal }: RunOptions): Readonly<Record<string, unknown>> {
   const names = new Set(Object.keys(env ?? {}))
   const listed = (value: readonly string[] | string | undefined): readonly string[] | undefined => (typeof value === 'string' ? ['/bin/sh', '-c', value] : value)
   const { ExposedPorts, Volumes, ...rest } = config

@@ -20,6 +20,11 @@ export async function obtainImage(reference: string, options: Pick<RunOptions, '
   return image
 }
 
+/** Whether an image is in the store, whole; asks nobody. */
+export async function hasImage(name: string, platform?: string): Promise<boolean> {
+  return await findLocally(await openedStore(), parseReference(name), platform === undefined ? hostPlatform() : parsePlatform(platform)) !== undefined
+}
+
 /** Has an image looked for anew. */
 export function forgetImage(image: Image): void {
   for (const [key, one] of known) if (one === image) known.delete(key)

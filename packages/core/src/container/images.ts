@@ -3,7 +3,7 @@ import { listContainers } from './runs.js'
 
 /** Containers of live runs, as far as they stand in the way of a removal. */
 async function imageUsers(): Promise<ImageUser[]> {
-  return (await listContainers()).map(({ name, imageId, state }) => ({ name, imageId, running: state !== 'exited' }))
+  return (await listContainers()).map(({ name, imageId, state, kept }) => ({ name, imageId, running: state !== 'exited' && (state !== 'created' || kept === undefined) }))
 }
 
 /**

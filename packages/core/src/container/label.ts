@@ -37,9 +37,18 @@ export interface Label {
   readonly stack: Image['stack']
   /** Names of the volumes it has. */
   readonly volumes: readonly string[]
+  /** Its address in its main network; empty without one. */
+  readonly ip?: string | undefined
+  /** Names of its networks; `none`, `host` or `container:NAME` of what it has instead. Absent for the run's own. */
+  readonly networks?: readonly string[] | undefined
+  /** How often it was started, of one that is kept; each life has a log of its own. */
+  readonly life?: number | undefined
 }
 
 export interface LabelInput {
+  readonly networks?: readonly string[] | undefined
+  readonly createdAt?: number
+  readonly life?: number | undefined
   readonly volumes: readonly string[]
   readonly name: string
   readonly image: Image
@@ -50,7 +59,12 @@ export interface LabelInput {
   readonly inside: Inside
 }
 
-export function encodeLabel({ name, image, options, address, published, inside, volumes }: LabelInput): Buffer {
+export function encodeLabel(label: Label): Buffer {
+  return Buffer.from(JSON.stringify(label))
+}
+
+/** What is told of a container. */
+export function labelOf({ name, image, options, address, published, inside, volumes, networks, createdAt = Date.now(), life }: LabelInput): Label {
   const bindings = parsePorts(options.ports)
   const others = (['tcp', 'udp'] as const).flatMap((protocol) => {
     const all = new Set([...containerPorts(bindings, protocol), ...exposed(image.config.ExposedPorts, protocol)])
@@ -61,7 +75,7 @@ export function encodeLabel({ name, image, options, address, published, inside, 
     ...published.map(({ container, protocol, address: on, number }) => ({ container, protocol, host: on === '' ? '127.0.0.1' : on, number, published: true })),
     ...others,
   ]
-  const label: Label = {
+  return {
     name,
     image: image.reference.familiar,
     imageId: image.id,
@@ -69,13 +83,15 @@ export function encodeLabel({ name, image, options, address, published, inside, 
     command: commandLine(image.config, options),
     ports,
     stopSignal: signalNumber(options.stopSignal ?? image.config.StopSignal ?? 'SIGTERM'),
-    createdAt: Date.now(),
+    createdAt,
     tty: options.tty !== undefined && options.tty !== false,
     inside,
     stack: image.stack,
     volumes,
+    ...(address === undefined ? {} : { ip: formatAddress(address) }),
+    ...(networks === undefined || networks.length === 0 ? {} : { networks }),
+    ...(life === undefined ? {} : { life }),
   }
-  return Buffer.from(JSON.stringify(label))
 }
 
 /** Empty for what is no label, such as one of another version. */

@@ -3,7 +3,7 @@ import { StringDecoder } from 'node:string_decoder'
 
 import { MayflyError } from '../errors.js'
 import type { Connection } from '../native/index.js'
-import { readRecords } from './output.js'
+import { readRecords, type RecordSource } from './output.js'
 import type { LogLine, LogOptions, Logs } from './types.js'
 
 /** See `Container.logs`. Throws ERR_MAYFLY_OPTION_INVALID. */
@@ -30,17 +30,22 @@ function check({ tail, since, until, stream }: LogOptions): void {
 }
 
 /** A container's log, line by line. Ends early without harm; a container that is gone has none. */
-export async function* readLogs(connection: Connection, id: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
-  if (options.timestamps !== true) return yield* chosenLines(connection, id, options)
-  for await (const line of chosenLines(connection, id, options)) yield { ...line, text: `${line.time.toISOString()} ${line.text}` }
+export function readLogs(connection: Connection, id: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
+  return linesOf((wanted) => readRecords(connection, id, wanted), options)
 }
 
-async function* chosenLines(connection: Connection, id: string, options: LogOptions): AsyncGenerator<LogLine> {
+/** What is printed of records, line by line. */
+export async function* linesOf(source: RecordSource, options: LogOptions = {}): AsyncGenerator<LogLine> {
+  if (options.timestamps !== true) return yield* chosenLines(source, options)
+  for await (const line of chosenLines(source, options)) yield { ...line, text: `${line.time.toISOString()} ${line.text}` }
+}
+
+async function* chosenLines(source: RecordSource, options: LogOptions): AsyncGenerator<LogLine> {
   const { tail, follow } = options
-  if (tail === undefined) return yield* rawLines(connection, id, options)
-  if (follow === true) return yield* skip(await earlier(connection, id, options) - tail, rawLines(connection, id, options))
+  if (tail === undefined) return yield* rawLines(source, options)
+  if (follow === true) return yield* skip(await earlier(source, options) - tail, rawLines(source, options))
   const last: LogLine[] = []
-  for await (const line of rawLines(connection, id, options)) {
+  for await (const line of rawLines(source, options)) {
     last.push(line)
     if (last.length > tail) last.shift()
   }
@@ -48,9 +53,9 @@ async function* chosenLines(connection: Connection, id: string, options: LogOpti
 }
 
 /** How many lines there are so far. */
-async function earlier(connection: Connection, id: string, options: LogOptions): Promise<number> {
+async function earlier(source: RecordSource, options: LogOptions): Promise<number> {
   let count = 0
-  for await (const _ of rawLines(connection, id, { ...options, follow: false })) count += 1
+  for await (const _ of rawLines(source, { ...options, follow: false })) count += 1
   return count
 }
 
@@ -62,9 +67,9 @@ async function* skip(count: number, lines: AsyncIterable<LogLine>): AsyncGenerat
   }
 }
 
-async function* rawLines(connection: Connection, id: string, options: LogOptions): AsyncGenerator<LogLine> {
+async function* rawLines(source: RecordSource, options: LogOptions): AsyncGenerator<LogLine> {
   const splitter = { stdout: new LineSplitter('stdout'), stderr: new LineSplitter('stderr') }
-  for await (const record of readRecords(connection, id, options)) {
+  for await (const record of source(options)) {
     if (record.stream !== 'dropped') yield* splitter[record.stream].push(record.time, record.bytes)
     else yield* [...splitter.stdout.rest(), ...splitter.stderr.rest(), droppedLine(record.time, Number(record.count))]
   }

@@ -14,6 +14,9 @@ export async function* readOutput(connection: Connection, id: string, options: O
   }
 }
 
+/** A container's output, from wherever it is kept. */
+export type RecordSource = (options: OutputOptions) => AsyncGenerator<LogRecord>
+
 /** What is kept of a container's output and, with `follow`, what comes. Ends early without harm; a container that is gone has none. */
 export async function* readRecords(connection: Connection, id: string, options: OutputOptions): AsyncGenerator<LogRecord> {
   const which = options.stream === 'stdout' ? 2 : options.stream === 'stderr' ? 4 : 6

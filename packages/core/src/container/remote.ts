@@ -2,17 +2,20 @@ import type { Readable } from 'node:stream'
 
 import { MayflyError } from '../errors.js'
 import { imageFile } from '../images/index.js'
-import { METHOD, privilege, type Connection } from '../native/index.js'
+import { decodeExit, METHOD, privilege, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { attach } from './attach.js'
 import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
 import type { Files } from './copy.js'
+import { freeze } from './freezer.js'
+import { readMemoryLimit, readStats } from './stats.js'
 import { heedInput, isTerminal, openProcess } from './exec.js'
 import { compileCommand, type Place } from './inside.js'
 import { FLAG, startDetached } from './process.js'
-import { connectRun, findContainer, listRuns, type RunningListing } from './runs.js'
+import { findContainer, isUp, notRunning, reachRun, type OpenRun, type RunningListing } from './runs.js'
 import { signalNumber } from './signals.js'
-import type { Attached, AttachOptions, ExecOptions, Process } from './types.js'
+import type { Features } from '../sandbox/limits.js'
+import type { Attached, AttachOptions, ContainerStats, ExecOptions, Process } from './types.js'
 
 /** A container of any live run of this user, to be worked with from here. Its owner is not asked. */
 export class RemoteContainer implements AsyncDisposable {
@@ -22,10 +25,16 @@ export class RemoteContainer implements AsyncDisposable {
   readonly tty: boolean
   readonly state: RunningListing['state']
   readonly #connection: Connection
+  readonly #features: Features
   readonly #listing: RunningListing
 
-  constructor(connection: Connection, listing: RunningListing) {
+  readonly #filesId: string | undefined
+
+  /** `files`: what the supervisor calls the files of one that does not run. */
+  constructor({ connection, features }: OpenRun, listing: RunningListing, files?: string) {
+    this.#filesId = files
     this.#connection = connection
+    this.#features = features
     this.#listing = listing
     this.id = listing.id
     this.name = listing.name
@@ -70,6 +79,23 @@ export class RemoteContainer implements AsyncDisposable {
     await this.#connection.request(METHOD.signal, new Writer().str(this.id).u32(0).u32(signalNumber(signal)).take())
   }
 
+  /** Stops all its processes where they are, or lets them go on. Throws ERR_MAYFLY_LIMIT_UNSUPPORTED where there is no freezer. */
+  async pause(still: boolean): Promise<void> {
+    await freeze(this.#connection, this.#features, this.id, still)
+  }
+
+  /** What it has used so far, and how much memory it may. */
+  async stats(): Promise<ContainerStats & { readonly memoryLimit: number }> {
+    const [used, memoryLimit] = await Promise.all([readStats(this.#connection, this.#features, this.id, true), readMemoryLimit(this.#connection, this.#features, this.id)])
+    return { ...used, memoryLimit }
+  }
+
+  /** How it ends, with its exit code as a shell has it. Rejects with ERR_MAYFLY_RUN_LOST. */
+  async wait(): Promise<number> {
+    const { code, signal } = decodeExit(await this.#connection.request(METHOD.wait, new Writer().str(this.id).take()))
+    return signal === 0 ? code : 128 + signal
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#connection.close()
     return Promise.resolve()
@@ -77,7 +103,7 @@ export class RemoteContainer implements AsyncDisposable {
 
   #place(): Place {
     const { id, name, inside, stack } = this.#listing
-    if (this.state !== 'running') throw new MayflyError('ERR_MAYFLY_NOT_RUNNING', `Container ${name} is not running`)
+    if (!isUp(this)) throw notRunning(name, this.state)
     if (inside === undefined) throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `Container ${name} is of another version of Mayfly`)
     const own = privilege()
     return { id, inside, map: own.mode === 'user' ? own.map : undefined, accounts: () => accountsIn(stack) }
@@ -85,7 +111,7 @@ export class RemoteContainer implements AsyncDisposable {
 
   #files(): Files {
     const { id, name, stack } = this.#listing
-    return { connection: this.#connection, id, name, accounts: () => accountsIn(stack) }
+    return { connection: this.#connection, id: this.#filesId ?? id, name, accounts: () => accountsIn(stack) }
   }
 }
 
@@ -97,7 +123,10 @@ function accountsIn(stack: RunningListing['stack']): Promise<readonly [string, s
 /** Finds a container by id, the start of an id, or name. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
 export async function openContainer(which: string): Promise<RemoteContainer> {
   const listing = await findContainer(which)
-  const run = (await listRuns()).find(({ id }) => id === listing.runId)
-  if (run === undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${listing.name} is gone`)
-  return new RemoteContainer(await connectRun(run.file), listing)
+  return new RemoteContainer(await reachRun(listing), listing)
+}
+
+/** The files of a container that the keeper opened for this process; named by whole ids. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
+export async function openKeptFiles(container: RunningListing, { id, run }: { readonly id: string; readonly run: string }): Promise<Pick<RemoteContainer, 'copyIn' | 'copyOut' | 'archive' | typeof Symbol.asyncDispose>> {
+  return new RemoteContainer(await reachRun({ ...container, runId: run }), container, id)
 }

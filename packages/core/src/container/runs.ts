@@ -4,15 +4,19 @@ import { join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
 import { defaultHome } from '../images/store.js'
-import { Connection, decodeList, encodeHello, METHOD, type ListedContainer } from '../native/index.js'
+import { Connection, decodeHello, decodeList, encodeHello, METHOD, type ListedContainer } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import type { Image } from '../images/index.js'
 import type { Inside } from './inside.js'
+import type { Features } from '../sandbox/limits.js'
+import { freeze, isFrozen } from './freezer.js'
 import { decodeLabel, type ListedPort } from './label.js'
-import { readLogs } from './logs.js'
+import { listKept, type KeptContainer } from './kept.js'
+import { linesOf } from './logs.js'
+import { readRecords } from './output.js'
 import { signalName, signalNumber } from './signals.js'
 import type { RunFile } from './supervision.js'
-import type { LogLine, LogOptions, StopOptions } from './types.js'
+import type { LogLine, LogOptions, Mount, StopOptions } from './types.js'
 
 /** A container of any live run of this user. */
 export interface RunningListing {
@@ -24,7 +28,7 @@ export interface RunningListing {
   readonly command: readonly string[]
   readonly ports: readonly ListedPort[]
   readonly labels: Readonly<Record<string, string>>
-  readonly state: 'created' | 'running' | 'exited'
+  readonly state: 'created' | 'running' | 'paused' | 'restarting' | 'exited'
   readonly createdAt: Date | undefined
   readonly startedAt: Date | undefined
   readonly exitedAt: Date | undefined
@@ -43,10 +47,28 @@ export interface RunningListing {
   readonly stack: Image['stack']
   /** Names of the volumes it has. */
   readonly volumes: readonly string[]
+  /** In its main network; empty when it has none. */
+  readonly ip: string
+  /** Names of its networks, or `none`, `host`, `container:NAME`; `bridge` for its run's own. */
+  readonly networks: readonly string[]
+  /** What the background run keeps of it; absent for one of another run. */
+  readonly kept: KeptContainer | undefined
+  /** Which of its lives this is. */
+  readonly life: number | undefined
 }
 
 /** Connects to a run of this user. Throws ERR_MAYFLY_RUN_LOST when it is gone. */
 export async function connectRun(file: RunFile): Promise<Connection> {
+  return (await openRun(file)).connection
+}
+
+/** A connection to a run, and what its supervisor can do. */
+export interface OpenRun {
+  readonly connection: Connection
+  readonly features: Features
+}
+
+async function openRun(file: RunFile): Promise<OpenRun> {
   const socket = connect(file.socket)
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve)
@@ -54,8 +76,8 @@ export async function connectRun(file: RunFile): Promise<Connection> {
   })
   const connection = new Connection(socket)
   try {
-    await connection.request(METHOD.hello, encodeHello('0.1.0', file.token))
-    return connection
+    const { features } = decodeHello(await connection.request(METHOD.hello, encodeHello('0.1.0', file.token)))
+    return { connection, features }
   } catch (error) {
     connection.close()
     throw error
@@ -75,40 +97,69 @@ export async function listRuns(home: string = defaultHome()): Promise<{ id: stri
   return runs.filter((run) => run !== undefined)
 }
 
-/** Containers of all live runs of this user, newest first. */
+/** Containers of all live runs of this user, and those that the background run keeps, newest first. */
 export async function listContainers(home?: string): Promise<RunningListing[]> {
+  let live = await listLive(home)
+  const kept = await listKept(home)
+  const ids = new Set(live.map(({ id }) => id))
+  // What was started since the first look, or was ended by its keeper's end.
+  if (kept.some((one) => !ids.has(one.id) && one.startedAt !== undefined && one.ended === undefined)) live = await listLive(home)
+  const all = new Map(kept.map((one) => [one.id, keptListing(one)]))
+  for (const one of live) all.set(one.id, { ...one, ...named(all.get(one.id)) })
+  return [...all.values()].sort((a, b) => Number(b.createdAt ?? 0) - Number(a.createdAt ?? 0))
+}
+
+function named(kept: RunningListing | undefined): Partial<RunningListing> {
+  return kept === undefined ? {} : { name: kept.name, kept: kept.kept }
+}
+
+async function listLive(home?: string): Promise<RunningListing[]> {
   const found = await Promise.all((await listRuns(home)).map(async ({ id, file }) => {
-    const connection = await connectRun(file).catch(() => undefined)
-    if (connection === undefined) return []
+    const run = await openRun(file).catch(() => undefined)
+    if (run === undefined) return []
+    const { connection, features } = run
     try {
-      return decodeList(await connection.request(METHOD.list)).filter(isContainer).map((one) => listing(one, id, file))
+      const all = decodeList(await connection.request(METHOD.list)).filter(isContainer).map((one) => listing(one, id, file))
+      return await Promise.all(all.map(async (one) => (
+        one.state === 'running' && await isFrozen(connection, features, one.id) ? { ...one, state: 'paused' as const } : one
+      )))
     } catch {
       return []
     } finally {
       connection.close()
     }
   }))
-  return found.flat().sort((a, b) => Number(b.createdAt ?? 0) - Number(a.createdAt ?? 0))
+  return found.flat()
 }
 
 /** The log of a container, named by id, the start of an id, or name. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
 export async function* containerLogs(which: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
-  const { connection, container } = await reach(which)
+  const container = await findContainer(which)
+  const { id, kept, life } = container
+  const connection = container.runId === '' ? undefined : await reach(container).catch(() => undefined)
   try {
-    yield* readLogs(connection, container.id, options)
+    yield* linesOf(async function* records(wanted) {
+      if (kept !== undefined) {
+        const { keptRecords } = await import('./kept-logs.js')
+        yield* keptRecords(id, wanted, connection === undefined ? undefined : life)
+      }
+      if (connection !== undefined) yield* readRecords(connection, id, wanted)
+    }, options)
   } finally {
-    connection.close()
+    connection?.close()
   }
 }
 
 /** Stops and removes a container as `Container.stop` does; named as for its log. Throws ERR_MAYFLY_CONTAINER_NOT_FOUND. */
 export async function stopContainer(which: string, { timeout = 10_000, signal }: StopOptions = {}): Promise<void> {
-  const { connection, container } = await reach(which)
+  const container = await findContainer(which)
+  const { connection, features } = await reachRun(container)
   try {
     const name = new Writer().str(container.id).take()
-    if (container.state === 'running' && timeout > 0) {
+    if (isUp(container) && timeout > 0) {
       const number = signalNumber(signal ?? container.stopSignal)
       await connection.request(METHOD.signal, new Writer().str(container.id).u32(0).u32(number).take())
+      if (container.state === 'paused') await freeze(connection, features, container.id, false).catch(() => undefined)
       let timer: NodeJS.Timeout | undefined
       const patience = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout)))
       await Promise.race([connection.request(METHOD.wait, name).catch(() => undefined), patience])
@@ -132,11 +183,63 @@ export async function findContainer(which: string): Promise<RunningListing> {
     { hint: only === undefined ? 'mayfly ps -a lists them.' : 'Give more of the id.' })
 }
 
-async function reach(which: string): Promise<{ connection: Connection; container: RunningListing }> {
-  const container = await findContainer(which)
-  const run = (await listRuns()).find(({ id }) => id === container.runId)
-  if (run === undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${container.name} is gone`)
-  return { connection: await connectRun(run.file), container }
+/** The mounts of a container that the background run keeps, for another: read-only where its name is followed by `:ro`. Throws ERR_MAYFLY_UNSUPPORTED. */
+export async function keptMounts(text: string): Promise<readonly Mount[]> {
+  const [which = '', mode = 'rw'] = text.split(':')
+  const { kept, name } = await findContainer(which)
+  const mounts = kept?.options.mounts ?? []
+  if (kept === undefined || mounts.some((one) => !('source' in one) && one.volume === undefined)) {
+    throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `${name} has mounts that are its own`, { hint: 'Volumes with a name and binds can be shared.' })
+  }
+  return mode === 'ro' ? mounts.map((one) => ({ ...one, readonly: true })) : mounts
+}
+
+/** Connects to the run of a container. Throws ERR_MAYFLY_NOT_RUNNING for one that is only kept. */
+export async function reach(container: RunningListing): Promise<Connection> {
+  return (await reachRun(container)).connection
+}
+
+/** The same, with what its supervisor can do. */
+export async function reachRun({ name, runId, state }: RunningListing): Promise<OpenRun> {
+  if (runId === '') throw notRunning(name, state)
+  const run = (await listRuns()).find(({ id }) => id === runId)
+  if (run === undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${name} is gone`)
+  return openRun(run.file)
+}
+
+/** Whether its processes are there. */
+export function isUp({ state }: Pick<RunningListing, 'state'>): boolean {
+  return state === 'running' || state === 'paused'
+}
+
+export function notRunning(name: string, state: RunningListing['state']): MayflyError {
+  return new MayflyError('ERR_MAYFLY_NOT_RUNNING', `Container ${name} is ${state === 'restarting' ? 'restarting: wait until it runs' : 'not running'}`, {
+    hint: `Start it first: mayfly start ${name}`,
+  })
+}
+
+/** One that no process runs any more, or yet. */
+function keptListing(kept: KeptContainer): RunningListing {
+  const { label, ended, startedAt, createdAt } = kept
+  // A keeper that was killed wrote nothing of it; its containers were killed with it.
+  const end = ended ?? (startedAt === undefined ? undefined : { code: 137, signal: 'SIGKILL', oomKilled: false, at: undefined })
+  return {
+    id: kept.id, name: kept.name, image: label.image ?? kept.image, imageId: label.imageId ?? '', command: label.command ?? [],
+    ports: [], labels: label.labels ?? {}, createdAt: new Date(createdAt), stopSignal: label.stopSignal ?? signalNumber('SIGTERM'),
+    state: kept.restarting !== undefined && isAlive(kept.restarting) ? 'restarting' : end === undefined || startedAt === undefined ? 'created' : 'exited',
+    startedAt: startedAt === undefined ? undefined : new Date(startedAt), exitedAt: end?.at === undefined ? undefined : new Date(end.at),
+    exitCode: end?.code ?? 0, signal: end?.signal, oomKilled: end?.oomKilled ?? false, ownerPid: 0, runId: '',
+    tty: label.tty ?? false, inside: label.inside, stack: label.stack ?? [], volumes: label.volumes ?? [], ip: '',
+    networks: kept.networks.length > 0 ? kept.networks : label.networks ?? ['bridge'], kept, life: undefined,
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
 }
 
 function listing(one: ListedContainer, runId: string, file: RunFile): RunningListing {
@@ -163,6 +266,10 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
     inside: label.inside,
     stack: label.stack ?? [],
     volumes: label.volumes ?? [],
+    ip: label.ip ?? '',
+    networks: label.networks ?? ['bridge'],
+    kept: undefined,
+    life: label.life,
   }
 }
 

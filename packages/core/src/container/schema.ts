@@ -53,7 +53,7 @@ const SCHEMAS: Readonly<Record<keyof RunOptions, z.ZodType>> = {
   pid: mode('private', 'host'), ipc: mode('private', 'host'), uts: mode('private', 'host'),
   network: z.union([mode('none', 'host'), z.custom(isNetwork), z.array(z.custom(isNetwork))], networkWord),
   timeOffsets: z.strictObject({ monotonic: z.number(seconds).optional(), boottime: z.number(seconds).optional() }, seconds),
-  init: flag, privileged: flag, readonly: flag, stdin: flag, hold: flag,
+  init: flag, privileged: flag, noNewPrivileges: flag, readonly: flag, stdin: flag, hold: flag,
   loopback: z.union([z.boolean(), z.literal('direct')], 'true, false or "direct"'),
   devices: texts('"/dev/fuse" or "/dev/fuse:/dev/fuse:rwm"'),
   oomScoreAdj: whole(-1000, 1000, 'a whole number from -1000 to 1000'),

@@ -37,15 +37,15 @@ export class Slots {
   }
 
   /**
-   * A place that fits the options: a prepared one, if there is one and it need not be fresh; one of the kind, which has
+   * A place that fits the options: a prepared one, if there is one and it needs neither be fresh nor have a certain id; one of the kind, which has
    * carried out its setting, if there is one. To be followed by `done` with the same kind.
    */
-  async take(options: Foundation['options'], flags: number, { afresh = false, kind }: { readonly afresh?: boolean; readonly kind?: Kind | undefined } = {}): Promise<Slot> {
+  async take(options: Foundation['options'], flags: number, { afresh = false, kind, id }: { readonly afresh?: boolean; readonly kind?: Kind | undefined; readonly id?: string | undefined } = {}): Promise<Slot> {
     this.#starting += 1
     this.#most = Math.min(MOST, Math.max(this.#most, this.#starting))
-    const alike = kind === undefined ? undefined : this.#kinds.take(kind)
+    const alike = kind === undefined || id !== undefined ? undefined : this.#kinds.take(kind)
     if (alike !== undefined) return alike
-    if (flags !== 0 || afresh || !isPrivate(options)) return fresh(this.#run, options)
+    if (flags !== 0 || afresh || id !== undefined || !isPrivate(options)) return fresh(this.#run, options, id)
     for (;;) {
       // Claimed before it is awaited: one that is still being prepared is further than a new one could be.
       const claimed = this.#waiting.shift()
@@ -89,8 +89,7 @@ export class Slots {
   }
 }
 
-function place(run: Run, options: Foundation['options']): Omit<Slot, 'start'> {
-  const id = randomBytes(32).toString('hex')
+function place(run: Run, options: Foundation['options'], id = randomBytes(32).toString('hex')): Omit<Slot, 'start'> {
   const address = options.network === undefined ? run.addresses?.take() : undefined
   let tell: (exit: RawExit) => void = () => undefined
   const exit = new Promise<RawExit>((resolve) => void (tell = resolve))
@@ -104,8 +103,8 @@ function place(run: Run, options: Foundation['options']): Omit<Slot, 'start'> {
   }
 }
 
-function fresh(run: Run, options: Foundation['options']): Slot {
-  const slot = place(run, options)
+function fresh(run: Run, options: Foundation['options'], id?: string): Slot {
+  const slot = place(run, options, id)
   const { create: namespaces, pidOf } = namespacesOf(options)
   return {
     ...slot,

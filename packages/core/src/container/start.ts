@@ -9,14 +9,14 @@ import { METHOD } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
 import { addGroups, cgroupWrites, compileProgram, compileSetting, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
-import { driverAfter, forcedDriver, type Driver } from './drivers.js'
+import { driverAfter, forcedDriver, type Driver, type DriverName } from './drivers.js'
 import { checkForm } from './form.js'
 import { RunningContainer } from './handle.js'
 import { attach, type Attachment } from './attachment.js'
 import { accountsOf, forgetImage, obtainImage } from './image.js'
 import { insideOf } from './inside.js'
 import { isTerminal } from './exec.js'
-import { encodeLabel } from './label.js'
+import { encodeLabel, labelOf, type Label } from './label.js'
 import { FLAG } from './process.js'
 import { openNameServer, resolvConf } from './nameserver.js'
 import type { PrivateNetwork } from './network.js'
@@ -45,15 +45,23 @@ export async function start(image: string, options: RunOptions = {}): Promise<Co
   return startFrom(supervision, fresh, options)
 }
 
+/** A container that was there before and will be again: its id, and a directory where its changes stay. */
+export interface Own {
+  readonly id: string
+  readonly directory: string
+  readonly driver: DriverName | undefined
+  readonly label: Pick<Label, 'createdAt' | 'life'>
+}
+
 /** Starts a container from files that are there already. */
-export async function startImage(image: Image, options: RunOptions = {}): Promise<RunningContainer> {
+export async function startImage(image: Image, options: RunOptions = {}, own?: Own): Promise<RunningContainer> {
   await checkForm(options)
   if (options.signal?.aborted === true) {
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image.reference.familiar} was aborted`, { cause: options.signal.reason })
   }
   const supervision = await currentRun()
   if (!await keep(supervision, image)) throw gone(image)
-  return startFrom(supervision, image, options)
+  return startFrom(supervision, image, options, own)
 }
 
 /** Nobody collects what a live run uses. */
@@ -68,8 +76,8 @@ function gone({ reference }: Image): MayflyError {
   })
 }
 
-async function startFrom(supervision: Run, found: Image, options: RunOptions): Promise<RunningContainer> {
-  const container = await createWithDriver(supervision, found, options)
+async function startFrom(supervision: Run, found: Image, options: RunOptions, own?: Own): Promise<RunningContainer> {
+  const container = await createWithDriver(supervision, found, options, own)
   try {
     await waitReady(supervision.connection, container, found, options)
     return container
@@ -97,12 +105,12 @@ async function prepare(image: string, options: RunOptions): Promise<[Run, Image]
 }
 
 /** A driver that does not work here is not tried again in this run, unless it is the one that was asked for. */
-async function createWithDriver(run: Run, image: Image, options: RunOptions): Promise<RunningContainer> {
-  const forced = forcedDriver(options.driver)
+async function createWithDriver(run: Run, image: Image, options: RunOptions, own?: Own): Promise<RunningContainer> {
+  const forced = forcedDriver(own?.driver ?? options.driver)
   for (;;) {
     const driver = forced ?? run.driver
     try {
-      return await create(run, image, options, driver)
+      return await create(run, image, options, driver, own)
     } catch (error) {
       if (error === stale) continue
       const next = forced === undefined ? driverAfter(driver, error) : undefined
@@ -115,7 +123,7 @@ async function createWithDriver(run: Run, image: Image, options: RunOptions): Pr
 /** A slot of the container's kind has another setting: the machine's resolv.conf changed meanwhile, for instance. */
 const stale = new Error('The slot is out of date')
 
-async function create(run: Run, image: Image, given: RunOptions, driver: Driver): Promise<RunningContainer> {
+async function create(run: Run, image: Image, given: RunOptions, driver: Driver, own?: Own): Promise<RunningContainer> {
   const found = await resolveOptions(run, given)
   const { options: resolved, networkOf: other, networks } = found
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
@@ -123,9 +131,9 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
   const identity = addGroups(resolveUser(resolved.user ?? image.config.User, passwd, group), resolved.groupAdd, group)
   const streams = (resolved.stdin === true ? FLAG.stdin : 0) | (isTerminal(resolved.tty) ? FLAG.terminal : 0) | (resolved.loopback === 'direct' ? FLAG.notify : 0)
   const sources = needsSources(resolved, given, image)
-  const kind = sources || streams !== 0 ? undefined : kindOf(run, { image, driver, identity }, found)
+  const kind = sources || streams !== 0 || own !== undefined ? undefined : kindOf(run, { image, driver, identity }, found)
   // Only a fresh child inherits what a helper shares with it.
-  const taking = run.slots.take(resolved, streams, { afresh: driver.name === 'fuse-overlayfs', kind })
+  const taking = run.slots.take(resolved, streams, { afresh: driver.name === 'fuse-overlayfs', kind, id: own?.id })
   // The first filter takes milliseconds to assemble, and the first slot is waited for anyway.
   warmFilter(resolved)
   const slot = await taking
@@ -141,10 +149,10 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     for (const one of reached) one.close().catch(() => undefined)
     published?.close()
     slot.free()
-    void discard(mounted.own)
+    if (own === undefined) void discard(mounted.own)
   }
   try {
-    if (sources) mounted = await (await import('./binds.js')).resolveMounts(given, image.config.Volumes, join(run.dir, 'scratch', slot.id))
+    if (sources) mounted = await (await import('./binds.js')).resolveMounts(given, image.config.Volumes, own === undefined ? join(run.dir, 'scratch', slot.id) : join(own.directory, 'own'))
     const outbound = slot.address === undefined || networks.every(({ internal }) => internal) && networks.length > 0 ? undefined : openOutbound(run)
     const proxies = outbound === undefined || run.reachable ? {} : await proxied(run, slot.id, image, resolved.env, networks)
     const options = { ...resolved, mounts: mounted.mounts, env: { ...proxies, ...resolved.env } }
@@ -158,7 +166,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     const naming = slot.address === undefined ? undefined : openNameServer(run)
     naming?.catch(() => undefined)
     const { address, links, hosts } = attachment
-    const scratch = scratchDirectory(run, slot.id, options, driver)
+    const scratch = own?.directory ?? scratchDirectory(run, slot.id, options, driver)
     const input = await sandboxInput(run, { image, driver, identity, options }, { id: slot.id, scratch, hostname, links, hosts: hosts(), resolvConf: resolv })
     const setting = compileSetting(input)
     if (slot.setting !== undefined && !slot.setting.equals(setting)) throw stale
@@ -168,17 +176,19 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, address)
     for (const port of options.hostPorts ?? []) reached.push(await reachFrom(run, port, { address: address ?? 0, prefix: 32 }))
-    const label = encodeLabel({ name, image, options, address, published: published.ports, inside, volumes: mounted.volumes })
+    // A volatile overlay leaves a mark in there that forbids a second mount. [Linux, overlayfs, "Volatile mount"]
+    if (own?.driver === 'overlay') await discard([join(own.directory, 'work')])
+    const label = labelOf({ name, image, options, address, published: published.ports, inside, volumes: mounted.volumes, networks: options.network === undefined ? networks.map((one) => one.name) : [options.network], ...own?.label })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
     await Promise.all([outbound, published.announce(slot.id)])
-    await slot.start({ flags: streams | (options.hold === true ? FLAG.held : 0), scratch, logCap: 0, operations, cgroup, label })
+    await slot.start({ flags: streams | (options.hold === true ? FLAG.held : 0), scratch: own === undefined ? scratch : '', logCap: 0, operations, cgroup, label: encodeLabel(label) })
     await published.aim(slot.id)
     await Promise.all([attachment.running(), naming])
     return new RunningContainer({
       run, id: slot.id, name, image, options, address, exit: slot.exit, published: published.ports, accounts, closed,
       scratch, given, driver: driver.name,
-      inside,
+      inside, label,
     })
   } catch (error) {
     if (error === stale && kind !== undefined) run.slots.forget(kind)
@@ -186,6 +196,8 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver)
     if (!run.connection.lost) await run.connection.request(METHOD.remove, new Writer().str(slot.id).take()).catch(() => undefined)
     closed()
     await rm(join(run.dir, 'scratch', slot.id), { recursive: true, force: true }).catch(() => undefined)
+    // Half a copy is none.
+    if (own !== undefined && own.driver === undefined) await discard([join(own.directory, 'root')])
     throw error
   } finally {
     run.slots.done(kind)

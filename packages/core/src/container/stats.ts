@@ -1,3 +1,5 @@
+import { totalmem } from 'node:os'
+
 import { METHOD, Reader, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import type { Features } from '../sandbox/index.js'
@@ -25,6 +27,14 @@ export async function readStats(connection: Connection, features: Features, cont
     network ? interfaces().then(trafficOf) : { received: 0, sent: 0 },
   ])
   return { memory, memoryPeak: Math.max(memory, memoryPeak), cpu, pids, io, network: traffic }
+}
+
+/** Bytes of memory it may use: its own limit, else the machine's memory. */
+export async function readMemoryLimit(connection: Connection, features: Features, container: string): Promise<number> {
+  const file = features.get('cgroup') === 'v2' ? 'memory.max' : 'memory.limit_in_bytes'
+  const reply = await connection.request(METHOD.cgroupRead, new Writer().str(container).str('memory').str(file).take()).catch(() => undefined)
+  const limit = reply === undefined ? Number.NaN : Number(new Reader(reply).str().trim())
+  return limit > 0 && limit < totalmem() ? limit : totalmem()
 }
 
 /** Lines such as `254:0 Read 4096`. */

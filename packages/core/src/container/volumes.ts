@@ -86,11 +86,12 @@ export async function removeVolume(name: string): Promise<string> {
 }
 
 /** Removes volumes that no container has: those that nobody named, or all. Answers their names and bytes. */
-export async function pruneVolumes({ all = false }: { readonly all?: boolean } = {}): Promise<{ readonly names: readonly string[]; readonly bytes: number }> {
+export async function pruneVolumes({ all = false, filter = () => true }: { readonly all?: boolean; readonly filter?: (one: VolumeRecord) => boolean } = {}): Promise<{ readonly names: readonly string[]; readonly bytes: number }> {
   const names: string[] = []
   let bytes = 0
-  for (const { name, anonymous, directory } of await listVolumes()) {
-    if (!(all || anonymous) || (await usersOf(name)).length > 0) continue
+  for (const one of await listVolumes()) {
+    const { name, anonymous, directory } = one
+    if (!(all || anonymous) || !filter(one) || (await usersOf(name)).length > 0) continue
     bytes += await bytesIn(directory)
     names.push(await removeVolume(name))
   }

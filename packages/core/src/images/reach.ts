@@ -54,10 +54,13 @@ async function buildRoots(store: Store, now: number): Promise<string[]> {
   return found.flat()
 }
 
-/** What the containers of live runs were made from: digests of manifests, and directories of layers and snapshots. */
+/** What the containers of live runs, and those that are kept, were made from: digests of manifests, and directories of layers and snapshots. */
 export async function linesOfRuns(store: Store): Promise<string[]> {
-  const runs = await readdir(join(store.home, 'runs')).catch(absent([]))
-  return linesOf(runs.map((id) => join(store.home, 'runs', id, LEASES_OF_RUN)))
+  const files = await Promise.all(['runs', 'containers'].map(async (room) => {
+    const ids = await readdir(join(store.home, room)).catch(absent([]))
+    return ids.map((id) => join(store.home, room, id, LEASES_OF_RUN))
+  }))
+  return linesOf(files.flat())
 }
 
 /** Of dead pulls, too: whoever wants to be exact takes those away first. */

@@ -186,6 +186,13 @@ export function decodeLogRecords(payload: Buffer): LogRecord[] {
   return records
 }
 
+/** The same records as the supervisor sends them. */
+export function encodeLogRecord(record: LogRecord): Buffer {
+  const writer = new Writer().u64(record.time)
+  if (record.stream === 'dropped') return writer.u8(0).bytes(new Writer().u64(record.count).take()).take()
+  return writer.u8(record.stream === 'stderr' ? 2 : 1).bytes(record.bytes).take()
+}
+
 export function decodeEvent(payload: Buffer): NativeEvent | undefined {
   const reader = new Reader(payload)
   const event = reader.u16()

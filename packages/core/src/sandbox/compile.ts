@@ -92,7 +92,7 @@ function terminalEnvironment(tty: Terminal, env: readonly string[]): readonly st
 }
 
 /** What of a container's options shapes the commands in it. */
-export type Rights = Pick<ResolvedOptions, 'capAdd' | 'capDrop' | 'privileged' | 'seccomp' | 'timeOffsets'>
+export type Rights = Pick<ResolvedOptions, 'capAdd' | 'capDrop' | 'privileged' | 'seccomp' | 'timeOffsets' | 'noNewPrivileges'>
 
 /** The operation list of a command in a running container. */
 export function compileExec(input: {
@@ -132,6 +132,7 @@ function becomeUser(list: Operations, identity: Identity, options: Rights, map: 
     })
   }
   const sets = capabilitySets(options)
+  if (options.noNewPrivileges === true) list.nonewprivs()
   // Installing a filter needs CAP_SYS_ADMIN or no_new_privs, and the latter would disarm the image's set-uid programs.
   if (options.privileged !== true && options.seccomp !== 'unconfined') list.seccomp(seccompProgram(process.arch, sets.bounding, options.seccomp))
   list.capabilities(sets)

@@ -72,6 +72,8 @@ export interface SandboxOptions {
   /** `NET_ADMIN`, `CAP_NET_ADMIN` or `ALL`. */
   readonly capAdd?: readonly string[] | undefined
   readonly capDrop?: readonly string[] | undefined
+  /** No program gains rights by being executed, set-uid or otherwise. Default false. */
+  readonly noNewPrivileges?: boolean | undefined
   /** All capabilities and devices, no filter of system calls, nothing masked or read-only. Default false. */
   readonly privileged?: boolean | undefined
   /** A read-only root file system. Default false. */

@@ -1,0 +1,28 @@
+import type { Command } from 'commander'
+
+import { both, collect, group } from './action.js'
+
+/** `build`, and its long forms. */
+export function buildCommand(program: Command): void {
+  const parents = [program, group(program, 'image', 'Manage images'), group(program, 'builder', 'Manage builds')]
+  both(parents.map((parent) => [parent, 'build'] as const), (command) => command
+    .description('Build an image from a Dockerfile')
+    .argument('<context>', 'a directory, or - for a tar or a Dockerfile on standard input')
+    .option('-f, --file <path>', 'the Dockerfile; default Dockerfile in the context, - for standard input')
+    .option('-t, --tag <name[:tag]>', 'a name of the image', collect)
+    .option('--build-arg <name=value>', 'a value for ARG', collect)
+    .option('--target <stage>', 'the stage to build')
+    .option('--label <name=value>', 'a label of the image', collect)
+    .option('--no-cache', 'do every step anew')
+    .option('--pull', 'ask registries what base images are now')
+    .option('--platform <os/architecture>', 'the platform')
+    .option('--secret <id=…[,src=…|,env=…]>', 'a secret for RUN --mount=type=secret', collect)
+    .option('--build-context <name=value>', 'a further context', collect)
+    .option('--add-host <name:address>', 'a further host', collect)
+    .option('--network <mode>', 'default, none or host')
+    .option('--shm-size <size>', 'size of /dev/shm')
+    .option('--iidfile <file>', 'write the image id to a file')
+    .option('-q, --quiet', 'print nothing but the image id')
+    .option('--progress <type>', 'auto, plain or tty: all are lines of text')
+    .action(async (context: string, options) => (await import('./commands/build.js')).build(context, options)))
+}

@@ -1,0 +1,138 @@
+import { Option, type Command } from 'commander'
+
+import { collect, decimal, whole } from './action.js'
+
+/** What `run` and `create` take, in Docker's words. */
+export interface RunFlags {
+  readonly addHost?: readonly string[]
+  readonly attach?: readonly string[]
+  readonly blkioWeight?: number
+  readonly capAdd?: readonly string[]
+  readonly capDrop?: readonly string[]
+  readonly cidfile?: string
+  readonly cpuPeriod?: number
+  readonly cpuQuota?: number
+  readonly cpuShares?: number
+  readonly cpus?: number
+  readonly cpusetCpus?: string
+  readonly cpusetMems?: string
+  readonly detach?: boolean
+  readonly detachKeys?: string
+  readonly device?: readonly string[]
+  readonly dns?: readonly string[]
+  readonly dnsSearch?: readonly string[]
+  readonly dnsOption?: readonly string[]
+  readonly domainname?: string
+  readonly entrypoint?: string
+  readonly env?: readonly string[]
+  readonly envFile?: readonly string[]
+  readonly expose?: readonly string[]
+  readonly groupAdd?: readonly string[]
+  readonly hostname?: string
+  readonly init?: boolean
+  readonly interactive?: boolean
+  readonly ipc?: string
+  readonly label?: readonly string[]
+  readonly labelFile?: readonly string[]
+  readonly memory?: string
+  readonly memoryReservation?: string
+  readonly memorySwap?: string
+  readonly mount?: readonly string[]
+  readonly name?: string
+  readonly network?: readonly string[]
+  readonly net?: readonly string[]
+  readonly networkAlias?: readonly string[]
+  readonly oomScoreAdj?: number
+  readonly pid?: string
+  readonly pidsLimit?: number
+  readonly platform?: string
+  readonly privileged?: boolean
+  readonly publish?: readonly string[]
+  readonly publishAll?: boolean
+  readonly pull: 'always' | 'missing' | 'never'
+  readonly quiet?: boolean
+  readonly readOnly?: boolean
+  readonly restart?: string
+  readonly rm?: boolean
+  readonly securityOpt?: readonly string[]
+  readonly shmSize?: string
+  readonly sigProxy?: boolean
+  readonly stopSignal?: string
+  readonly stopTimeout?: number
+  readonly sysctl?: readonly string[]
+  readonly tmpfs?: readonly string[]
+  readonly tty?: boolean
+  readonly ulimit?: readonly string[]
+  readonly user?: string
+  readonly uts?: string
+  readonly volume?: readonly string[]
+  readonly volumesFrom?: readonly string[]
+  readonly workdir?: string
+}
+
+/** Declares them. */
+export function addRunFlags(command: Command): Command {
+  return command
+    .argument('<image>').argument('[command...]').passThroughOptions().helpOption('--help')
+    .option('--add-host <name:address>', 'a line of /etc/hosts; host-gateway is this machine', collect)
+    .option('-a, --attach <stream>', 'only pass these on: stdin, stdout, stderr', collect)
+    .option('--blkio-weight <number>', 'weight of its disk access, 10 to 1000', whole())
+    .option('--cap-add <capability>', 'a capability more, or ALL', collect)
+    .option('--cap-drop <capability>', 'a capability less, or ALL', collect)
+    .option('--cidfile <file>', 'write the id to a file')
+    .option('--cpu-period <microseconds>', 'period of the processor limit', whole())
+    .option('--cpu-quota <microseconds>', 'processor time in every period', whole(-1))
+    .option('-c, --cpu-shares <weight>', 'weight when processors are short', whole())
+    .option('--cpus <number>', 'number of CPUs', decimal)
+    .option('--cpuset-cpus <list>', 'processors to run on, such as 0-2,4')
+    .option('--cpuset-mems <list>', 'memory nodes to use')
+    .option('--device <source[:target][:rwm]>', 'a device of this machine', collect)
+    .option('--dns <address>', 'a name server', collect)
+    .option('--dns-search <domain>', 'a domain to look bare names up in', collect)
+    .option('--dns-option <option>', 'an option of resolv.conf', collect)
+    .option('--domainname <name>', 'the NIS domain name')
+    .option('--entrypoint <command>', "replaces the image's entrypoint")
+    .option('-e, --env <name=value>', 'set an environment variable', collect)
+    .option('--env-file <file>', 'a file of such lines', collect)
+    .option('--expose <port[/udp]>', 'a port that the image does not tell of', collect)
+    .option('--group-add <group>', 'a further group', collect)
+    .option('-h, --hostname <name>', 'host name')
+    .option('--init', 'a first process that forwards signals and reaps')
+    .option('-i, --interactive', 'keep standard input open')
+    .option('--ipc <mode>', 'private, host or container:NAME')
+    .option('-l, --label <name=value>', 'a label', collect)
+    .option('--label-file <file>', 'a file of such lines', collect)
+    .option('-m, --memory <size>', 'memory limit')
+    .option('--memory-reservation <size>', 'what it keeps when memory runs short')
+    .option('--memory-swap <size>', 'memory and swap together; -1 for any swap')
+    .option('--mount <type=…,source=…,target=…>', 'a bind, volume or tmpfs', collect)
+    .option('--name <name>', 'name of the container')
+    .option('--network <name>', 'a network, or none, host, container:NAME', collect)
+    .addOption(new Option('--net <name>', 'the same').argParser(collect).hideHelp())
+    .option('--network-alias <name>', 'a further name on its networks', collect)
+    .option('--oom-score-adj <number>', 'how soon it is ended when memory runs out, -1000 to 1000', whole(-1000))
+    .option('--pid <mode>', 'private, host or container:NAME')
+    .option('--pids-limit <number>', 'limit of processes; -1 for none', whole(-1))
+    .option('--platform <os/architecture>', 'the platform; default this machine\'s')
+    .option('--privileged', 'every capability and device, nothing forbidden')
+    .option('-p, --publish <[[address:]host:]container[/udp]>', 'publish a port or a range of them', collect)
+    .option('-P, --publish-all', 'publish every port the image exposes')
+    .addOption(new Option('--pull <policy>', 'pull before running').choices(['always', 'missing', 'never']).default('missing'))
+    .option('-q, --quiet', 'show nothing of a pull')
+    .option('--read-only', 'a root file system that cannot be written to')
+    .option('--restart <policy>', 'no, on-failure[:times], always, unless-stopped')
+    .option('--rm', 'remove the container when it exits')
+    .option('--security-opt <option>', 'no-new-privileges, seccomp=unconfined, seccomp=FILE', collect)
+    .option('--shm-size <size>', 'size of /dev/shm')
+    .option('--stop-signal <signal>', 'what asks it to stop')
+    .option('--stop-timeout <seconds>', 'seconds before it is killed', whole())
+    .option('--sysctl <name=value>', 'a kernel setting of its own', collect)
+    .option('--tmpfs <target[:options]>', 'a directory in memory', collect)
+    .option('-t, --tty', 'give it a terminal')
+    .option('--ulimit <name=soft[:hard]>', 'a resource limit', collect)
+    .option('-u, --user <name|uid[:group|gid]>', 'user')
+    .option('--uts <mode>', 'private, host or container:NAME')
+    .option('-v, --volume <[source:]target[:ro]>', 'bind a directory or file, or a volume by its name', collect)
+    .option('--volumes-from <container[:ro]>', 'the mounts of another container', collect)
+    .option('-w, --workdir <directory>', 'working directory')
+}

@@ -1,0 +1,107 @@
+import type { RunOptions } from '@mayfly/core'
+
+import { invalid } from './action.js'
+import { mountOptions } from './mounts.js'
+import type { RunFlags } from './run-flags.js'
+import { ownSize } from './session.js'
+import { variables } from './variables.js'
+
+type Mode = 'private' | 'host' | `container:${string}`
+
+/** The options of the library that the flags ask for. Throws ERR_MAYFLY_OPTION_INVALID. */
+export function runOptions(words: readonly string[], flags: RunFlags): RunOptions {
+  const { publish, publishAll, entrypoint } = flags
+  const where = mode(flags)
+  const ports = [...publish ?? [], ...flags.expose ?? []]
+  return without({
+    command: words.length > 0 ? words : undefined,
+    entrypoint: entrypoint === undefined ? undefined : entrypoint === '' ? [] : [entrypoint],
+    env: flags.env === undefined && flags.envFile === undefined ? undefined : variables(flags.env, flags.envFile),
+    labels: flags.label === undefined && flags.labelFile === undefined ? undefined : labels(flags.label, flags.labelFile),
+    ports: ports.length === 0 ? undefined : ports,
+    // Docker's users look for published ports on the host itself.
+    loopback: publish === undefined && publishAll !== true ? undefined : true,
+    network: where, aliases: flags.networkAlias,
+    extraHosts: flags.addHost === undefined ? undefined : Object.fromEntries(flags.addHost.map(host)),
+    dns: flags.dns, dnsSearch: flags.dnsSearch, dnsOptions: flags.dnsOption,
+    ...mountOptions(flags),
+    readonly: flags.readOnly, init: flags.init, privileged: flags.privileged, capAdd: flags.capAdd, capDrop: flags.capDrop, ...security(flags.securityOpt),
+    memory: flags.memory, memoryReservation: flags.memoryReservation, memorySwap: flags.memorySwap === '-1' ? -1 : flags.memorySwap, shmSize: flags.shmSize,
+    cpus: flags.cpus, cpuPeriod: flags.cpuPeriod, cpuQuota: flags.cpuQuota, cpuShares: flags.cpuShares, cpusetCpus: flags.cpusetCpus, cpusetMems: flags.cpusetMems,
+    blkioWeight: flags.blkioWeight === 0 ? undefined : flags.blkioWeight, pids: flags.pidsLimit === 0 ? -1 : flags.pidsLimit, oomScoreAdj: flags.oomScoreAdj,
+    ulimits: flags.ulimit === undefined ? undefined : Object.fromEntries(flags.ulimit.map(ulimit)),
+    sysctls: flags.sysctl === undefined ? undefined : Object.fromEntries(flags.sysctl.map((text) => pair('sysctl', text))),
+    devices: flags.device, groupAdd: flags.groupAdd, user: flags.user, workdir: flags.workdir,
+    name: flags.name, hostname: flags.hostname, domainname: flags.domainname,
+    ipc: namespace('ipc', flags.ipc === 'shareable' ? 'private' : flags.ipc), pid: namespace('pid', flags.pid), uts: namespace('uts', flags.uts),
+    stopSignal: flags.stopSignal,
+    stdin: flags.interactive, tty: flags.tty === true ? ownSize() ?? true : undefined, platform: flags.platform, pull: flags.pull,
+  })
+}
+
+/** Docker's own network is the one that containers are on without a word. */
+export function networks(flags: RunFlags): readonly string[] {
+  return mode(flags) === undefined ? given(flags).filter((one) => one !== 'bridge' && one !== 'default') : []
+}
+
+function given({ network = [], net = [] }: RunFlags): readonly string[] {
+  return [...network, ...net]
+}
+
+/** `none`, `host` and `container:NAME` are no networks but what a container has instead. */
+function mode(flags: RunFlags): 'none' | 'host' | `container:${string}` | undefined {
+  const all = given(flags)
+  const found = all.find((one): one is 'none' | 'host' | `container:${string}` => one === 'none' || one === 'host' || one.startsWith('container:'))
+  if (found === undefined || all.length === 1) return found
+  throw invalid(`--network ${found} and another network contradict each other`, 'Leave one of them out.')
+}
+
+function namespace(name: string, text: string | undefined): Mode | undefined {
+  if (text === undefined || text === '') return undefined
+  if (text === 'private' || text === 'host' || /^container:./.test(text)) return text as Mode
+  throw invalid(`Invalid --${name} ${JSON.stringify(text)}`, 'Give private, host or container:NAME.')
+}
+
+/** `NAME:ADDRESS`, or `NAME=ADDRESS`; the address of IPv6 has colons of its own. */
+function host(text: string): [string, string] {
+  const at = text.search(/[:=]/)
+  if (at < 1) throw invalid(`Invalid host ${JSON.stringify(text)}`, 'Give NAME:ADDRESS, such as api:192.0.2.7 or me:host-gateway.')
+  return [text.slice(0, at), text.slice(at + 1).replace(/^\[(.*)\]$/, '$1')]
+}
+
+/** A label without a value has an empty one. */
+export function labels(texts: readonly string[] = [], files: readonly string[] = []): Record<string, string> {
+  return { ...variables([], files), ...Object.fromEntries(texts.map((text) => (text.includes('=') ? pair('label', text) : [text, '']))) }
+}
+
+function pair(what: string, text: string): [string, string] {
+  const at = text.indexOf('=')
+  if (at < 1) throw invalid(`Invalid ${what} ${JSON.stringify(text)}`, 'Give NAME=VALUE.')
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+/** `NAME=SOFT[:HARD]`; one number is both. */
+function ulimit(text: string): [string, { readonly soft: number, readonly hard: number }] {
+  const [name, value] = pair('ulimit', text)
+  const [soft = Number.NaN, hard = soft, ...rest] = value.split(':').map(Number)
+  if (rest.length > 0 || !Number.isInteger(soft) || !Number.isInteger(hard)) throw invalid(`Invalid ulimit ${JSON.stringify(text)}`, 'Give NAME=SOFT or NAME=SOFT:HARD, such as nofile=1024:2048; -1 is no limit.')
+  return [name, { soft, hard }]
+}
+
+function security(texts: readonly string[] = []): Pick<RunOptions, 'seccomp' | 'noNewPrivileges'> {
+  let options: Pick<RunOptions, 'seccomp' | 'noNewPrivileges'> = {}
+  for (const text of texts) {
+    const [name = '', value = ''] = text.split(/[=:](.*)/s)
+    if (name === 'no-new-privileges' && (value === '' || value === 'true' || value === 'false')) options = { ...options, noNewPrivileges: value !== 'false' }
+    else if (name === 'seccomp' && value !== '') options = { ...options, seccomp: value === 'builtin' ? 'default' : value }
+    // There are no profiles that these would turn off.
+    else if (!(name === 'apparmor' && value === 'unconfined') && !(name === 'label' && value === 'disable')) {
+      throw invalid(`Invalid security option ${JSON.stringify(text)}`, 'There are no-new-privileges, seccomp=unconfined and seccomp=FILE.')
+    }
+  }
+  return options
+}
+
+function without<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
+}

@@ -1,0 +1,93 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openPlace, program, type Place } from '../place.js'
+
+let place: Place
+beforeAll(async () => {
+  place = await openPlace()
+  expect(await place.mayfly(['create', '--name', 'made', '-l', 'a=b', 'busybox'])).toMatchObject({ code: 0 })
+})
+afterAll(() => place.close())
+
+describe('what is mistyped', () => {
+  test('is answered with what was meant', async () => {
+    expect(await place.mayfly(['rum', 'busybox'])).toEqual({ code: 1, stdout: '', stderr: expect.stringMatching(/^mayfly: unknown command 'rum'\n\(Did you mean one of .*run/) as string })
+    expect(await place.mayfly(['image', 'lss'])).toMatchObject({ code: 1, stderr: expect.stringContaining('Did you mean ls?') as string })
+    expect(await place.mayfly(['run', '--nam', 'x', 'busybox'])).toEqual({ code: 125, stdout: '', stderr: 'mayfly: unknown option \'--nam\'\n(Did you mean --name?)\n' })
+    expect(await place.mayfly(['ps', '--formt', 'json'])).toMatchObject({ code: 125, stderr: expect.stringContaining('--format') as string })
+    expect(await place.mayfly(['stop'])).toMatchObject({ code: 125, stderr: expect.stringContaining('missing required argument') as string })
+    expect(await place.mayfly(['run', '--cpus', 'two', 'busybox'])).toMatchObject({ code: 125, stderr: expect.stringContaining('Invalid number "two"') as string })
+    expect(await place.mayfly(['run', '--rm', '--security-opt', 'nothing', 'busybox'])).toMatchObject({ code: 125, stderr: expect.stringContaining('no-new-privileges') as string })
+    expect(await place.mayfly(['run', '--rm', '--ulimit', 'nofile', 'busybox'])).toMatchObject({ code: 125 })
+    expect(await place.mayfly(['ps', '--filter', 'colour=red'])).toMatchObject({ code: 1, stderr: expect.stringContaining('ancestor=') as string })
+    expect(await place.mayfly(['logs', '--since', 'yesterday', 'made'])).toMatchObject({ code: 1, stderr: expect.stringContaining('10m') as string })
+    expect(await place.mayfly(['run', '--restart', 'sometimes', 'busybox'])).toMatchObject({ code: 125, stderr: expect.stringContaining('unless-stopped') as string })
+  })
+
+  test('an id that several have is no name of one', async () => {
+    const ids: string[] = []
+    // Of 17 ids, two begin alike.
+    for (let count = 0; count < 17; count += 1) ids.push((await place.mayfly(['create', 'busybox'])).stdout.trim())
+    const first = ids.map((id) => id.charAt(0)).find((letter, at, all) => all.indexOf(letter) !== at) ?? ''
+    expect(await place.mayfly(['inspect', '--type', 'container', first])).toMatchObject({ code: 1, stderr: expect.stringContaining('several containers') as string })
+    expect(await place.mayfly(['rm', first])).toMatchObject({ code: 1, stderr: expect.stringContaining('Give more of the id') as string })
+    expect(await place.mayfly(['rm', ...ids])).toMatchObject({ code: 0 })
+  })
+})
+
+test('flags may have their value written out', async () => {
+  expect(await place.mayfly(['ps', '--all=true', '--quiet=false', '--format', '{{.Names}}'])).toMatchObject({ code: 0, stdout: 'made\n' })
+  expect(await place.mayfly(['ps', '--all=false', '-q'])).toMatchObject({ code: 0, stdout: '' })
+  expect((await place.mayfly(['ps', '-a', '-q', '--no-trunc=true'])).stdout).toMatch(/^[0-9a-f]{64}\n$/)
+  expect(await place.mayfly(['run', '--rm=true', '--read-only=false', 'busybox', 'echo', '--rm=false'])).toEqual({ code: 0, stdout: '--rm=false\n', stderr: '' })
+})
+
+test('version, help, and the parts of either', async () => {
+  expect((await place.mayfly(['--version'])).stdout).toMatch(/^Mayfly version \d+\.\d+\.\d+\n$/)
+  expect((await place.mayfly(['version', '--format', '{{.Client.Version}} {{.Server.Os}}'])).stdout).toMatch(/^\d+\.\d+\.\d+ linux\n$/)
+  expect((await place.mayfly(['version'])).stdout).toContain('Version:')
+  expect(await place.mayfly(['container', 'ls', '--help'])).toMatchObject({ code: 0, stdout: expect.stringContaining('--filter') as string })
+})
+
+describe('completion', () => {
+  /** A `mayfly` on the path of the shells. */
+  function path(): string {
+    const bin = join(place.directory, 'bin')
+    mkdirSync(bin, { recursive: true })
+    writeFileSync(join(bin, 'mayfly'), `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`)
+    chmodSync(join(bin, 'mayfly'), 0o755)
+    return `${bin}:${process.env['PATH'] ?? ''}`
+  }
+
+  async function words(...typed: string[]): Promise<string[]> {
+    return (await place.mayfly(['__complete', '--', ...typed])).stdout.split('\n').slice(0, -1)
+  }
+
+  test('knows commands, flags, containers, images and where files stand', async () => {
+    expect(await words('un')).toEqual(['unpause'])
+    expect(await words('container', 'st')).toEqual(['start', 'stats', 'stop'])
+    expect(await words('run', '--cap')).toEqual(['--cap-add', '--cap-drop'])
+    expect(await words('start', '')).toEqual(['made'])
+    expect(await words('run', '--name', 'x', 'bu')).toEqual(['busybox'])
+    expect(await words('build', '')).toEqual([':files'])
+    expect(await words('run', '--env-file', '')).toEqual([':files'])
+    expect(await words('completion', '')).toEqual(['bash', 'fish', 'zsh'])
+    expect(await place.mayfly(['completion', 'tcsh'])).toMatchObject({ code: 1, stderr: expect.stringContaining('bash, zsh and fish') as string })
+  })
+
+  const shells = {
+    bash: 'source <(mayfly completion bash); COMP_WORDS=(mayfly start ma); COMP_CWORD=2; _mayfly; printf "%s\\n" "${COMPREPLY[@]}"',
+    zsh: 'autoload -Uz compinit; compinit -u -D; source <(mayfly completion zsh); words=(mayfly start ma); CURRENT=3; compadd() { print -l -- "${found[@]}" }; _mayfly',
+    fish: 'mayfly completion fish | source; complete -C "mayfly start ma"',
+  }
+  for (const [shell, script] of Object.entries(shells)) {
+    const absent = spawnSync(shell, ['--version']).error !== undefined
+    test.skipIf(absent)(`in ${shell}${absent ? ' (skipped: it is not installed here)' : ''}`, () => {
+      const words = shell === 'bash' ? ['--noprofile', '--norc'] : shell === 'zsh' ? ['-f'] : ['--no-config']
+      const { stdout, stderr } = spawnSync(shell, [...words, '-c', script], { encoding: 'utf8', env: { ...process.env, PATH: path() } })
+      expect({ stdout, stderr }).toEqual({ stdout: 'made\n', stderr: '' })
+    })
+  }
+})
