@@ -1,6 +1,6 @@
 // Ports whose sockets are handed to the service: loopback: 'direct'. Run as root and as an ordinary user.
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { endRun, network, run, wait, type Container } from '../../packages/core/src/container/index.js'
 import { until, useBench } from '../runtime/bench.js'
@@ -89,6 +89,14 @@ test('until it listens connections are refused, and when the container has ended
   await container.kill()
   await container.exit
   for (const host of ['127.0.0.1', '::1']) await until(async () => await ask(host, port, 'x') === 'ECONNREFUSED')
+  // Nobody else gets the number before the container is removed.
+  const taken = (host: string): Promise<string> => new Promise((resolve) => {
+    const other = createServer().once('error', (error: NodeJS.ErrnoException) => { resolve(error.code ?? '') })
+    other.listen({ host, port, ipv6Only: true }, () => { other.close(() => { resolve('free') }) })
+  })
+  for (const host of ['127.0.0.1', '::1']) expect([host, await taken(host)]).toEqual([host, 'EADDRINUSE'])
+  await container.stop()
+  for (const host of ['127.0.0.1', '::1']) await until(async () => await taken(host) === 'free')
 })
 
 test('a server that is started again in the container listens again', async () => {

@@ -89,6 +89,12 @@ describe.skipIf(why !== undefined)('an ordinary user gets out', () => {
     await expect.poll(processesOf, { timeout: 5000, interval: 20 }).toEqual([])
   })
 
+  test('not by a word that is none', async () => {
+    const script = 'import { endRun, info } from "@mayfly/core/engine"; console.log(await info().catch(({ code, message }) => code + " " + message)); await endRun()'
+    const { output } = await user.run([process.execPath, '--input-type=module', '-e', script], { MAYFLY_OUTBOUND: 'tor' })
+    expect(output).toBe('ERR_MAYFLY_OPTION_INVALID Invalid MAYFLY_OUTBOUND="tor": it is one of pasta, slirp4netns, proxy, off\n')
+  })
+
   test('by a proxy, where there is nothing better', { timeout: 120_000 }, async () => {
     const proxy = 'http://ID@host.mayfly.internal:N'
     const none = 'localhost,127.0.0.1,::1,host.mayfly.internal,host.docker.internal,198.18.0.0/15'

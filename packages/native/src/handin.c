@@ -53,11 +53,12 @@ int op_notify(struct child *c, struct reader *r) {
   struct sock_filter *filter = xalloc(n);
   memcpy(filter, program, n);
   struct sock_fprog prog = {.len = (unsigned short)(n / sizeof *filter), .filter = filter};
-  /* Without the second flag (Linux 5.19) a signal could interrupt a call that is half answered; ports are copied then. */
+  /* Without the second flag (Linux 5.19) a signal could interrupt a call that is half answered. Ports are copied then, and
+   * where somebody around us listens already (EBUSY). */
   const unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
   int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
   free(filter);
-  if (listener < 0) return errno == EINVAL ? 0 : fail(&c->failure, "notify", "", "seccomp");
+  if (listener < 0) return errno == EINVAL || errno == EBUSY ? 0 : fail(&c->failure, "notify", "", "seccomp");
   int result = descriptor_send(c->notify_fd, listener) ? fail(&c->failure, "notify", "", "send") : 0;
   close(listener);
   return result;
@@ -124,19 +125,25 @@ static struct port *port_of(const struct container *t, uint16_t number) {
   return NULL;
 }
 
+/* Whether others may have the number, too, while nobody listens: sockets that are accepted inherit it, and keep the number for
+ * a while after their end. */
+static void share(int fd, bool yes) {
+  const int on = yes;
+  (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+}
+
 /* One socket for both families has to be of the newer one; the older's address is mapped into it. */
 static int bind_mapped(struct port *p) {
   struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(p->number)};
   static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
   memcpy(&a.sin6_addr, mapped, sizeof mapped);
   if (p->family == AF_INET) memcpy(&a.sin6_addr.s6_addr[12], p->host, 4);
-  int on = 1, off = 0, old = p->listeners[0].fd;
-  /* Both may have the number while neither listens, which nobody else is let into. */
-  (void)setsockopt(old, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  (void)setsockopt(p->spare, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  int off = 0, old = p->listeners[0].fd;
+  share(old, true);
+  share(p->spare, true);
   (void)setsockopt(p->spare, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   int result = bind(p->spare, (struct sockaddr *)&a, sizeof a);
-  (void)setsockopt(result ? old : p->spare, SOL_SOCKET, SO_REUSEADDR, &off, sizeof off);
+  share(result ? old : p->spare, false);
   if (result) return -1;
   source_close(&p->listeners[0]);
   p->listeners[0].fd = p->spare;
@@ -202,6 +209,7 @@ static bool give(struct container *t, const struct seccomp_notif *call, struct b
   int ours = p->listeners[at].fd;
   if (same_socket(ours, b->socket)) return true;
   mirror(b->socket, ours);
+  share(ours, true);
   /* Where we listened for it meanwhile, it does from now on. */
   (void)epoll_ctl(run.epoll, EPOLL_CTL_DEL, ours, NULL);
   struct seccomp_notif_addfd add = {.id = call->id, .flags = SECCOMP_ADDFD_FLAG_SETFD, .srcfd = (uint32_t)ours,
@@ -247,7 +255,9 @@ static void refuse(struct port *p, int at) {
   if (fd < 0 || getsockname(fd, (struct sockaddr *)&a, &n)) return;
   (void)epoll_ctl(run.epoll, EPOLL_CTL_DEL, fd, NULL);
   (void)shutdown(fd, SHUT_RD);
+  share(fd, true);
   (void)bind(fd, (struct sockaddr *)&a, n); /* EINVAL: it has it still */
+  share(fd, false);
 }
 
 void handin_end(struct container *t) {
