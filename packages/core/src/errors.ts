@@ -38,6 +38,7 @@ export const ERROR_CODES = {
   ERR_MAYFLY_REFERENCE_INVALID: 'The image reference is malformed',
   ERR_MAYFLY_REGISTRY_UNAUTHORIZED: 'The registry refused the credentials, or wants some',
   ERR_MAYFLY_REGISTRY_UNAVAILABLE: 'The registry cannot be reached or does not answer properly',
+  ERR_MAYFLY_RESET_FAILED: 'A service could not be brought back to its prepared state',
   ERR_MAYFLY_RUN_LOST: 'The supervisor of this run is gone, and its containers with it',
   ERR_MAYFLY_SERVICE_UNKNOWN: 'The configuration has no service of this name',
   ERR_MAYFLY_STDIN_CLOSED: 'The process takes no more input',

@@ -1,38 +1,73 @@
 /** The run host's process: one line of options in, one line of address out, then it serves until its lifeline ends. */
-import { rmSync } from 'node:fs'
-import { alone, findImage, openHeldAddress, openSnapshot, reach, run, socketDirectory, wait } from './container/index.js'
-import { openHost } from './services/host.js'
-import type { Greeting, HostOptions } from './services/index.js'
+import { closeSync, openSync, rmSync } from 'node:fs'
+import { alone, findImage, keepRun, network, openHeldAddress, openSnapshot, reach, run, socketDirectory, wait } from './container/index.js'
+import { openHost, type Host } from './services/host.js'
+import type { Farewell, Greeting, HostOptions } from './services/index.js'
+import { keepFor } from './services/keep.js'
 import { toWire } from './services/wire.js'
 
 // Ctrl-C goes to the whole process group; the runner decides, and the lifeline tells.
 process.on('SIGINT', () => undefined)
 
+const engine = { run, network, reach, alone, openSnapshot, findImage, openHeldAddress, wait }
+let host: Host | undefined
 let text = ''
-let started = false
+let ending = false
 process.stdin.setEncoding('utf8')
 process.stdin.on('data', (chunk: string) => {
   text += chunk
-  if (started || !text.includes('\n')) return
-  started = true
-  void open(JSON.parse(text) as HostOptions)
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n')) {
+    const line = text.slice(0, at)
+    text = text.slice(at + 1)
+    void (line === 'close' ? close() : open(JSON.parse(line) as HostOptions))
+  }
 })
 // The supervisor ends with this process's connection to it; everything else ends with the supervisor.
-process.stdin.on('end', () => process.exit(0))
-process.stdin.on('error', () => process.exit(0))
+process.stdin.on('end', () => void lost())
+process.stdin.on('error', () => void lost())
 
 async function open(options: HostOptions): Promise<void> {
   try {
-    const host = await openHost({ run, alone, openSnapshot, findImage, openHeldAddress, reach, wait }, { ...options, socketDirectory: socketDirectory() })
-    process.on('exit', () => rmSync(host.address.socket, { force: true }))
-    greet({ address: host.address })
+    keepFor()
+    const opened = host = await openHost(engine, { ...options, socketDirectory: socketDirectory() })
+    process.on('exit', () => rmSync(opened.address.socket, { force: true }))
+    say({ address: opened.address })
   } catch (error) {
-    greet({ error: toWire(error) })
+    say({ error: toWire(error) })
     process.exitCode = 1
     process.stdin.destroy()
   }
 }
 
-function greet(greeting: Greeting): void {
-  process.stdout.write(`${JSON.stringify(greeting)}\n`)
+/** In order: the runner waits for the figures. */
+async function close(): Promise<void> {
+  ending = true
+  if (host === undefined) process.exit(0)
+  const { summary, kept } = await host.close()
+  await new Promise<void>(resolve => process.stdout.write(`${JSON.stringify({ summary })}\n`, () => resolve()))
+  if (kept !== undefined) await stay(kept.over)
+  process.exit(0)
+}
+
+/** The runner is gone. What a failed test used may have to stay all the same. */
+async function lost(): Promise<void> {
+  if (ending) return
+  ending = true
+  if (host === undefined || process.env['MAYFLY_KEEP'] === undefined) process.exit(0)
+  const { kept } = await host.close()
+  if (kept !== undefined) await stay(kept.over)
+  process.exit(0)
+}
+
+/** Nobody may wait for the end of this process's output. */
+async function stay(over: Promise<void>): Promise<void> {
+  await keepRun()
+  for (const descriptor of [1, 2]) closeSync(descriptor)
+  for (let opened = 0; opened < 2; opened += 1) openSync('/dev/null', 'w')
+  process.title = 'mayfly keeper'
+  await over
+}
+
+function say(what: Greeting | Farewell): void {
+  process.stdout.write(`${JSON.stringify(what)}\n`)
 }

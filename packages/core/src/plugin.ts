@@ -1,5 +1,5 @@
 /** What the plugins for test frameworks build on. Not for tests themselves: they import the plugin. */
-export type { Container, Fault, Listening, Reached } from './container/types.js'
+export type { Container, ExitStatus, Fault, Listening, Reached } from './container/types.js'
 export { isMayflyError, MayflyError } from './errors.js'
 export {
   asDecorator,
@@ -10,6 +10,8 @@ export {
   createTestContainer,
   currentRun,
   describeContainers,
+  describeEnded,
+  describeRun,
   exportedVariables,
   findConfig,
   imagesOf,
@@ -18,9 +20,10 @@ export {
   launchRun,
   nearestWord,
   openSession,
+  reasonToSkip,
   RUN_VARIABLE,
   setVariables,
   shownError,
   testMembers,
 } from './services/index.js'
-export type { Behind, ContainerDecorator, FileLeases, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, Scope, Session, TestContainer, Until, Use, Variables } from './services/index.js'
+export type { Behind, ContainerDecorator, EndedContainer, FileLeases, Handle, HandleOf, HostOptions, LaunchedRun, Lease, Name, NamedUse, Registered, RunAddress, RunSummary, Scope, Session, TestContainer, Until, Use, Variables } from './services/index.js'

@@ -56,7 +56,7 @@ export function attach(
     hosts,
     running: async () => {
       const member: Member = {
-        ...own, address, hosts, resolv, networks: joined, connection: run.connection, owned: slot.address !== undefined,
+        ...own, address, hosts, resolv, networks: joined, connection: run.connection, owned: slot.address !== undefined, onRun: slot.address !== undefined && networks.length === 0,
         written: hosts(), refreshing: Promise.resolve(),
       }
       run.members.set(own.id, member)

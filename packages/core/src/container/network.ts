@@ -264,10 +264,10 @@ export class PrivateNetwork implements Network {
   }
 }
 
-function freeNumber({ id, networks, address }: Member): number {
+function freeNumber({ id, networks, onRun }: Member): number {
   const taken = new Set(networks.map((one) => one.numberOf(id)))
   // eth0 is the run's own network, for who was started on no other.
-  let number = address !== undefined && networks.length === 0 ? 1 : 0
+  let number = onRun ? 1 : 0
   while (taken.has(number)) number += 1
   return number
 }

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
-import { discardSnapshot, findSnapshot, listSnapshots, openStore, placeSnapshot, type Image, type StoredSnapshot } from '../images/index.js'
+import { discardSnapshot, findSnapshot, listSnapshots, openStore, placeSnapshot, trimSnapshots, type Image, type StoredSnapshot } from '../images/index.js'
 import { clearTraces } from './hygiene.js'
 import { listContainers } from './runs.js'
+import { parseSize } from '../units.js'
 import type { Container, RunOptions, Snapshot, SnapshotInfo, SnapshotOptions } from './types.js'
 
 /** Containers started from a snapshot carry its key under this label. */
@@ -24,8 +25,22 @@ export interface Stopped {
 export async function keepSnapshot({ image, options, scratch }: Stopped, { key, label, clear }: SnapshotOptions, start: Start): Promise<Snapshot> {
   const upper = join(scratch, 'upper')
   await clearTraces(upper, clear)
+  const cap = snapshotCap()
   const stored = await placeSnapshot(await openStore(), key ?? randomBytes(16).toString('hex'), upper, image, label ?? '')
+  // Nobody waits for old ones to go.
+  trim(cap).catch(() => undefined)
   return snapshotOf(stored, options, start)
+}
+
+/** Bytes that all snapshots may take: MAYFLY_SNAPSHOTS, such as `5g`. Default 20 GiB. Throws ERR_MAYFLY_OPTION_INVALID. */
+export function snapshotCap(environment: NodeJS.ProcessEnv = process.env): number {
+  const text = environment['MAYFLY_SNAPSHOTS']
+  return text === undefined || text === '' ? 20 * 2 ** 30 : parseSize(text)
+}
+
+async function trim(cap: number): Promise<void> {
+  const used = (await listContainers()).flatMap(({ labels, state }) => (state === 'exited' ? [] : [labels[SNAPSHOT_LABEL] ?? '']))
+  await trimSnapshots(await openStore(), { cap, used: new Set(used) })
 }
 
 /** A snapshot that an earlier process kept, or undefined. `options` are what its containers run with. */

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -63,6 +63,8 @@ export interface Member {
   readonly connection: Connection
   /** Whether its network namespace is its own. */
   readonly owned: boolean
+  /** Whether its first interface is on the run's own network. */
+  readonly onRun: boolean
   readonly networks: PrivateNetwork[]
   readonly resolv: string
   /** What its hosts file should say, and what it says. */
@@ -77,6 +79,8 @@ export interface RunFile {
   readonly token: string
   readonly socket: string
   readonly started: string
+  /** It stays for somebody to look into, and `prune` ends it. */
+  readonly kept?: boolean
 }
 
 let current: Promise<Run> | undefined
@@ -88,6 +92,16 @@ export function currentRun(): Promise<Run> {
     throw error
   })
   return current
+}
+
+/** Marks the run of this process as one that outlives its tests, for somebody to look into. Harmless without one. */
+export async function keepRun(): Promise<void> {
+  const run = await current?.catch(() => undefined)
+  if (run === undefined) return
+  const path = join(run.dir, 'run.json')
+  const file: RunFile = { ...JSON.parse(readFileSync(path, 'utf8')) as RunFile, kept: true }
+  writeFileSync(`${path}.new`, JSON.stringify(file), { mode: 0o600 })
+  renameSync(`${path}.new`, path)
 }
 
 /** Ends the run of this process and everything in it. Harmless without one. */

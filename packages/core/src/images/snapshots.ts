@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { lstatSync, readdirSync } from 'node:fs'
-import { access, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 
 import type { Digest } from '../digest.js'
@@ -105,7 +105,10 @@ async function load(store: Store, key: string): Promise<StoredSnapshot | undefin
   const stored = storedOf(store, record)
   const there = await Promise.all(stored.image.layers.map(directory => access(directory).then(() => true, () => false)))
   if (there.includes(false)) return undefined
-  return contentsOf(join(target, 'tree')).fingerprint === record.contents.fingerprint ? stored : undefined
+  if (contentsOf(join(target, 'tree')).fingerprint !== record.contents.fingerprint) return undefined
+  const now = new Date()
+  await utimes(join(target, RECORD), now, now).catch(() => undefined)
+  return stored
 }
 
 /** All snapshots of the store, damaged ones left out, newest first. */
@@ -114,6 +117,38 @@ export async function listSnapshots(store: Store): Promise<StoredSnapshot[]> {
   const records = await Promise.all(keys.map(key => readRecord(pathOf(store, key))))
   return records.flatMap(record => (record === undefined ? [] : [storedOf(store, record)]))
     .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
+}
+
+export interface TrimOptions {
+  /** Bytes that all of them together may take. */
+  readonly cap: number
+  /** Keys of those that containers run from. */
+  readonly used: ReadonlySet<string>
+  /** Milliseconds since 1970. Default: now. */
+  readonly now?: number | undefined
+}
+
+/** Somebody may be about to start from it. */
+const RECENT = 3600_000
+
+/** Deletes snapshots, the longest unused first, until the rest takes no more than the cap. Those used in the last hour stay. */
+export async function trimSnapshots(store: Store, { cap, used, now = Date.now() }: TrimOptions): Promise<readonly StoredSnapshot[]> {
+  const all = await Promise.all((await listSnapshots(store)).map(async snapshot => ({ snapshot, usedAt: await usedAt(store, snapshot.key) })))
+  let bytes = all.reduce((sum, { snapshot }) => sum + snapshot.size, 0)
+  const gone: StoredSnapshot[] = []
+  for (const { snapshot, usedAt: at } of all.sort((a, b) => a.usedAt - b.usedAt)) {
+    if (bytes <= cap) break
+    if (used.has(snapshot.key) || now - at < RECENT) continue
+    await discardSnapshot(store, snapshot.key)
+    bytes -= snapshot.size
+    gone.push(snapshot)
+  }
+  return gone
+}
+
+/** Its record's time: set whenever a process begins to use it. */
+async function usedAt(store: Store, key: string): Promise<number> {
+  return await stat(join(pathOf(store, key), RECORD)).then(({ mtimeMs }) => mtimeMs, () => 0)
 }
 
 /** What all snapshots need to be kept: manifests, and directories of layers relative to the store. */

@@ -1,5 +1,5 @@
 import { isMayflyError, MayflyError } from '../errors.js'
-import { exportsOf, factsOf, portsOf, type Engine } from './start.js'
+import { exportsOf, factsOf, portsOf, type Engine, type Setting } from './start.js'
 import type { Facts } from './presets/index.js'
 import type { Self, Service } from './types.js'
 
@@ -29,9 +29,11 @@ export interface Address {
 }
 
 /** Opens the address of a service in a slot: for the ports its options and preset name, and those its image EXPOSEs. */
-export async function openAddress(engine: Engine, service: Service, exposed: readonly number[]): Promise<StableAddress> {
+export async function openAddress(
+  engine: Engine, service: Service, exposed: readonly number[], { inside, ...setting }: Omit<Setting, 'self'> & { readonly inside?: Self['inside'] | undefined } = {},
+): Promise<StableAddress> {
   const held = await engine.openHeldAddress([...new Set([...portsOf(service), ...exposed])])
-  const self: Self = { host: held.host, port: container => numberOf(held.ports, container) }
+  const self: Self = { host: held.host, port: container => numberOf(held.ports, container), ...(inside === undefined ? {} : { inside }) }
   // Latest last: a file's own instance may stand before the worker's, which comes back after it.
   let instances: readonly Reachable[] = []
   const retarget = async (): Promise<void> => {
@@ -44,7 +46,7 @@ export async function openAddress(engine: Engine, service: Service, exposed: rea
   }
   return {
     self,
-    address: { host: self.host, ports: held.ports, facts: factsOf(service, self), exports: exportsOf(service, self) },
+    address: { host: self.host, ports: held.ports, facts: factsOf(service, { ...setting, self }), exports: exportsOf(service, { ...setting, self }) },
     aim: async instance => {
       instances = [...instances, instance]
       await retarget()

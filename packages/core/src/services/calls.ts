@@ -2,7 +2,7 @@ import type { Container, ExecOptions, LogLine, LogOptions, OutputOptions, Output
 import { MayflyError } from '../errors.js'
 
 /** Methods of a container that a test may call through the run host; arguments and results are JSON. */
-export const REMOTE_METHODS = ['exec', 'logs', 'output', 'kill', 'pause', 'unpause', 'stats', 'stop', 'exit', 'socket', 'commit', 'ended'] as const
+export const REMOTE_METHODS = ['exec', 'logs', 'output', 'kill', 'pause', 'unpause', 'stats', 'stop', 'exit', 'socket', 'commit', 'copyIn', 'copyOut', 'start', 'restart'] as const
 
 /** What JSON cannot say of an exec's options. */
 export type WireExecOptions = Omit<ExecOptions, 'stdin' | 'input' | 'signal'> & { readonly input?: { readonly base64: string } }
@@ -20,8 +20,6 @@ export async function callContainer(
     throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `A leased container has no method "${method}"`)
   }
   if (method === 'exit') return await container.exit
-  // How it ended, or nothing while it runs.
-  if (method === 'ended') return (await Promise.race([container.exit, new Promise(resolve => setImmediate(resolve))])) ?? null
   if (method === 'logs') return untilLeft(container.logs(args[0] as LogOptions | undefined), plainLine, signal)
   if (method === 'output') return untilLeft(container.output(args[0] as OutputOptions | undefined), plainPiece, signal)
   if (method === 'exec') return await container.exec(args[0] as readonly string[], { ...execOptions(args[1]), signal })

@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { MayflyError } from '../errors.js'
-import type { Listening, Reached } from '../container/types.js'
+import type { ExitStatus, Listening, Reached } from '../container/types.js'
 import type { Address } from './addresses.js'
 import { findConfig } from './config.js'
 import type { RunAddress } from './host.js'
 import type { Grant } from './leases.js'
 import type { Scope } from './types.js'
 import type { Until } from './visit.js'
-import { speak, type Peer } from './wire.js'
+import { shownError, speak, type Answer, type Peer } from './wire.js'
 
 /** The environment variable that carries a run's address from global set-up to the workers. */
 export const RUN_VARIABLE = 'MAYFLY_RUN'
@@ -34,7 +34,25 @@ export interface Lease {
   readonly grant: Grant
   call(method: string, args: readonly unknown[], signal?: AbortSignal): Promise<unknown>
   stream(method: string, args: readonly unknown[]): AsyncGenerator<unknown>
+  /** Its last log lines, and how it ended if it did. */
+  describe(): Promise<Description>
   giveBack(): Promise<void>
+}
+
+/** A container that ended by itself. */
+export interface EndedContainer {
+  /** What the tests call it. */
+  readonly name: string
+  readonly exit: ExitStatus
+  /** What it printed last. */
+  readonly lines: readonly string[]
+}
+
+/** What is to say of an instance when a test has failed. */
+export interface Description {
+  readonly lines: readonly string[]
+  /** How it ended; `stopped` when a test did that. */
+  readonly ended: ExitStatus | 'stopped' | null
 }
 
 /** A test file's way to its run: leases tied to one connection. */
@@ -44,6 +62,13 @@ export interface Session {
   lease(use: Use): Promise<Lease>
   /** Lets containers reach a server of this process, until it is closed, or the test or the file is over. */
   reach(server: Listening, until: Until): Promise<Reached>
+  /**
+   * To be awaited before every attempt at a test, retries among them, outside of its own time: services with `reset: 'test'`
+   * go back to their prepared state. Throws ERR_MAYFLY_OPTION_INVALID when other tests of the file run at the same time.
+   */
+  beginTest(attempt?: { readonly concurrent?: boolean | undefined }): Promise<void>
+  /** To be awaited after it. Answers what ended by itself since the beginning; marks for MAYFLY_KEEP what a failed one used. */
+  endTest(outcome?: { readonly failed?: boolean | undefined }): Promise<readonly EndedContainer[]>
   /** At a test's end: faults it set are gone, what it paused goes on, its servers are reached no more. */
   mend(): Promise<void>
   /** Gives back whatever is still leased and ends the connection. */
@@ -84,12 +109,15 @@ export function setVariables(variables: Variables): Variables {
 export function openSession(run: RunAddress, file: string, slot: number): Session {
   const attempt = randomBytes(8).toString('hex')
   const held = new Set<Lease>()
+  let ended: EndedContainer[] = []
   const parent = process.ppid
   let connection: Promise<Peer> | undefined
   /** Whether a test did something that must be undone: most do nothing, and their end costs no round trip. */
   let disturbed = false
   const peer = (): Promise<Peer> => {
-    connection ??= connectTo(run).then(host => {
+    connection ??= connectTo(run, (op, params) => {
+      if (op === 'ended') ended.push(params as unknown as EndedContainer)
+    }).then(host => {
       void host.closed.then(() => endOrphan(parent))
       return host
     })
@@ -107,6 +135,7 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
           return host.request('call', { lease: grant.lease, method, args }, signal)
         },
         stream: (method, args) => host.stream('call', { lease: grant.lease, method, args }),
+        describe: async () => (await host.request('describe', { lease: grant.lease })) as Description,
         giveBack: async () => {
           held.delete(lease)
           await host.request('release', { lease: grant.lease })
@@ -122,6 +151,20 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       const close = async (): Promise<void> => void (await host.request('unreach', { port: found.port }))
       return { ...found, url: (scheme = 'http') => `${scheme}://${found.host}:${String(found.port)}`, close, [Symbol.asyncDispose]: close }
     },
+    beginTest: async ({ concurrent = false } = {}) => {
+      if (!concurrent) ended = []
+      const resets = [...held].filter(({ grant }) => grant.reset === 'test' && grant.scope !== 'test')
+      const [first] = resets
+      if (first === undefined) return
+      if (concurrent) throw atTheSameTime(first.grant)
+      const host = await peer()
+      await Promise.all(resets.map(({ grant }) => host.request('reset', { lease: grant.lease })))
+    },
+    endTest: async ({ failed = false } = {}) => {
+      // What has ended has been told by the time that this is answered.
+      if (failed && connection !== undefined) await (await connection).request('failed', { leases: [...held].map(({ grant }) => grant.lease) })
+      return ended
+    },
     mend: async () => {
       if (!disturbed) return
       disturbed = false
@@ -134,6 +177,12 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       host.close()
     },
   }
+}
+
+function atTheSameTime({ name }: Grant): MayflyError {
+  return shownError('ERR_MAYFLY_OPTION_INVALID', `${name} goes back to its prepared state before every test, and several tests run at the same time`, {
+    hint: 'Give each its own by scope: \'test\', or run them one after the other.',
+  })
 }
 
 /** What changes a container for as long as the test runs. */
@@ -153,7 +202,7 @@ function endOrphan(parent: number): void {
   if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL')
 }
 
-async function connectTo({ socket: path, token }: RunAddress): Promise<Peer> {
+async function connectTo({ socket: path, token }: RunAddress, answer: Answer): Promise<Peer> {
   const socket = connect(path)
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve)
@@ -161,7 +210,7 @@ async function connectTo({ socket: path, token }: RunAddress): Promise<Peer> {
       reject(new MayflyError('ERR_MAYFLY_RUN_LOST', 'The run host does not answer', { cause, hint: 'Run the tests again.' })),
     )
   })
-  const peer = speak(socket, () => undefined)
+  const peer = speak(socket, answer)
   if ((await peer.request('hello', { token })) === true) return peer
   throw new MayflyError('ERR_MAYFLY_RUN_LOST', 'The run host refused the token of this run')
 }

@@ -4,7 +4,6 @@ import { MayflyError } from '../errors.js'
 import type { Config, Services } from './types.js'
 
 const NAMES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map(extension => `mayfly.config.${extension}`)
-const SCOPES: readonly unknown[] = [undefined, 'run', 'worker', 'file', 'test']
 
 /** Declares the services of a project. Checks nothing by itself: the run host does when it loads the file. */
 export function defineConfig<const S extends Services>(config: Config<S>): Config<S> {
@@ -25,9 +24,10 @@ export async function loadConfig(path: string): Promise<Config> {
   try {
     loaded = await importModule(path)
   } catch (cause) {
-    throw new MayflyError('ERR_MAYFLY_CONFIG_INVALID', `Cannot load ${path}: ${reason(cause)}`, { cause })
+    throw new MayflyError('ERR_MAYFLY_CONFIG_INVALID', `Cannot load ${path}: ${reason(cause, path)}`, { cause })
   }
-  return checked(loaded, path)
+  const { checkConfig } = await import('./check.js')
+  return await checkConfig(loaded, path)
 }
 
 /** A module's default export, else its namespace: TypeScript or JavaScript of either module system, loaded by jiti. */
@@ -36,29 +36,9 @@ export async function importModule(path: string): Promise<unknown> {
   return await createJiti(path, { moduleCache: false, fsCache: false }).import(path, { default: true })
 }
 
-function checked(config: unknown, path: string): Config {
-  const services = isRecord(config) ? config['services'] : undefined
-  if (!isRecord(services)) throw invalid(path, 'its default export has no `services`')
-  for (const [name, service] of Object.entries(services)) {
-    if (!/^[A-Za-z_][\w-]*$/.test(name)) throw invalid(path, `"${name}" is no name of a service (letters, digits, _ and -)`)
-    if (!isRecord(service) || typeof service['image'] !== 'string' || !isRecord(service['options'])) {
-      throw invalid(path, `"${name}" is no service`)
-    }
-    if (!SCOPES.includes(service['options']['scope'])) throw invalid(path, `"${name}" has an unknown scope`)
-  }
-  return config as unknown as Config
-}
-
-function invalid(path: string, why: string): MayflyError {
-  return new MayflyError('ERR_MAYFLY_CONFIG_INVALID', `${path}: ${why}`, {
-    hint: 'export default defineConfig({ services: { db: postgres(), web: image(\'nginx:1\') } })',
-  })
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
+function reason(cause: unknown, path: string): string {
+  if (!(cause instanceof Error)) return String(cause)
+  const frame = cause.stack?.split('\n').find(line => line.includes(`${path}:`))
+  const line = frame === undefined ? undefined : /:(\d+)(?::\d+)?\)?$/.exec(frame.trim())?.[1]
+  return `${line === undefined || cause.message.includes(path) ? '' : `line ${line}: `}${cause.message}`
 }

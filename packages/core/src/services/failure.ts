@@ -1,56 +1,62 @@
 import type { ExitStatus } from '../container/types.js'
 import type { Address } from './addresses.js'
-import type { Lease } from './client.js'
-import type { WireLogLine } from './calls.js'
+import type { EndedContainer, Lease } from './client.js'
 
-/** As many lines of a container's log stand in the message of a failed test. */
-const SHOWN_LINES = 50
 /** Milliseconds for reading one log: a failed test must not wait for a stuck container. */
 const PATIENCE = 2000
 
 /** What a failed test's message says of the containers it used: how to reach them, and their last log lines. */
 export async function describeContainers(leases: Iterable<readonly [name: string, lease: Lease]>): Promise<string> {
   const sections = await Promise.all([...leases].map(async ([name, lease]) => {
-    const [lines, ended] = await Promise.all([lastLines(lease), howEnded(lease)])
-    if (lines === undefined && ended === undefined) return `${name} (${lease.grant.name}) has ended, and its log with it.`
-    const title = `${name} (${lease.grant.name}) ${ended ?? `at ${reach(lease.grant.address)}`}`
-    return lines === undefined || lines.length === 0 ? `${title}${ended === undefined ? ' printed nothing' : ''}.` : `${title}, its last log lines:\n${lines.map(line => `    ${line}`).join('\n')}`
+    const { grant } = lease
+    const found = await patiently(lease.describe())
+    if (found === undefined) return `${name} (${grant.name}) has ended, and its log with it.`
+    if (grant.id === '') return `${name} is the external server at ${reachOf(grant.address)}.`
+    const how = found.ended === null ? undefined : found.ended === 'stopped' ? 'was stopped by the test' : diedOf(found.ended)
+    const title = `${name} (${grant.name}) ${how ?? `at ${reachOf(grant.address)}`}`
+    return found.lines.length === 0 ? `${title}${how === undefined ? ' printed nothing' : ''}.` : `${title}, its last log lines:\n${indented(found.lines)}`
   }))
   return sections.map(section => `\n\n  ${section}`).join('')
 }
 
+/** What a failed test's message says of containers that ended while it ran, and that it did not use itself; empty for none. */
+export function describeEnded(ended: readonly EndedContainer[]): string {
+  return ended.map(({ name, exit, lines }) =>
+    `\n\n  ${name} ${diedOf(exit)}${lines.length === 0 ? '.' : `, its last log lines:\n${indented(lines)}`}`).join('')
+}
+
 /** A service that died while the test needed it is often the whole story. */
-async function howEnded(lease: Lease): Promise<string | undefined> {
-  const status = await lease.call('ended', []).catch(() => undefined)
-  if (status === null || status === undefined) return undefined
-  if (status === 'stopped') return 'was stopped by the test'
-  const { code, signal, oomKilled } = status as ExitStatus
+function diedOf({ code, signal, oomKilled }: ExitStatus): string {
   if (oomKilled) return 'DIED: it used more memory than it may'
   return `DIED: ${signal === undefined ? `its process ended with status ${String(code)}` : `its process was ended by ${signal}`}`
 }
 
+function indented(lines: readonly string[]): string {
+  return lines.map(line => `    ${line}`).join('\n')
+}
+
 /** A line for the terminal where there is one, else the address. */
-function reach({ host, ports, facts }: Address): string {
+export function reachOf({ host, ports, facts }: Address): string {
   const { url } = facts
   if (url?.startsWith('postgres:') === true) return `psql ${url}`
   if (url?.startsWith('redis:') === true) return `redis-cli -u ${url}`
+  if (url?.startsWith('mysql:') === true && facts['database'] !== undefined) return mysqlLine(url, facts['database'])
+  if (url?.startsWith('mongodb:') === true) return `mongosh ${url}`
   const numbers = Object.values(ports)
   return url ?? (numbers.length === 0 ? host : numbers.map(number => `${host}:${String(number)}`).join(', '))
 }
 
-async function lastLines(lease: Lease): Promise<readonly string[] | undefined> {
-  const lines: string[] = []
-  const read = async (): Promise<readonly string[] | undefined> => {
-    try {
-      for await (const line of lease.stream('logs', [{ tail: SHOWN_LINES }])) lines.push((line as WireLogLine).text)
-      return lines
-    } catch {
-      return undefined
-    }
-  }
+function mysqlLine(text: string, database: string): string {
+  const { hostname, port, username, password } = new URL(text)
+  return `mysql -h ${hostname} -P ${port || '3306'} -u ${decodeURIComponent(username)} -p${decodeURIComponent(password)} ${database}`
+}
+
+async function patiently<T>(work: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
-  const patience = new Promise<readonly string[]>(resolve => void (timer = setTimeout(resolve, PATIENCE, lines)))
-  const found = await Promise.race([read(), patience])
-  clearTimeout(timer)
-  return found
+  const patience = new Promise<undefined>(resolve => void (timer = setTimeout(() => resolve(undefined), PATIENCE)))
+  try {
+    return await Promise.race([work.catch(() => undefined), patience])
+  } finally {
+    clearTimeout(timer)
+  }
 }

@@ -1,4 +1,5 @@
 import type { AttachOptions, ExecOptions, Fault, Faults, LogLine, LogOptions, Logs, OutputOptions, OutputPiece } from '../container/types.js'
+import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { numberOf, type Address } from './addresses.js'
 import { REMOTE_METHODS, type WireLogLine, type WirePiece } from './calls.js'
@@ -46,6 +47,12 @@ export function createHandle(name: string, behind: Behind): object {
     spawn: () => async (command: readonly string[], options?: ExecOptions) => spawnIn(await leased(), command, options),
     attach: () => async (options?: AttachOptions) => attachTo(await leased(), options),
     faults: () => faultsOf(lease()),
+    image: () => lease().grant.image,
+    inside: () => insideOf(lease().grant, address()),
+    reset: () => async () => (await leased()).call('reset', []),
+    // Paths of this process's own directory.
+    copyIn: () => async (source: unknown, ...rest: readonly unknown[]) => (await leased()).call('copyIn', [localPath(source), ...rest]),
+    copyOut: () => async (source: string, target: unknown, ...rest: readonly unknown[]) => (await leased()).call('copyOut', [source, localPath(target), ...rest]),
   }
   return new Proxy(Object.create(null) as object, {
     get: (_, member) => {
@@ -60,6 +67,15 @@ export function createHandle(name: string, behind: Behind): object {
     },
     has: (_, member) => typeof member === 'string' && (member in members || member in (behind.address()?.facts ?? {})),
   })
+}
+
+function insideOf({ inside }: Lease['grant'], { facts }: Address): object {
+  return { ...facts, host: inside.host, port: (container: number) => container, ...inside.facts }
+}
+
+/** A last "/." is a word of the copy's own. */
+function localPath(path: unknown): unknown {
+  return typeof path === 'string' ? `${resolve(path)}${/\/\.?$/.test(path) ? path.slice(path.lastIndexOf('/')) : ''}` : path
 }
 
 async function execOn(lease: Lease, command: readonly string[], { stdin, input, signal, ...options }: ExecOptions = {}): Promise<unknown> {

@@ -1,20 +1,24 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
-import { dirname, join } from 'node:path'
-import type { Listening } from '../container/types.js'
+import { join } from 'node:path'
 import { MayflyError } from '../errors.js'
-import { openAddress, type Address, type StableAddress } from './addresses.js'
+import { createAdmission } from './admission.js'
+import type { Address } from './addresses.js'
 import type { TestAttempt } from './client.js'
-import { findConfig, loadConfig } from './config.js'
+import { findConfig } from './config.js'
 import { createImages } from './images.js'
-import { createLeases, type Grant } from './leases.js'
+import { createInstances } from './instances.js'
+import { createJournal, type Journal, type RunSummary } from './journal.js'
+import { chooseKept, type Kept } from './keep.js'
+import { createLeases, lastLines, type Grant, type Held, type Leases } from './leases.js'
+import { createPlaces, type Project } from './places.js'
 import { createWarmPool } from './pool.js'
 import { createPrepared } from './prepared.js'
-import { resolveService, scopeOf } from './resolve.js'
+import { resetOf, resolveService, scopeOf } from './resolve.js'
 import { needsAddress, runOptions, type Engine } from './start.js'
-import type { Config, Scope, Service } from './types.js'
+import type { Scope, Service } from './types.js'
 import { createVisit, type Until } from './visit.js'
-import { speak } from './wire.js'
+import { speak, type Peer } from './wire.js'
 
 /** What a worker needs to find its run. Crosses to it in the environment. */
 export interface RunAddress {
@@ -38,87 +42,127 @@ interface Place {
 
 export interface Host {
   readonly address: RunAddress
-  close(): Promise<void>
+  /** Ends everything but what MAYFLY_KEEP has stay. */
+  close(): Promise<{ readonly summary: RunSummary; readonly kept: Kept | undefined }>
+}
+
+interface Used {
+  readonly service: Service
+  /** Where it stands in a configuration. */
+  readonly project: Project | undefined
+  readonly scope: Scope
 }
 
 /** Opens a run host: loads configurations, fixes addresses, and listens on a socket. */
 export async function openHost(engine: Engine, { directories, slots, socketDirectory }: HostOptions & Place): Promise<Host> {
-  const configs = new Map<string, Promise<Config>>()
-  const stables = new Map<string, Promise<StableAddress>>()
-  const images = createImages(engine)
-  const prepared = createPrepared(engine)
-  const leases = createLeases({ engine, images, prepared, pool: createWarmPool(slots) })
+  const journal: Journal = createJournal()
+  const run = randomBytes(4).toString('hex')
+  const images = createImages(engine, journal)
+  const prepared = createPrepared(engine, journal)
+  const pool = createWarmPool(slots)
+  const sessions = new Map<string, Peer>()
+  const failed = new Set<string>()
+  const leases: Leases = createLeases({
+    died: (ids, { as, slot }, { exit, lines }) => {
+      journal.note({ event: 'ended', name: as, slot, exit })
+      for (const id of ids) sessions.get(id)?.request('ended', { name: as, exit, lines }).catch(() => undefined)
+    },
+    reset: ({ as, slot }, ms) => journal.note({ event: 'reset', name: as, slot, ms: Math.round(ms) }),
+    resetFailed: ({ as }, error) => void process.stderr.write(`mayfly: "${as}" could not be brought back to its prepared state and is replaced: ${error instanceof Error ? error.message : String(error)}\n`),
+  })
+  const admission = createAdmission({
+    waits: ({ name, slot }) => {
+      journal.note({ event: 'waiting', name, slot, why: 'memory is short' })
+      pool.shed()
+    },
+  })
+  const places = createPlaces({ engine, images, journal, run, slots })
+  const instances = createInstances({ engine, images, prepared, pool, admission, journal, leases: () => leases }, places)
   const token = randomBytes(16).toString('hex')
 
-  const configOf = (path: string): Promise<Config> => remember(configs, path, () => loadConfig(path))
-  const stable = async (path: string, name: string, slot: number): Promise<StableAddress | undefined> => {
-    const service = (await configOf(path)).services[name]
-    const owner = service?.options.scope === 'run' ? 0 : slot
-    return service && (await remember(stables, JSON.stringify([path, name, owner]), async () => {
-      const { ports } = await images.of(service)
-      return await openAddress(engine, service, ports)
-    }))
-  }
-  const fixed = async (path: string): Promise<Record<string, Record<string, Address>>> => {
-    const { services } = await configOf(path)
-    await images.ofAll(services, path)
-    const all: Record<string, Record<string, Address>> = {}
-    for (let slot = 1; slot <= slots; slot++) {
-      const own: Record<string, Address> = {}
-      for (const name of Object.keys(services)) {
-        const opened = await stable(path, name, slot)
-        if (opened !== undefined) own[name] = opened.address
-      }
-      all[String(slot)] = own
-    }
-    return all
-  }
-  const used = async (wanted: Params): Promise<{ service: Service; config: string | undefined; scope: Scope }> => {
+  const used = async (wanted: Params): Promise<Used> => {
     const name = text(wanted, 'name')
-    const path = findConfig(dirname(text(wanted, 'file')))
-    const services = path === undefined ? {} : (await configOf(path)).services
-    const service = resolveService(name, services, path)
-    const own = path !== undefined && Object.hasOwn(services, name)
-    return { service, config: own ? path : undefined, scope: scopeOf(service, wanted['scope'] as Scope | undefined, name) }
+    const project = await places.projectOf(text(wanted, 'file'))
+    const service = resolveService(name, project?.all ?? {}, project?.path)
+    const own = project !== undefined && Object.hasOwn(project.all, name)
+    return { service, project: own ? project : undefined, scope: scopeOf(service, wanted['scope'] as Scope | undefined, name) }
   }
   const prepare = async (wanted: Params): Promise<Scope> => {
-    const { service, config, scope } = await used(wanted)
+    const { service, project, scope } = await used(wanted)
+    const name = text(wanted, 'name')
+    if (project !== undefined && places.isExternal(project, name)) return scope
     const image = await images.of(service)
-    if (config !== undefined && service.options.prepare !== undefined && !needsAddress(service)) {
-      await prepared.of(service, { config, name: text(wanted, 'name') }, image, runOptions(engine, service, undefined, true))
+    const alone = service.options.needs === undefined && !needsAddress(service)
+    if (project !== undefined && service.options.prepare !== undefined && alone) {
+      await prepared.of(service, { config: project.path, name }, image, runOptions(engine, service, undefined, true))
     }
     return scope
   }
-  /** For a service that must know its address before it runs, without one of its slot's. */
-  const ownAddress = async (service: Service): Promise<StableAddress> => {
-    const opened = await openAddress(engine, service, (await images.of(service)).ports)
-    let left = false
-    const drop: StableAddress['drop'] = async instance => {
-      await opened.drop(instance)
-      if (left) return
-      left = true
-      await opened.close()
-    }
-    return { ...opened, drop }
-  }
   const lease = async (wanted: Params): Promise<Grant> => {
-    const [name, file, slot] = [text(wanted, 'name'), text(wanted, 'file'), Number(wanted['slot'] ?? 1)]
-    const { service, config, scope } = await used(wanted)
-    const as = typeof wanted['as'] === 'string' ? wanted['as'] : name
+    const [name, file, slot, fileAttempt] = [text(wanted, 'name'), text(wanted, 'file'), Number(wanted['slot'] ?? 1), text(wanted, 'attempt')]
+    const { service, project, scope } = await used(wanted)
     const test = scope === 'test' ? (wanted['test'] as TestAttempt | undefined) : undefined
     const concurrent = test?.concurrent === true
     if (concurrent) refuseExports(name, service)
-    const attempt = test?.id ?? text(wanted, 'attempt')
-    const wish = { slot, config, name, as, file, attempt, scope, concurrent }
-    // A second use of one service in a file under another name, or by another test at the same time, has an address of its own.
-    if (config !== undefined && as === name && !concurrent) return await leases.take(wish, service, () => stable(config, name, slot))
-    return await leases.take(wish, service, () => needsAddress(service) ? ownAddress(service) : undefined)
+    const as = typeof wanted['as'] === 'string' ? wanted['as'] : name
+    const wish = { slot, config: project?.path, name, as, file, attempt: test?.id ?? fileAttempt, fileAttempt, scope, concurrent }
+    return await leases.take(wish, resetOf(service, scope), instances.maker(wish, service, project))
   }
 
   const serve = (socket: Socket): void => {
-    const held = new Map<string, Grant>()
+    const held = new Set<string>()
     const visit = createVisit(engine)
+    let attempt: string | undefined
     let trusted = false
+    const giveBack = async (id: string): Promise<void> => {
+      held.delete(id)
+      sessions.delete(id)
+      // Who looks into a failure shall find it as it was.
+      if (!failed.has(id)) await leases.giveBack(id)
+    }
+    const heldBy = async (params: Params): Promise<Held> => {
+      const one = await leases.held(text(params, 'lease'))
+      if (one !== undefined) return one
+      throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This instance has been given back')
+    }
+    const resetOne = async ({ wish: { as, slot }, made: { reset } }: Held): Promise<void> => {
+      if (reset === undefined) throw unresettable(as)
+      const began = performance.now()
+      await reset()
+      journal.note({ event: 'reset', name: as, slot, ms: Math.round(performance.now() - began) })
+    }
+    const operations: Readonly<Record<string, (params: Params, signal: AbortSignal) => unknown>> = {
+      prepare,
+      lease: async params => {
+        attempt = text(params, 'attempt')
+        const grant = await lease(params)
+        held.add(grant.lease)
+        sessions.set(grant.lease, peer)
+        if (socket.destroyed) await giveBack(grant.lease)
+        return grant
+      },
+      release: params => giveBack(text(params, 'lease')),
+      call: async (params, signal) => {
+        const [method, args, one] = [text(params, 'method'), (params['args'] ?? []) as readonly unknown[], await heldBy(params)]
+        const { wish, made: { container, sharesContainer } } = one
+        if (method === 'reset') return await resetOne(one)
+        if (container === undefined) throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `"${wish.as}" is an external server, which has no "${method}"`)
+        // A database's server is everybody's.
+        return await visit.call(container, { scope: sharesContainer === true ? 'run' : wish.scope, name: container.name }, method, args, signal)
+      },
+      reset: async params => await resetOne(await heldBy(params)),
+      describe: async params => {
+        const { made: { container }, death } = await heldBy(params)
+        const ended = death === undefined ? null : container !== undefined && visit.stopped(container) ? 'stopped' : death.exit
+        return { lines: death?.lines ?? await lastLines(container), ended }
+      },
+      failed: params => {
+        if (process.env['MAYFLY_KEEP'] !== undefined) for (const id of (params['leases'] ?? []) as readonly string[]) failed.add(id)
+      },
+      mend: () => visit.mend(),
+      reach: params => visit.reach({ address: () => ({ port: Number(params['port']), address: text(params, 'address') }) }, params['until'] as Until),
+      unreach: params => visit.unreach(Number(params['port'])),
+    }
     const peer = speak(socket, async (op, params, signal) => {
       if (op === 'hello') {
         trusted = equal(String(params['token']), token)
@@ -126,32 +170,25 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
         return trusted
       }
       if (!trusted) throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', 'This connection has not presented the token of its run')
-      if (op === 'prepare') return await prepare(params)
-      if (op === 'lease') {
-        const grant = await lease(params)
-        held.set(grant.lease, grant)
-        if (socket.destroyed) await leases.giveBack(grant.lease)
-        return grant
-      }
-      if (op === 'mend') return await visit.mend()
-      if (op === 'reach') return await visit.reach(placeOf(params), params['until'] as Until)
-      if (op === 'unreach') return await visit.unreach(Number(params['port']))
-      const id = text(params, 'lease')
-      if (op === 'release') {
-        held.delete(id)
-        return await leases.giveBack(id)
-      }
-      const [container, grant] = [await leases.container(id), held.get(id)]
-      if (container === undefined || grant === undefined) throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This instance has been given back')
-      return await visit.call(container, grant, text(params, 'method'), (params['args'] ?? []) as readonly unknown[], signal)
+      const operation = operations[op]
+      if (operation === undefined) throw new MayflyError('ERR_MAYFLY_INTERNAL', `The run host knows no "${op}"`)
+      return await operation(params, signal)
     })
     socket.ref()
-    void peer.closed.then(() => Promise.allSettled([visit.end(), ...[...held.keys()].map(id => leases.giveBack(id))]))
+    const leave = async (): Promise<void> => {
+      await Promise.allSettled([visit.end(), ...[...held].map(giveBack)])
+      if (attempt !== undefined) leases.fileEnded(attempt)
+    }
+    void peer.closed.then(leave).catch(() => undefined)
   }
 
   const addresses: Record<string, Record<string, Record<string, Address>>> = {}
   for (const path of new Set(directories.map(directory => findConfig(directory)))) {
-    if (path !== undefined) addresses[path] = await fixed(path)
+    if (path === undefined) continue
+    const project = await places.load(path)
+    await images.ofAll(places.contained(project), path)
+    addresses[path] = await places.table(project)
+    instances.startEager(project, slots, leases)
   }
   const socket = join(socketDirectory, `${randomBytes(6).toString('hex')}.host`)
   const server = createServer(serve)
@@ -163,9 +200,19 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     address: { socket, token, addresses },
     close: async () => {
       server.close()
-      await Promise.all([...stables.values()].map(async opened => (await opened).close()))
+      const kept = await chooseKept(leases, failed)
+      await leases.end(({ made }) => kept?.stays(made.container) === true)
+      await pool.shed()
+      await places.close(kept !== undefined)
+      return { summary: journal.summary(kept?.containers), kept }
     },
   }
+}
+
+function unresettable(name: string): MayflyError {
+  return new MayflyError('ERR_MAYFLY_UNSUPPORTED', `"${name}" cannot be reset: nobody knows how to bring it back to its prepared state`, {
+    hint: 'Presets of databases know it. Others are had anew: scope: \'file\' or \'test\'.',
+  })
 }
 
 /** Variables of the environment are one for all tests of a file: they cannot point at the instance of each. */
@@ -180,22 +227,10 @@ function refuseExports(name: string, { options }: Service): void {
 
 type Params = Readonly<Record<string, unknown>>
 
-function remember<T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
-  const there = known.get(key)
-  if (there !== undefined) return there
-  const made = make()
-  known.set(key, made)
-  return made
-}
-
 function text(params: Params, name: string): string {
   const value = params[name]
   if (typeof value === 'string') return value
   throw new MayflyError('ERR_MAYFLY_INTERNAL', `A request to the run host lacks "${name}"`)
-}
-
-function placeOf(params: Params): Listening {
-  return { address: () => ({ port: Number(params['port']), address: text(params, 'address') }) }
 }
 
 function equal(a: string, b: string): boolean {

@@ -1,7 +1,7 @@
 import type { FoundImage } from '../container/index.js'
 import { isMayflyError, MayflyError } from '../errors.js'
+import type { Journal } from './journal.js'
 import type { Engine } from './start.js'
-import { tracePull } from './trace.js'
 import type { Service, Services } from './types.js'
 
 /** The images of a run: each is looked for once, and pulled when need be. */
@@ -11,12 +11,14 @@ export interface Images {
   ofAll(services: Services, config: string): Promise<void>
 }
 
-export function createImages(engine: Engine): Images {
+export function createImages(engine: Engine, journal: Journal): Images {
   const known = new Map<string, Promise<FoundImage>>()
   const find = async ({ image, options: { pull, platform } }: Service): Promise<FoundImage> => {
     const began = Date.now()
-    const found = await engine.findImage(image, { pull, platform })
-    await tracePull(found, began)
+    let bytes = 0
+    const found = await engine.findImage(image, { pull, platform, onPull: ({ done }) => void (bytes = done) })
+    const { reference, digest, origin, pulledAt } = found
+    journal.note({ event: 'image', image: reference, digest, from: pulledAt >= began ? 'registry' : 'store', origin, ms: Date.now() - began, bytes })
     return found
   }
   const of = (service: Service): Promise<FoundImage> => {

@@ -1,12 +1,7 @@
-import type { FoundImage } from '../container/index.js'
-import type { Container, RunOptions } from '../container/types.js'
-import type { Address, StableAddress } from './addresses.js'
-import type { Images } from './images.js'
-import type { WarmPool } from './pool.js'
-import type { Prepared } from './prepared.js'
-import { addressOf, needsAddress, startService, type Engine } from './start.js'
-import { traceStart, type Source } from './trace.js'
-import type { Scope, Service } from './types.js'
+import type { Container, ExitStatus } from '../container/types.js'
+import type { Address } from './addresses.js'
+import type { Facts } from './presets/index.js'
+import type { Reset, Scope } from './types.js'
 
 /** What a worker asks for. Equal in all but `attempt`: the newest evicts the older. */
 export interface Wish {
@@ -17,7 +12,10 @@ export interface Wish {
   /** Two uses of one name in one file are two instances when they are called differently. */
   readonly as: string
   readonly file: string
+  /** Of the file; of the test, where the scope is `test`. */
   readonly attempt: string
+  /** Of the file. */
+  readonly fileAttempt: string
   readonly scope: Scope
   /** One of several tests that run at the same time: its instance stands beside theirs and evicts none. */
   readonly concurrent: boolean
@@ -26,146 +24,243 @@ export interface Wish {
 export interface Grant {
   readonly lease: string
   readonly scope: Scope
+  readonly reset: Reset
   readonly id: string
   readonly name: string
+  readonly image: string
   readonly ip: string
   readonly address: Address
+  /** As other containers see it. */
+  readonly inside: Seen
+}
+
+/** Where something is reached from another container, as plain values. */
+export interface Seen {
+  readonly host: string
+  readonly facts: Facts
+}
+
+/** A live instance of a service, of whatever kind. */
+export interface Made {
+  /** Absent for a server that is not ours. */
+  readonly container: Container | undefined
+  readonly address: Address
+  readonly inside: Seen
+  /** Takes it away. */
+  end(): Promise<void>
+  /** Nobody is led to it any more. */
+  detach(): Promise<void>
+  /** Back to its prepared state; absent where nobody knows how. */
+  readonly reset: (() => Promise<void>) | undefined
+  /** Settles when it has ended by itself. */
+  readonly exit: Promise<ExitStatus> | undefined
+  /** The container is another instance's, of which this is a part. */
+  readonly sharesContainer?: boolean
+}
+
+/** How an instance ended by itself, and what it printed last. */
+export interface Death {
+  readonly exit: ExitStatus
+  readonly lines: readonly string[]
+}
+
+/** What stands behind a lease. */
+export interface Held {
+  readonly wish: Wish
+  readonly made: Made
+  readonly death: Death | undefined
 }
 
 /** The live instances of a run and who holds them. */
 export interface Leases {
-  take(wish: Wish, service: Service, address: AddressOf): Promise<Grant>
-  /** Ends an instance of a file or a test at once; others live as long as the run. */
+  /** The instance of a wish, made if need be. `resets`: when a shared one goes back to its prepared state. */
+  take(wish: Wish, resets: Reset, make: Make): Promise<Grant>
+  /** Holds an instance for another one that needs it. Returns how to let it go. */
+  hold(wish: Wish, holder: string, make: Make): Promise<{ readonly made: Made; release(): Promise<void> }>
+  /** Ends an instance of a file or a test when nobody holds it any more; others live as long as the run. */
   giveBack(lease: string): Promise<void>
-  /** Also one that ended by itself. */
-  container(lease: string): Promise<Container | undefined>
+  /** A file's attempt is over: what it used of shared instances goes back to its prepared state before anybody asks. */
+  fileEnded(attempt: string): void
+  /** Waits until it has started. Undefined for a lease that was given back. */
+  held(lease: string): Promise<Held | undefined>
+  /** Ends all but those that `stays` names. */
+  end(stays: (held: Held) => boolean): Promise<void>
 }
 
-/** The address a new instance is put behind, if its own will not do. */
-export type AddressOf = () => Promise<StableAddress | undefined> | undefined
+export type Make = (signal: AbortSignal, holder: string) => Promise<Made>
+
+export interface LeaseEvents {
+  /** An instance ended by itself while these leases were on it. */
+  died(leases: readonly string[], wish: Wish, death: Death): void
+  reset(wish: Wish, ms: number): void
+  /** A reset that failed: the instance is replaced. */
+  resetFailed(wish: Wish, error: unknown): void
+}
 
 interface Instance {
   readonly key: string
   readonly wish: Wish
-  readonly started: Promise<Started>
+  readonly make: Make
+  readonly started: Promise<Made>
   readonly abort: AbortController
+  readonly holders: Set<string>
+  /** The file's attempt that has used it, since it was as prepared. */
+  usedBy: string | undefined
+  resets: Reset
+  resetting: Promise<boolean> | undefined
+  ending: boolean
+  death: Death | undefined
 }
 
-/** What instances are made with. */
-export interface Supply {
-  readonly engine: Engine
-  readonly images: Images
-  readonly prepared: Prepared
-  readonly pool: WarmPool
-}
-
-interface Started {
-  readonly container: Container
-  readonly stable: StableAddress | undefined
-}
-
-/** A table of leases over an engine. Starting is single-flight per key: (slot, service, file, name of the use, and of concurrent tests the test). */
-export function createLeases({ engine, images, prepared, pool }: Supply): Leases {
+/**
+ * A table of leases. Making is single-flight per key: (slot, service, file, name of the use, and of concurrent tests the
+ * test).
+ */
+export function createLeases(events: LeaseEvents): Leases {
   const instances = new Map<string, Instance>()
-  /** Those that ended by themselves, until they are given back: their logs tell why. */
-  const ended = new Map<string, Container>()
+  const byLease = new Map<string, Instance>()
 
   const forget = (instance: Instance): void => {
     if (instances.get(instance.key) === instance) instances.delete(instance.key)
   }
   const end = async (instance: Instance): Promise<void> => {
     forget(instance)
+    instance.ending = true
+    for (const lease of instance.holders) byLease.delete(lease)
     instance.abort.abort()
-    const started = await instance.started.catch(() => undefined)
-    if (started === undefined) return
-    await started.stable?.drop(started.container)
-    await started.container.stop({ timeout: 0 })
+    const made = await instance.started.catch(() => undefined)
+    await made?.end()
   }
-  const supply = async (
-    { config, name, scope }: Wish, service: Service, image: FoundImage, stable: StableAddress | undefined, signal: AbortSignal,
-  ): Promise<{ container: Container; source: Source }> => {
-    const { prepare } = service.options
-    const state = prepare === undefined || config === undefined ? undefined
-      : (options: RunOptions) => prepared.of(service, { config, name }, image, options)
-    const start = (own?: AbortSignal): Promise<Container> => startService(engine, service, { self: stable?.self, signal: own, prepared: state })
-    const fresh = state === undefined ? 'image' : 'snapshot'
-    // One that is made for its address, or lives as long as the run, cannot wait for whoever comes.
-    if (!isOwn(scope) || needsAddress(service) || isFixed(service)) return { container: await start(signal), source: fresh }
-    const { container, waited } = await pool.take(JSON.stringify([config ?? null, name]), () => start())
-    return { container, source: waited ? 'pool' : fresh }
+  const letGo = async (instance: Instance, holder: string): Promise<void> => {
+    byLease.delete(holder)
+    if (!instance.holders.delete(holder) || instance.holders.size > 0) return
+    if (isOwn(instance.wish.scope) || instance.death !== undefined) await end(instance)
   }
-  const begin = async (wish: Wish, service: Service, address: AddressOf, signal: AbortSignal): Promise<Started> => {
-    const image = await images.of(service)
-    const stable = await address()
-    try {
-      const began = performance.now()
-      const { container, source } = await supply(wish, service, image, stable, signal)
-      if (!signal.aborted) await stable?.aim(container)
-      await traceStart({ source, name: wish.as, slot: wish.slot, image, began, container, address: stable?.address ?? addressOf(service, container) })
-      return { container, stable }
-    } catch (error) {
-      await stable?.drop(undefined)
-      throw error
-    }
+  const bury = async (instance: Instance, made: Made, exit: ExitStatus): Promise<void> => {
+    if (instance.ending) return
+    // One that ended by itself is not handed out again.
+    forget(instance)
+    instance.death = { exit, lines: await lastLines(made.container) }
+    await made.detach().catch(() => undefined)
+    events.died([...instance.holders], instance.wish, instance.death)
+    // Who holds it may look into its files and log.
+    if (instance.holders.size === 0) await made.end().catch(() => undefined)
   }
-  const start = (key: string, wish: Wish, service: Service, address: AddressOf): Instance => {
+  const start = (key: string, wish: Wish, resets: Reset, make: Make): Instance => {
     const abort = new AbortController()
-    const started = begin(wish, service, address, abort.signal)
-    const instance: Instance = { key, wish, started, abort }
-    instances.set(key, instance)
-    const follow = async ({ container, stable }: Started): Promise<void> => {
-      await container.exit
-      // One that ended by itself is not handed out again.
-      forget(instance)
-      if (!abort.signal.aborted) ended.set(instanceOf(instance), container)
-      await stable?.drop(container)
+    const started = make(abort.signal, key)
+    const instance: Instance = {
+      key, wish, make, started, abort, holders: new Set(), usedBy: undefined, resets, resetting: undefined, ending: false, death: undefined,
     }
+    instances.set(key, instance)
     // Without a run there is neither an instance nor an address left to look after.
-    started.then(follow).catch(() => forget(instance))
+    started.then(made => made.exit?.then(exit => bury(instance, made, exit))).catch(() => forget(instance))
     return instance
   }
-  const take = async (wish: Wish, service: Service, address: AddressOf): Promise<Grant> => {
+  const reset = (instance: Instance): Promise<boolean> => instance.resetting ??= (async () => {
+    const began = performance.now()
+    try {
+      await (await instance.started).reset?.()
+      events.reset(instance.wish, performance.now() - began)
+      return true
+    } catch (error) {
+      events.resetFailed(instance.wish, error)
+      return false
+    } finally {
+      instance.usedBy = undefined
+      instance.resetting = undefined
+    }
+  })()
+  const find = (wish: Wish, resets: Reset, make: Make): Instance => {
     const key = keyOf(wish)
     const there = instances.get(key)
     const evicted = isOwn(wish.scope) && there !== undefined && there.wish.attempt !== wish.attempt
-    if (evicted) void end(there)
-    const instance = there === undefined || evicted ? start(key, wish, service, address) : there
-    const { container, stable } = await instance.started
-    const reached = stable?.address ?? addressOf(service, container)
-    return { lease: instanceOf(instance), scope: wish.scope, id: container.id, name: container.name, ip: container.ip, address: reached }
+    if (evicted) void end(there).catch(() => undefined)
+    return there === undefined || evicted ? start(key, wish, resets, make) : there
   }
-  const find = (lease: string): Instance | undefined =>
-    [...instances.values()].find(instance => instanceOf(instance) === lease)
-
+  const obtain = async (wish: Wish, holder: string, resets: Reset, make: Make): Promise<{ instance: Instance; made: Made }> => {
+    const instance = find(wish, resets, make)
+    instance.holders.add(holder)
+    byLease.set(holder, instance)
+    try {
+      const made = await instance.started
+      if (resets === 'never' || isOwn(wish.scope)) return { instance, made }
+      const whole = await instance.resetting ?? true
+      const used = instance.usedBy !== undefined && instance.usedBy !== wish.fileAttempt
+      if (whole && (!used || await reset(instance))) {
+        instance.usedBy = wish.fileAttempt
+        return { instance, made }
+      }
+      // It could not be brought back: another takes its place.
+      await end(instance)
+      return await obtain(wish, holder, resets, make)
+    } catch (error) {
+      instance.holders.delete(holder)
+      if (byLease.get(holder) === instance) byLease.delete(holder)
+      throw error
+    }
+  }
   return {
-    take,
-    giveBack: async lease => {
-      const instance = find(lease)
-      if (instance !== undefined && isOwn(instance.wish.scope)) await end(instance)
-      const gone = ended.get(lease)
-      ended.delete(lease)
-      await gone?.stop({ timeout: 0 })
+    take: async (wish, resets, make) => {
+      const lease = `${wish.attempt} ${keyOf(wish)}`
+      const { made: { container, address, inside } } = await obtain(wish, lease, resets, make)
+      const { host } = address
+      return {
+        lease, scope: wish.scope, reset: resets, address, inside,
+        id: container?.id ?? '', name: container?.name ?? host, image: container?.image ?? '', ip: container?.ip ?? host,
+      }
     },
-    container: async lease => ended.get(lease) ?? (await find(lease)?.started)?.container,
+    hold: async (wish, holder, make) => {
+      const token = `${holder} needs ${keyOf(wish)}`
+      const { instance, made } = await obtain(wish, token, 'never', make)
+      return { made, release: () => letGo(instance, token) }
+    },
+    giveBack: async lease => {
+      const instance = byLease.get(lease)
+      if (instance !== undefined) await letGo(instance, lease)
+    },
+    fileEnded: attempt => {
+      for (const instance of instances.values()) {
+        if (instance.usedBy === attempt && instance.resets !== 'never') void reset(instance).then(whole => whole ? undefined : end(instance)).catch(() => undefined)
+      }
+    },
+    held: async lease => {
+      const instance = byLease.get(lease)
+      if (instance === undefined) return undefined
+      const made = await instance.started
+      return { wish: instance.wish, made, death: instance.death }
+    },
+    end: async stays => {
+      const all = [...instances.values()]
+      await Promise.all(all.map(async instance => {
+        const made = await instance.started.catch(() => undefined)
+        if (made !== undefined && stays({ wish: instance.wish, made, death: instance.death })) return
+        await end(instance).catch(() => undefined)
+      }))
+    },
   }
 }
 
-/** A lease of an evicted instance must not end its successor: only the key and the attempt together name it. */
-function instanceOf({ key, wish }: Instance): string {
-  return `${wish.attempt} ${key}`
-}
+/** As many lines of a log are kept of a container that ended. */
+export const SHOWN_LINES = 50
 
-/** Whether there can be only one of it at a time. */
-function isFixed({ options: { ports = [], name } }: Service): boolean {
-  return name !== undefined || ports.some(port => typeof port === 'object' && (port.host ?? 0) !== 0)
+/** The last lines of a container's log; empty when it cannot be read. */
+export async function lastLines(container: Pick<Container, 'logs'> | undefined, tail = SHOWN_LINES): Promise<readonly string[]> {
+  const lines: string[] = []
+  try {
+    for await (const { text } of container?.logs({ tail }) ?? []) lines.push(text)
+  } catch {
+    // Gone with its log.
+  }
+  return lines
 }
 
 /** Whether an instance of this scope belongs to one lease alone. */
-function isOwn(scope: Scope): boolean {
+export function isOwn(scope: Scope): boolean {
   return scope === 'file' || scope === 'test'
 }
 
-function keyOf({ slot, config, name, as, file, scope, attempt, concurrent }: Wish): string {
+export function keyOf({ slot, config, name, as, file, scope, attempt, concurrent }: Omit<Wish, 'fileAttempt'>): string {
   const test = concurrent ? [attempt] : []
   const owner = { run: [], worker: [slot], file: [slot, file, as], test: [slot, file, as, 'test', ...test] }[scope]
   return JSON.stringify([config ?? null, name, ...owner])

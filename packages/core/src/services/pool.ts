@@ -1,10 +1,14 @@
-import { freemem, totalmem } from 'node:os'
 import type { Container } from '../container/types.js'
+import { hasMemory } from './admission.js'
 
 /** Instances started ahead of their leases, by what they are instances of. */
 export interface WarmPool {
   /** A waiting instance, else a new one. Told apart for the run's summary. */
   take(key: string, start: () => Promise<Container>): Promise<{ readonly container: Container; readonly waited: boolean }>
+  /** Starts so many ahead of any lease. */
+  fill(key: string, count: number, start: () => Promise<Container>): Promise<void>
+  /** Ends all that wait. */
+  shed(): Promise<void>
 }
 
 interface Lane {
@@ -22,6 +26,11 @@ interface Lane {
 export function createWarmPool(most: number): WarmPool {
   const lanes = new Map<string, Lane>()
 
+  const laneOf = (key: string, start: () => Promise<Container>): Lane => {
+    const lane = lanes.get(key) ?? { start, waiting: [], uses: 0, wanted: 0 }
+    lanes.set(key, lane)
+    return lane
+  }
   const fill = (lane: Lane): void => {
     if (lane.waiting.length >= Math.min(lane.wanted, most) || !hasMemory()) return
     const started = lane.start()
@@ -38,8 +47,7 @@ export function createWarmPool(most: number): WarmPool {
   }
   return {
     take: async (key, start) => {
-      const lane = lanes.get(key) ?? { start, waiting: [], uses: 0, wanted: 0 }
-      lanes.set(key, lane)
+      const lane = laneOf(key, start)
       lane.uses += 1
       const first = lane.waiting.shift()
       if (lane.uses > 1 && first === undefined) lane.wanted += 1
@@ -48,10 +56,18 @@ export function createWarmPool(most: number): WarmPool {
       if (lane.wanted > 0) setImmediate(fill, lane)
       return { container, waited: ready !== undefined }
     },
+    fill: async (key, count, start) => {
+      const lane = laneOf(key, start)
+      lane.wanted = Math.min(count, most)
+      fill(lane)
+      await Promise.allSettled(lane.waiting)
+    },
+    shed: async () => {
+      const all = [...lanes.values()].flatMap(lane => {
+        lane.wanted = 0
+        return lane.waiting.splice(0)
+      })
+      await Promise.allSettled(all.map(async started => await (await started).stop({ timeout: 0 })))
+    },
   }
-}
-
-/** A tenth of the machine's memory, and half a gigabyte, stay free of what nobody has asked for yet. */
-function hasMemory(): boolean {
-  return freemem() > Math.max(totalmem() / 10, 512 * 1024 ** 2)
 }

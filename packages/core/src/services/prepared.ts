@@ -5,9 +5,10 @@ import type { Container, RunOptions, Snapshot } from '../container/types.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { openAddress } from './addresses.js'
 import { hashInputs } from './inputs.js'
-import { PRESETS } from './presets/index.js'
+import type { Journal } from './journal.js'
+import { lastLines } from './leases.js'
 import { shellIn } from './shell.js'
-import { exportsOf, factsOf, needsAddress, runOptions, type Engine } from './start.js'
+import { environmentOf, exportsOf, factsOf, needsAddress, presetOf, runOptions, type Engine, type Setting } from './start.js'
 import type { Prepare, Service } from './types.js'
 
 /** Where a service stands: its configuration and its name there. */
@@ -19,17 +20,25 @@ export interface Identity {
 /** The prepared states of a run: each is made once, by whichever process comes first, and kept for later runs. */
 export interface Prepared {
   /** The snapshot a service's instances start from. Throws ERR_MAYFLY_PREPARE_FAILED. */
-  of(service: Service, identity: Identity, image: FoundImage, options: RunOptions): Promise<Snapshot>
+  of(service: Service, identity: Identity, image: FoundImage, options: RunOptions, circumstances?: Circumstances): Promise<Snapshot>
 }
 
-export function createPrepared(engine: Engine): Prepared {
+export type Place = Pick<RunOptions, 'network' | 'aliases'>
+
+/** What the first instance of all runs with, of a service that needs others. */
+export interface Circumstances {
+  readonly setting: Pick<Setting, 'needs'> | undefined
+  readonly place: Place | undefined
+}
+
+export function createPrepared(engine: Engine, journal: Journal): Prepared {
   const known = new Map<string, Promise<Snapshot>>()
   return {
-    of: (service, identity, image, options) => {
+    of: (service, identity, image, options, circumstances = { setting: undefined, place: undefined }) => {
       const key = snapshotKey(service, identity, image)
       const there = known.get(key)
       if (there !== undefined) return there
-      const made = obtain(engine, service, identity, key, options)
+      const made = obtain({ engine, journal, service, identity, key, options, ...circumstances })
       known.set(key, made)
       made.catch(() => known.delete(key))
       return made
@@ -39,7 +48,8 @@ export function createPrepared(engine: Engine): Prepared {
 
 /** What the state depends on: the image, the service's options, and the inputs. */
 export function snapshotKey(service: Service, { config, name }: Identity, { digest }: FoundImage): string {
-  const hash = createHash('sha256').update(`1\0${name}\0${digest}\0${plain(service.options)}\0`)
+  const { scope: _scope, exports: _exports, reset: _reset, start: _start, external: _external, pull: _pull, ...options } = service.options
+  const hash = createHash('sha256').update(`2\0${name}\0${digest}\0${plain(options)}\0`)
   const { prepare } = service.options
   hashInputs(hash, config, name, typeof prepare === 'object' ? prepare.inputs ?? [] : [])
   return `${slug(name)}-${hash.digest('hex').slice(0, 32)}`
@@ -56,7 +66,17 @@ function slug(name: string): string {
 
 const rebuilt = new Set<string>()
 
-async function obtain(engine: Engine, service: Service, identity: Identity, key: string, options: RunOptions): Promise<Snapshot> {
+interface Wanted extends Circumstances {
+  readonly engine: Engine
+  readonly journal: Journal
+  readonly service: Service
+  readonly identity: Identity
+  readonly key: string
+  readonly options: RunOptions
+}
+
+async function obtain(wanted: Wanted): Promise<Snapshot> {
+  const { engine, key, options } = wanted
   const again = process.env['MAYFLY_REBUILD_SNAPSHOTS'] === '1' && !rebuilt.has(key)
   const found = again ? undefined : await engine.openSnapshot(key, options)
   if (found !== undefined) return found
@@ -65,34 +85,57 @@ async function obtain(engine: Engine, service: Service, identity: Identity, key:
     const meanwhile = again ? undefined : await engine.openSnapshot(key, options)
     if (meanwhile !== undefined) return meanwhile
     rebuilt.add(key)
-    return await make(engine, service, identity, key, options)
+    return await make(wanted)
   })
 }
 
-async function make(engine: Engine, service: Service, { config, name }: Identity, key: string, options: RunOptions): Promise<Snapshot> {
-  const address = needsAddress(service) ? await openAddress(engine, service, []) : undefined
-  const container = await engine.run(service.image, { ...runOptions(engine, service, address?.self), scratch: 'disk' })
+async function make({ engine, journal, service, identity: { config, name }, key, options, setting, place }: Wanted): Promise<Snapshot> {
+  const began = performance.now()
+  const address = needsAddress(service) ? await openAddress(engine, service, [], { needs: setting?.needs }) : undefined
+  const first: Setting | undefined = address === undefined ? undefined : { self: address.self, needs: setting?.needs }
+  const container = await engine.run(service.image, { ...runOptions(engine, service, first), ...place, scratch: 'disk' })
   try {
     await address?.aim(container)
+    const whole: Setting = first ?? { self: container }
     const directory = dirname(config)
-    const sh = shellIn(directory, exportsOf(service, container), AbortSignal.timeout(LONGEST))
-    await prepareOf(service)(withFacts(container, factsOf(service, container)) as never, { sh, directory })
-    const clear = service.preset === undefined ? [] : PRESETS[service.preset].clear ?? []
+    const sh = shellIn(directory, exportsOf(service, { ...whole, self: container }), AbortSignal.timeout(LONGEST))
+    const before = openSockets()
+    await prepareOf(service)(withFacts(container, factsOf(service, { ...whole, self: container })) as never, { sh, directory })
+    await warnOfClients(name, before)
+    await presetOf(service)?.state?.keep({ container, env: environmentOf(service, whole) })
+    const clear = presetOf(service)?.clear ?? []
     const kept = await container.snapshot({ key, label: `${name} of ${config}`, clear })
+    journal.note({ event: 'prepared', name, ms: Math.round(performance.now() - began) })
     // Opened anew: the clones' options are not those of the first start.
     return await engine.openSnapshot(key, options) ?? kept
   } catch (error) {
-    const lines = await lastLines(container)
-    await container.stop({ timeout: 0 })
+    const lines = await lastLines(container, PREPARE_LINES)
+    await container.stop({ timeout: 0 }).catch(() => undefined)
     throw failed(name, error, lines)
   } finally {
     await address?.close()
   }
 }
 
+/** Connections of this process that a `prepare` may have left open: it runs here. */
+function openSockets(): number {
+  return process.getActiveResourcesInfo().filter(kind => kind === 'TCPSocketWrap').length
+}
+
+/** They are cut when the container stops. A close that is under way is given a moment. */
+async function warnOfClients(name: string, before: number): Promise<void> {
+  for (let turn = 0; openSockets() > before; turn += 1) {
+    if (turn === 20) {
+      process.stderr.write(`mayfly: the \`prepare\` of "${name}" left ${String(openSockets() - before)} connections open, which are cut now. Close its clients at the end.\n`)
+      return
+    }
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
 /** Migrations of a big project take their time; one that hangs shall not hang a build for hours. */
 const LONGEST = 10 * 60_000
-const SHOWN_LINES = 30
+const PREPARE_LINES = 30
 
 function prepareOf({ options }: Service): Prepare<never>['run'] {
   const { prepare } = options
@@ -108,16 +151,6 @@ function withFacts(container: Container, facts: Readonly<Record<string, string>>
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },
   })
-}
-
-async function lastLines(container: Container): Promise<readonly string[]> {
-  const lines: string[] = []
-  try {
-    for await (const { text } of container.logs({ tail: SHOWN_LINES })) lines.push(text)
-  } catch {
-    // Gone with its log.
-  }
-  return lines
 }
 
 function failed(name: string, cause: unknown, lines: readonly string[]): MayflyError {

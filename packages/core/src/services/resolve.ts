@@ -1,9 +1,9 @@
 import { MayflyError } from '../errors.js'
 import { nearestWord } from '../nearest.js'
 import { PRESETS, presetOf, type PresetName } from './presets/index.js'
-import type { Scope, Service, Services } from './types.js'
+import type { Reset, Scope, Service, Services } from './types.js'
 
-const WIDTH: Readonly<Record<Scope, number>> = { test: 0, file: 1, worker: 2, run: 3 }
+export const WIDTH: Readonly<Record<Scope, number>> = { test: 0, file: 1, worker: 2, run: 3 }
 
 /** What a name stands for: a service of the config, else a preset, else (with `:`, `/` or `@`) an image. Throws ERR_MAYFLY_SERVICE_UNKNOWN. */
 export function resolveService(name: string, services: Services, config: string | undefined): Service {
@@ -22,9 +22,21 @@ export function resolveService(name: string, services: Services, config: string 
   })
 }
 
+export function scopeOfService({ options }: Service): Scope {
+  return options.scope ?? 'file'
+}
+
+/** When an instance of this scope goes back to its prepared state. */
+export function resetOf(service: Service, scope: Scope): Reset {
+  const { reset, isolation } = service.options
+  const known = service.preset === undefined ? undefined : PRESETS[service.preset].state
+  if (reset !== undefined) return reset
+  return scope === 'worker' && (known !== undefined || isolation === 'database') ? 'file' : 'never'
+}
+
 /** The scope of a use: the service's own, or a narrower one. Throws ERR_MAYFLY_OPTION_INVALID for a wider one. */
 export function scopeOf(service: Service, wanted: Scope | undefined, name: string): Scope {
-  const own = service.options.scope ?? 'file'
+  const own = scopeOfService(service)
   if (wanted === undefined || WIDTH[wanted] <= WIDTH[own]) return wanted ?? own
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `"${name}" has scope ${own}; a use cannot widen it to ${wanted}`, {
     hint: `Set scope: '${wanted}' where the service is defined.`,

@@ -1,19 +1,20 @@
 import type { FoundImage, HeldAddress } from '../container/index.js'
-import type { Container, Listening, Reached, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
+import type { Container, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import type { Address } from './addresses.js'
 import { containerPorts, parsePorts } from '../network/ports.js'
-import { PRESETS, type Facts } from './presets/index.js'
-import type { Self, Service } from './types.js'
+import { PRESETS, type Environment, type Facts, type Preset } from './presets/index.js'
+import type { Inside, Self, Service } from './types.js'
 
 /** The part of the library beneath that the run host uses. */
 export interface Engine {
   run(image: string, options: RunOptions): Promise<Container>
-  /** Pulls the image if need be. */
-  findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal'>): Promise<FoundImage>
-  openHeldAddress(containerPorts: readonly number[]): Promise<HeldAddress>
+  network(options?: NetworkOptions): Promise<Network>
   /** Lets all containers of the run reach a server of this machine. */
   reach(server: Listening): Promise<Reached>
+  /** Pulls the image if need be. */
+  findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<FoundImage>
+  openHeldAddress(containerPorts: readonly number[]): Promise<HeldAddress>
   /** A snapshot of an earlier start, or of another process's. */
   openSnapshot(key: string, options: RunOptions): Promise<Snapshot | undefined>
   /** Work that only one process of this user does at a time. */
@@ -26,93 +27,130 @@ export interface Engine {
   }
 }
 
+/** What a service's functions are told: its address, the services it needs, and the database that is meant. */
+export interface Setting {
+  readonly self: Self
+  /** By key, as `env` gets them. */
+  readonly needs?: Readonly<Record<string, unknown>> | undefined
+  /** One of several databases of the server. */
+  readonly database?: string | undefined
+}
+
 export interface StartOptions {
-  /** The address tests will use, where it is known before the start. */
-  readonly self: Self | undefined
+  readonly setting?: Setting | undefined
+  /** The private network of the services it needs, and what it is called there. */
+  readonly place?: Pick<RunOptions, 'network' | 'aliases'> | undefined
   readonly signal?: AbortSignal | undefined
   /** The service's prepared state, for containers with these options. */
   readonly prepared?: ((options: RunOptions) => Promise<Snapshot>) | undefined
 }
 
 /** Starts one instance of a service, from its prepared state where it has one, and waits until it is ready. */
-export async function startService(engine: Engine, service: Service, { self, signal, prepared }: StartOptions): Promise<Container> {
-  const options = { ...runOptions(engine, service, self, prepared !== undefined), signal }
+export async function startService(engine: Engine, service: Service, { setting, place, signal, prepared }: StartOptions): Promise<Container> {
+  const options = { ...runOptions(engine, service, setting, prepared !== undefined), ...place, signal }
   return prepared === undefined ? await engine.run(service.image, options) : await (await prepared(options)).run(options)
 }
 
-/** What a service's containers run with. `self` is their address where it is known before; `again`: they start from prepared data. */
-export function runOptions(engine: Engine, service: Service, self: Self = unknownAddress, again = false): RunOptions {
-  const { scope: _scope, exports: _exports, env: _env, pull: _pull, prepare: _prepare, ...options } = service.options
-  const environment = environmentOf(service, self)
+/** What a service's containers run with. `again`: they start from prepared data. */
+export function runOptions(engine: Engine, service: Service, setting: Setting = UNKNOWN, again = false): RunOptions {
+  const {
+    scope: _scope, exports: _exports, env: _env, pull: _pull, prepare: _prepare, needs: _needs, reset: _reset, isolation: _isolation,
+    start: _start, external: _external, ...options
+  } = service.options
+  const environment = environmentOf(service, setting)
   return {
     ...options,
     ...commandOf(service),
-    env: environment,
+    env: environment as Readonly<Record<string, string>>,
     ports: options.ports ?? portsOf(service),
     ready: options.ready ?? presetReadiness(engine, service, environment, again),
   }
 }
 
 /** Where an instance without a fixed address is reached. */
-export function addressOf(service: Service, container: Container): Address {
+export function addressOf(service: Service, container: Container, { needs, database }: Partial<Setting> = {}): Address {
   const ports = [...new Set([...portsOf(service), ...container.ports])].map(port => [String(port), container.port(port)])
-  return { host: container.host, ports: Object.fromEntries(ports) as Address['ports'], facts: factsOf(service, container), exports: {} }
+  return { host: container.host, ports: Object.fromEntries(ports) as Address['ports'], facts: factsOf(service, { self: container, needs, database }), exports: {} }
 }
 
 /** The container ports known before the start: the preset's, and those listed in `ports`. */
 export function portsOf(service: Service): readonly number[] {
   const own = containerPorts(parsePorts(service.options.ports))
-  return [...new Set([...(service.preset === undefined ? [] : PRESETS[service.preset].ports), ...own])]
+  return [...new Set([...(presetOf(service)?.ports ?? []), ...own])]
 }
 
-/** The preset's facts of a service reached at `self`. */
-export function factsOf(service: Service, self: Self): Facts {
-  return service.preset === undefined ? {} : PRESETS[service.preset].facts(self, environmentOf(service, self))
+/** The preset's facts of a service. */
+export function factsOf(service: Service, setting: Setting): Facts {
+  return presetOf(service)?.facts(setting.self, environmentOf(service, setting)) ?? {}
 }
 
-/** The variables a service sets in the tests' environment when it is reached at `self`. */
-export function exportsOf(service: Service, self: Self): Readonly<Record<string, string>> {
-  const handle = { ...self, ...factsOf(service, self) } as never
-  const exports: Readonly<Record<string, (self: never) => string>> = service.options.exports ?? {}
-  return Object.fromEntries(Object.entries(exports).map(([name, value]) => [name, value(handle)]))
+/** The same as containers see them that reach the service at `place`. */
+export function insideFactsOf(service: Service, place: Inside, setting: Setting): Facts {
+  const preset = presetOf(service)
+  if (preset === undefined) return {}
+  const env = environmentOf(service, setting)
+  return preset.inside?.(place, env) ?? preset.facts(place, env)
 }
 
-function environmentOf(service: Service, self: Self): Readonly<Record<string, string>> {
+/** The variables a service sets in the tests' environment. */
+export function exportsOf(service: Service, setting: Setting): Readonly<Record<string, string>> {
+  return exportsFrom(service, { host: setting.self.host, port: container => setting.self.port(container), ...factsOf(service, setting) })
+}
+
+/** The same of whatever has the facts. */
+export function exportsFrom({ options }: Service, known: Self & Facts | Self): Readonly<Record<string, string>> {
+  const urlOf = (container: number, scheme = 'http'): string => `${scheme}://${known.host}:${String(known.port(container))}`
+  const exports: Readonly<Record<string, (self: never) => string>> = options.exports ?? {}
+  return Object.fromEntries(Object.entries(exports).map(([name, value]) => [name, value({ ...known, urlOf } as never)]))
+}
+
+/** The container's environment; of one database among several, as if the server were its own. */
+export function environmentOf(service: Service, { self, needs = {}, database }: Setting): Environment {
   const { env } = service.options
-  const preset = service.preset === undefined ? {} : PRESETS[service.preset].env
-  return { ...valueOf(preset, self), ...(env === undefined ? {} : valueOf(env, self)) }
+  const preset = presetOf(service)
+  const whole = { ...valueOf(preset?.env ?? {}, self, needs), ...valueOf(env ?? {}, self, needs) }
+  return database === undefined ? whole : preset?.databases?.inside(whole, database) ?? whole
 }
 
-type Environment = Readonly<Record<string, string>>
+type Words = Readonly<Record<string, string>>
 
-function valueOf(env: Environment | ((self: Self) => Environment), self: Self): Environment {
-  return typeof env === 'function' ? env(self) : env
+function valueOf(env: Words | ((self: Self, needs: never) => Words), self: Self, needs: Readonly<Record<string, unknown>>): Words {
+  return typeof env === 'function' ? env(self, needs as never) : env
 }
 
 /** Whether a service must know its address before it runs. */
-export function needsAddress({ preset, options: { env } }: Service): boolean {
-  return typeof env === 'function' || (preset !== undefined && typeof PRESETS[preset].env === 'function')
+export function needsAddress(service: Service): boolean {
+  return typeof service.options.env === 'function' || typeof presetOf(service)?.env === 'function'
 }
 
-function commandOf({ preset, options }: Service): Pick<RunOptions, 'command'> {
-  const command = preset === undefined || options.entrypoint !== undefined ? undefined : PRESETS[preset].command
-  return command === undefined || options.command !== undefined ? {} : { command }
+export function presetOf({ preset }: Service): Preset | undefined {
+  return preset === undefined ? undefined : PRESETS[preset]
+}
+
+function commandOf(service: Service): Pick<RunOptions, 'command'> {
+  const { options } = service
+  if (options.entrypoint !== undefined || options.command !== undefined) return {}
+  const preset = presetOf(service)
+  const command = (options.isolation === 'database' ? preset?.databases?.command : undefined) ?? preset?.command
+  return command === undefined ? {} : { command }
 }
 
 function presetReadiness({ wait }: Engine, service: Service, env: Environment, again: boolean): WaitStrategy | undefined {
-  if (service.preset === undefined) return undefined
-  const preset = PRESETS[service.preset]
+  const preset = presetOf(service)
+  if (preset === undefined) return undefined
   const { port, http, log } = again && preset.readyAgain !== undefined ? preset.readyAgain(env) : preset.ready(env)
   if (http !== undefined) return wait.http(http, { port })
   return log === undefined ? wait.port(port) : wait.all(wait.log(log.line, { times: log.times }), wait.port(port))
 }
 
-const unknownAddress: Self = {
-  get host(): never {
-    throw early()
-  },
-  port: () => {
-    throw early()
+const UNKNOWN: Setting = {
+  self: {
+    get host(): never {
+      throw early()
+    },
+    port: () => {
+      throw early()
+    },
   },
 }
 

@@ -31,15 +31,42 @@ export function createTestContainer(key: PropertyKey, use: Use, known: () => Add
     current,
     handle: createHandle(name, { lease: current, address: known, hint }),
     begin: async (test, session, concurrent) => {
-      leases.set(test, await session.lease({ ...use, test: { id: randomBytes(8).toString('hex'), concurrent } }))
+      const attempt = attemptOf(test)
+      attempt.users += 1
+      try {
+        leases.set(test, await session.lease({ ...use, test: { id: attempt.id, concurrent } }))
+      } catch (error) {
+        leave(test, attempt)
+        throw error
+      }
     },
     held: test => leases.get(test),
     end: async test => {
       const lease = leases.get(test)
       leases.delete(test)
+      if (lease !== undefined) leave(test, attemptOf(test))
       if (lease?.grant.scope === 'test') await lease.giveBack()
     },
   }
+}
+
+interface Attempt {
+  readonly id: string
+  users: number
+}
+
+const ATTEMPTS = new WeakMap<object, Attempt>()
+
+/** All that one attempt at a test takes belongs together; a retry has the same test and is another attempt. */
+function attemptOf(test: object): Attempt {
+  const attempt = ATTEMPTS.get(test) ?? { id: randomBytes(8).toString('hex'), users: 0 }
+  ATTEMPTS.set(test, attempt)
+  return attempt
+}
+
+function leave(test: object, attempt: Attempt): void {
+  attempt.users -= 1
+  if (attempt.users === 0) ATTEMPTS.delete(test)
 }
 
 function severalTests(name: string): MayflyError {

@@ -10,7 +10,9 @@ export type Until = 'test' | 'file'
 
 /** What one test file does to its containers over its connection, and what of that must be undone. */
 export interface Visit {
-  call(container: Container, grant: Grant, method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown>
+  call(container: Container, grant: Pick<Grant, 'scope' | 'name'>, method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown>
+  /** Whether a test of the file stopped it. */
+  stopped(container: Container): boolean
   /** Lets containers reach a server of the test's. */
   reach(server: Listening, until: Until): Promise<Pick<Reached, 'host' | 'port'>>
   unreach(port: number): Promise<void>
@@ -70,12 +72,12 @@ export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
       if (method === 'spawn' || method === 'attach') return await processes.open(container, method, args, signal)
       refuseShared(grant, method)
       if (method === 'stop') stopped.add(container)
-      if (method === 'ended' && stopped.has(container)) return 'stopped'
       const result = await callContainer(container, method, args, signal)
       if (method === 'pause') paused.add(container)
       if (method === 'unpause') paused.delete(container)
       return result
     },
+    stopped: container => stopped.has(container),
     reach: async (server, until) => {
       const way = await reach(server)
       await reached.get(way.port)?.way.close()
@@ -93,7 +95,7 @@ export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
 }
 
 /** One for the whole run is used by other files at this very moment. */
-function refuseShared({ scope, name }: Grant, method: string): void {
+function refuseShared({ scope, name }: Pick<Grant, 'scope' | 'name'>, method: string): void {
   if (scope !== 'run' || !FATAL.includes(method)) return
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${name} has scope run: "${method}" would hit every test that runs at the moment`, {
     hint: 'Take an instance of your own: container(name, { scope: \'file\' }).',

@@ -1,18 +1,23 @@
 import type { Container } from '../../container/types.js'
 import type { Self } from '../types.js'
-import { urlOf, type Preset } from './types.js'
+import { urlOf, type Preset, type SeenInside } from './types.js'
 
-export interface RabbitmqContainer extends Container {
+interface RabbitmqFacts {
   /** `amqp://user:password@host:port` */
   readonly url: string
   readonly user: string
   readonly password: string
 }
 
-export interface KafkaContainer extends Container {
+export interface RabbitmqContainer extends Container, RabbitmqFacts, SeenInside<RabbitmqFacts> {}
+
+interface KafkaFacts {
   /** `host:port`, as clients' `bootstrap.servers` want it. */
   readonly bootstrap: string
 }
+
+/** `inside` is for services that need it: the broker tells its clients the name they know. */
+export interface KafkaContainer extends Container, KafkaFacts, SeenInside<KafkaFacts> {}
 
 export const RABBITMQ: Preset = {
   image: 'rabbitmq:4',
@@ -37,6 +42,7 @@ export const KAFKA: Preset = {
   env: kafkaEnvironment,
   ready: () => ({ port: 9092, log: { line: /Kafka Server started/, times: 1 } }),
   facts: self => ({ bootstrap: `${self.host}:${String(self.port(9092))}` }),
+  inside: ({ host }) => ({ bootstrap: `${host}:19092` }),
 }
 
 /** [apache/kafka's image: KAFKA_ and a property's name in capitals, dots as underscores.] */
@@ -45,7 +51,7 @@ function kafkaEnvironment(self: Self): Readonly<Record<string, string>> {
     KAFKA_NODE_ID: '1',
     KAFKA_PROCESS_ROLES: 'broker,controller',
     KAFKA_LISTENERS: 'PLAINTEXT://:9092,CONTROLLER://:9093,INSIDE://:19092',
-    KAFKA_ADVERTISED_LISTENERS: `PLAINTEXT://${self.host}:${String(self.port(9092))},INSIDE://localhost:19092`,
+    KAFKA_ADVERTISED_LISTENERS: `PLAINTEXT://${self.host}:${String(self.port(9092))},INSIDE://${self.inside?.host ?? 'localhost'}:19092`,
     KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,INSIDE:PLAINTEXT',
     KAFKA_INTER_BROKER_LISTENER_NAME: 'INSIDE',
     KAFKA_CONTROLLER_LISTENER_NAMES: 'CONTROLLER',

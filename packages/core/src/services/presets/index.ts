@@ -1,5 +1,5 @@
 import type { Container } from '../../container/types.js'
-import type { Service, ServiceOptions } from '../types.js'
+import type { AnyOptions, Needs, Service, ServiceOptions } from '../types.js'
 import { KAFKA, RABBITMQ, type KafkaContainer, type RabbitmqContainer } from './brokers.js'
 import { REDIS, VALKEY, type RedisContainer } from './caches.js'
 import { MARIADB, MONGODB, MYSQL, POSTGRES, type MongodbContainer, type MysqlContainer, type PostgresContainer } from './databases.js'
@@ -89,8 +89,8 @@ export const mailpit = preset('mailpit')
 export const keycloak = preset('keycloak')
 
 /** A service from any image. A preset's image brings that preset's readiness and handle. */
-export function image(reference: string, options: ServiceOptions<Container> = {}): Service {
-  return { image: reference, preset: presetOf(reference), options: options as ServiceOptions<never> }
+export function image<const N extends Needs = Needs>(reference: string, options: ServiceOptions<Container, N> = {}): Service {
+  return { image: reference, preset: presetOf(reference), options: options as AnyOptions }
 }
 
 const BY_BASE: ReadonlyMap<string, PresetName> = new Map((Object.keys(PRESETS) as PresetName[])
@@ -102,18 +102,17 @@ export function presetOf(reference: string): PresetName | undefined {
 }
 
 interface PresetService<C extends Container> {
-  (options?: ServiceOptions<C>): Service<C>
-  (reference: string, options?: ServiceOptions<C>): Service<C>
+  <const N extends Needs = Needs>(options?: ServiceOptions<C, N>): Service<C>
+  <const N extends Needs = Needs>(reference: string, options?: ServiceOptions<C, N>): Service<C>
 }
 
 function preset<N extends PresetName>(name: N): PresetService<Presets[N]> {
-  type Options = ServiceOptions<Presets[N]>
-  return (first: string | Options = {}, second: Options = {}) => ({
+  return (first: unknown = {}, second: unknown = {}) => ({
     image: typeof first === 'string' ? first : PRESETS[name].image,
     preset: name,
-    options: (typeof first === 'string' ? second : first) as ServiceOptions<never>,
+    options: (typeof first === 'string' ? second : first) as AnyOptions,
   })
 }
 
-export type { Facts } from './types.js'
+export type { Databases, Environment, Facts, Preset, Server, StateKeeping } from './types.js'
 export type { HttpContainer, KafkaContainer, KeycloakContainer, MailpitContainer, MongodbContainer, MysqlContainer, PostgresContainer, RabbitmqContainer, RedisContainer, S3Container }

@@ -1,5 +1,5 @@
 import type { Container } from '../../container/types.js'
-import type { Self } from '../types.js'
+import type { Inside, Self } from '../types.js'
 
 /** Plain facts of an instance beside its address: they cross from the run host to the tests. */
 export type Facts = Readonly<Record<string, string>>
@@ -31,6 +31,39 @@ export interface Preset {
   /** Files of the stopped server that its copies must not have, as `SnapshotOptions.clear`. */
   readonly clear?: readonly string[]
   facts(self: Self, env: Environment): Facts
+  /** The same as other containers see it. Default: `facts` at that place. */
+  inside?(place: Inside, env: Environment): Facts
+  /** How its state is kept and brought back while it runs. */
+  readonly state?: StateKeeping
+  /** How one server holds several databases. */
+  readonly databases?: Databases
+}
+
+/** A running server, to be talked to by its image's own tools. */
+export interface Server {
+  readonly container: Pick<Container, 'exec'>
+  readonly env: Environment
+}
+
+/** A server's state, kept in its container's files, so that copies of the container have it too. */
+export interface StateKeeping {
+  /** Remembers the state as it is now. */
+  keep(server: Server): Promise<void>
+  /** Back to what was kept, in one of its databases or in all. Clients stay connected. */
+  restore(server: Server, database?: string): Promise<void>
+}
+
+/** Databases of one server; each begins as a copy of the state that was kept. */
+export interface Databases {
+  /** The name of the nth, from 1 on. Unlike that of any other. */
+  name(env: Environment, nth: number): string
+  /** An environment whose facts tell of this database. */
+  inside(env: Environment, database: string): Environment
+  create(server: Server, database: string): Promise<void>
+  /** Whoever is connected to it is cut. */
+  drop(server: Server, database: string): Promise<void>
+  /** What the server is started with, to have room for them. */
+  readonly command?: readonly string[]
 }
 
 /** `scheme://user:password@host:port/path`, its parts escaped. */
@@ -40,6 +73,13 @@ export function urlOf(scheme: string, self: Self, port: number, rest: { user?: s
   return `${scheme}://${login}${self.host}:${String(self.port(port))}${path === undefined ? '' : `/${encodeURIComponent(path)}`}`
 }
 
-export interface UrlContainer extends Container {
-  readonly url: string
+/** A handle whose service can go back to its prepared state while clients stay connected. */
+export interface Resettable {
+  /** Throws ERR_MAYFLY_UNSUPPORTED when nothing was kept to go back to. */
+  reset(): Promise<void>
+}
+
+/** The same facts as other containers see them. */
+export interface SeenInside<F> {
+  readonly inside: Inside & F
 }

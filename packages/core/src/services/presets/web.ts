@@ -1,8 +1,8 @@
 import type { Container } from '../../container/types.js'
-import { urlOf, type Preset } from './types.js'
+import { urlOf, type Preset, type SeenInside } from './types.js'
 
 /** A server whose first port speaks HTTP. */
-export interface HttpContainer extends Container {
+export interface HttpContainer extends Container, SeenInside<{ readonly url: string }> {
   /** `http://host:port`, without a slash at the end. */
   readonly url: string
   /** Requests a path of this server. */

@@ -1,0 +1,79 @@
+import { createDatabaseMaker } from './database.js'
+import type { Leases, Make, Wish } from './leases.js'
+import { fillPool, makeContainer, type HeldNeed, type Supply } from './make.js'
+import type { Place, Places, Project } from './places.js'
+import { resetOf, scopeOfService } from './resolve.js'
+import type { Service } from './types.js'
+
+/** Instances of services, of whatever kind: a container, a database of a server, a server of somebody else's. */
+export interface Instances {
+  maker(wish: Wish, service: Service, project: Project | undefined): Make
+  /** Starts what is to be there with the run. Failures are told to whoever leases it. */
+  startEager(project: Project, slots: number, leases: Pick<Leases, 'take'>): void
+}
+
+export function createInstances(supply: Supply, places: Places): Instances {
+  const databases = createDatabaseMaker(supply)
+
+  const maker = (wish: Wish, service: Service, project: Project | undefined): Make => {
+    if (project === undefined) return makeContainer(supply, { wish, service, stable: undefined, inside: undefined, needs: [] })
+    const external = places.external(project, wish.name)
+    if (external !== undefined) return async (signal, holder) => await (await external).make(wish)(signal, holder)
+    return async (signal, holder) => {
+      const needs = needsFor(wish, project)
+      const place = await places.of(project, wish.name, wish.slot)
+      const facts = await places.factsOf(project, wish.name, wish.slot)
+      const held = needs.map((need): HeldNeed => ({ ...need, facts: facts[need.key] ?? {} }))
+      const inside = places.insideOf(project, wish.name)
+      if (service.options.isolation === 'database' && place.stable !== undefined) {
+        const { stable } = place
+        const server = makeContainer(supply, { wish: { ...wish, scope: 'run' }, service, stable, inside, needs: held })
+        return await databases.make({ wish, service, stable, needs: facts, server })(signal, holder)
+      }
+      const stable = behind(wish, place)
+      return await makeContainer(supply, { wish, service, stable, inside, needs: held })(signal, holder)
+    }
+  }
+  const needsFor = (wish: Wish, project: Project): Omit<HeldNeed, 'facts'>[] => places.needsOf(project, wish.name).map(({ key, name, service }) => {
+    const scope = scopeOfService(service)
+    const own: Wish = {
+      ...wish, name, as: name, scope,
+      // One that the file has, whichever of its tests asks.
+      attempt: scope === 'test' ? wish.attempt : wish.fileAttempt, concurrent: scope === 'test' && wish.concurrent,
+    }
+    return { key, name, wish: () => own, make: maker(own, service, project) }
+  })
+  return {
+    maker,
+    startEager: (project, slots, leases) => {
+      for (const [name, service] of Object.entries(project.services)) {
+        if (service.options.start !== 'eager') continue
+        const scope = scopeOfService(service)
+        const owners = scope === 'run' ? [1] : scope === 'worker' ? Array.from({ length: slots }, (_, nth) => nth + 1) : []
+        for (const slot of owners) {
+          const wish = { slot, config: project.path, name, as: name, file: '', attempt: 'eager', fileAttempt: 'eager', scope, concurrent: false }
+          leases.take(wish, resetOf(service, scope), maker(wish, service, project)).catch(() => undefined)
+        }
+        if (owners.length === 0 && service.options.needs === undefined) void ahead(project, name, service, slots)
+      }
+    },
+  }
+
+  /** Of a file or a test nobody has asked yet: as many wait as there are workers. */
+  async function ahead(project: Project, name: string, service: Service, slots: number): Promise<void> {
+    const wish = { slot: 1, config: project.path, name, as: name, file: '', attempt: 'eager', fileAttempt: 'eager', scope: 'file' as const, concurrent: false }
+    if (service.options.isolation === 'database') {
+      const place = await places.of(project, name, 1)
+      if (place.stable === undefined) return
+      const server = makeContainer(supply, { wish: { ...wish, scope: 'run' }, service, stable: place.stable, inside: undefined, needs: [] })
+      await supply.leases().hold({ ...wish, name: `${name} server`, scope: 'run' }, 'eager', server).catch(() => undefined)
+      return
+    }
+    await fillPool(supply, wish, service, slots).catch(() => undefined)
+  }
+}
+
+/** A second use of one service in a file under another name, or by another test at the same time, has an address of its own. */
+function behind({ as, name, concurrent }: Wish, { stable }: Place): Place['stable'] {
+  return as === name && !concurrent ? stable : undefined
+}
