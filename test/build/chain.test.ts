@@ -23,7 +23,7 @@ test('httpd on debian with backports on debian on nothing', async () => {
   await mayfly('build', '-q', '-t', 'debian:bookworm', '-f', join(images, 'debian/Dockerfile'), base)
   const backports = join(place.directory, 'backports')
   mkdirSync(backports)
-  writeFileSync(join(backports, 'Dockerfile'), "FROM debian:bookworm\nRUN echo 'deb http://deb.debian.org/debian bookworm-backports main' > /etc/apt/sources.list.d/backports.list\n")
+  writeFileSync(join(backports, 'Dockerfile'), "FROM debian:bookworm\nRUN echo 'deb http://debian.example/debian bookworm-backports main' > /etc/apt/sources.list.d/backports.list\n")
   await mayfly('build', '-q', '-t', 'debian:bookworm-backports', backports)
   await mayfly('build', '-q', '-t', 'httpd', '--network', 'none', '--build-arg', 'BASE=debian:bookworm-backports', '--build-arg', 'DEBIAN_FRONTEND=noninteractive',
     '--build-context', `packages=${join(base, 'packages/httpd')}`, join(images, 'httpd'))
