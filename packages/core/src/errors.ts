@@ -46,6 +46,7 @@ export const ERROR_CODES = {
   ERR_MAYFLY_STORE_FAILED: 'The image store cannot be read or written',
   ERR_MAYFLY_STORE_FOREIGN: 'The image store was made by root and is used by an ordinary user, or the reverse',
   ERR_MAYFLY_TIMEOUT: 'The operation took longer than allowed',
+  ERR_MAYFLY_UNHEALTHY: 'The health check of a container failed too often',
   ERR_MAYFLY_UNPRIVILEGED: 'This needs privileges the process does not have',
   ERR_MAYFLY_UNSUPPORTED: 'Mayfly does not support this',
   ERR_MAYFLY_VOLUME_IN_USE: 'Containers have the volume that was to be removed',

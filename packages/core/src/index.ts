@@ -1,6 +1,6 @@
 export { build } from './build/index.js'
 export type { BuildEvent, BuildOptions, BuildStep, BuiltImage } from './build/types.js'
-export { network, openSnapshot, reach, run, volume, warmUp } from './container/run.js'
+export { create, events, network, openSnapshot, reach, run, volume, warmUp } from './container/run.js'
 export { wait } from './container/wait.js'
 export type * from './container/types.js'
 export type { LayerProgress, PullProgress } from './images/progress.js'

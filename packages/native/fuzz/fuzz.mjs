@@ -13,7 +13,7 @@ const compiler = process.env.CC ?? 'cc'
 const flags = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-O1', '-g', '-fno-omit-frame-pointer', '-no-pie', '-fno-pie', '-fsanitize=address,undefined', '-fno-sanitize-recover=all']
 /** Replaced at link time: what a target simulates. */
 const targets = {
-  protocol: ['pipe2', 'syscall', 'waitid', 'setns', 'fallocate', '_exit'],
+  protocol: ['pipe2', 'syscall', 'waitid', 'setns', 'unshare', 'fallocate', '_exit'],
   untar: ['exit'],
   dns: [],
   frame: [],

@@ -237,12 +237,12 @@ void cgroups_files(const struct cgroups *g, char *out, size_t size) {
       }
 }
 
-bool cgroups_oom_killed(const struct cgroups *g, const int *fds) {
+int64_t cgroups_oom_kills(const struct cgroups *g, const int *fds) {
   struct failure f;
   char text[1024];
   bool v2 = !strcmp(g->version, "v2");
   const char *file = v2 ? "memory.events" : "memory.oom_control";
-  if (cgroups_read(g, fds, "memory", file, text, sizeof text, &f) < 0) return false;
+  if (cgroups_read(g, fds, "memory", file, text, sizeof text, &f) < 0) return 0;
   const char *at = strstr(text, "oom_kill ");
-  return at && strtol(at + 9, NULL, 10) > 0;
+  return at ? strtol(at + 9, NULL, 10) : 0;
 }

@@ -53,6 +53,6 @@ void cgroups_thaw(const struct cgroups *g, const int *fds);
 void cgroups_thaw_all(const struct cgroups *g);
 /* Those of the files that not every kernel has, comma separated. */
 void cgroups_files(const struct cgroups *g, char *out, size_t size);
-bool cgroups_oom_killed(const struct cgroups *g, const int *fds);
+int64_t cgroups_oom_kills(const struct cgroups *g, const int *fds);
 
 #endif

@@ -45,7 +45,7 @@ int container_create(struct connection *c, uint32_t id, struct reader *r, struct
   t->scratch = get_str_dup(r);
   t->conn = c;
   t->held = flags & FLAG_HELD;
-  t->diag = t->scratch_fd = t->mounts_fd = t->handin.fd = -1;
+  t->diag = t->scratch_fd = t->mounts_fd = t->before_fd = t->handin.fd = -1;
   const uint64_t allowed = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
   struct container *other = container_find(t->id);
   if (r->bad || !t->id[0] || strchr(t->id, '/') || t->id[0] == '.' || t->namespaces & ~allowed ||
@@ -111,8 +111,11 @@ int container_start(struct connection *c, uint32_t id, struct container *t, stru
     result = write_all(p->control, b.data, b.length) ? fail(f, "container.start", t->id, "write") : 0;
     buffer_free(&b);
   }
-  close(p->control);
-  p->control = -1;
+  /* A list that ends in `await` once more leaves the rest to the next request. */
+  if (result || !ops_have(ops, n, OP_AWAIT)) {
+    close(p->control);
+    p->control = -1;
+  }
   if (result) {
     container_remove(t); /* half started is of no use to anyone */
     return -1;
@@ -123,6 +126,38 @@ int container_start(struct connection *c, uint32_t id, struct container *t, stru
   p->conn = c;
   p->request = id;
   return 0;
+}
+
+/* The same files, cgroups and label; the rest of it is made anew. */
+int container_restart(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f) {
+  uint32_t flags = get_u32(r), n;
+  const uint8_t *ops = get_bytes(r, &n);
+  if (r->bad) return fail_with(f, EBADMSG, "container.restart", t->id, "decode");
+  if (t->state != STATE_EXITED || t->removing || !t->main || t->mounts_fd < 0)
+    return fail_with(f, EINVAL, "container.restart", t->id, "not stopped");
+  if (ops_check(ops, n, f)) return -1;
+  struct process *old = t->main, *p = process_spawn(t, c, id, flags & ~(uint32_t)FLAG_FILES, ops, n, 0, f);
+  if (!p) return -1;
+  t->main = p;
+  process_free(old);
+  if (t->diag >= 0) close(t->diag);
+  t->diag = -1;
+  t->state = 0;
+  t->started_at = t->exited_at = 0;
+  t->oom_killed = t->frozen = false;
+  t->held = flags & FLAG_HELD;
+  t->ooms = cgroups_oom_kills(&run.cgroups, t->cgroup_fds);
+  t->log.life = t->log.first + (t->log.data.length - t->log.start);
+  ports_arrived(t);
+  return 0;
+}
+
+bool container_restore(struct container *t) {
+  if (t->before_fd < 0) return false;
+  if (t->mounts_fd >= 0) close(t->mounts_fd);
+  t->mounts_fd = t->before_fd;
+  t->before_fd = -1;
+  return true;
 }
 
 int exec_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -150,6 +185,7 @@ void container_remove(struct container *t) {
   t->removing = true;
   STEP(INJECT_SUPERVISOR);
   /* Its mounts end with its processes, which are many, and not with us, who are one. */
+  (void)container_restore(t);
   if (t->mounts_fd >= 0) close(t->mounts_fd);
   t->mounts_fd = -1;
   for (struct process *p = t->execs; p; p = p->next)

@@ -178,17 +178,21 @@ int op_rootfs(struct child *c, struct reader *r) {
   return c->root_fd < 0 ? fail(&c->failure, "rootfs", c->stage, "open") : 0;
 }
 
+int mount_tree(struct child *c, int tree, const char *operation, const char *path) {
+  if (mkdir("root", 0755)) return fail(&c->failure, operation, c->stage, "mkdir");
+  int at = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0 || sys_move_mount(tree, at)) return fail(&c->failure, operation, path, "move_mount");
+  close(at);
+  close(tree);
+  c->root_fd = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return c->root_fd < 0 ? fail(&c->failure, operation, c->stage, "open") : 0;
+}
+
 int mount_directory(struct child *c, const char *directory) {
   if (mount_stage(c, "rootfs.copy", 0)) return -1;
   int tree = sys_open_tree(AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   if (tree < 0) return fail(&c->failure, "rootfs.copy", directory, "open_tree");
-  if (mkdir("root", 0755)) return fail(&c->failure, "rootfs.copy", c->stage, "mkdir");
-  int at = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (at < 0 || sys_move_mount(tree, at)) return fail(&c->failure, "rootfs.copy", directory, "move_mount");
-  close(at);
-  close(tree);
-  c->root_fd = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  return c->root_fd < 0 ? fail(&c->failure, "rootfs.copy", c->stage, "open") : 0;
+  return mount_tree(c, tree, "rootfs.copy", directory);
 }
 
 int op_bindroot(struct child *c, struct reader *r) {

@@ -60,6 +60,17 @@ static int peer_tree(int pidfd, const char *source) {
   return tree;
 }
 
+/* The root of the container's life before, which its files outlived: mounted once more, its other mounts left behind. */
+int op_rootfs_again(struct child *c) {
+  if (mount_stage(c, "rootfs.again", 0)) return -1;
+  if (c->mounts_fd < 0) return fail_with(&c->failure, ESRCH, "rootfs.again", "/", "find");
+  int tree = peer_tree(c->mounts_fd, "/");
+  if (tree < 0) return fail(&c->failure, "rootfs.again", "/", "open_tree");
+  /* Made read-only at the end again, if it was. */
+  if (sys_mount_setattr(tree, 0, 0, MOUNT_ATTR_RDONLY)) return fail(&c->failure, "rootfs.again", "/", "mount_setattr");
+  return mount_tree(c, tree, "rootfs.again", "/");
+}
+
 int op_mount_peer(struct child *c, struct reader *r) {
   char *container = get_str_dup(r), *source = get_str_dup(r), *target = get_str_dup(r);
   if (r->bad) return 0;

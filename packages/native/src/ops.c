@@ -30,6 +30,7 @@ static const char *const names[OP_LAST] = {
   [OP_MOUNT_PEER] = "mount.peer", [OP_DEVICES] = "devices", [OP_LINK] = "link", [OP_LEAVE] = "leave",
   [OP_NOTIFY] = "notify",
   [OP_FILES] = "files", [OP_COPY_OUT] = "copy.out", [OP_COPY_IN] = "copy.in",
+  [OP_ROOTFS_AGAIN] = "rootfs.again",
 };
 
 const char *op_name(uint16_t op) { return op > 0 && op < OP_LAST && names[op] ? names[op] : "unknown"; }
@@ -166,6 +167,7 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
     case OP_MOUNT_PEER: return op_mount_peer(c, r);
     case OP_DEVICES: return op_devices(c, r);
     case OP_NOTIFY: return op_notify(c, r);
+    case OP_ROOTFS_AGAIN: return op_rootfs_again(c);
     case OP_FILES: return op_files(c);
     case OP_COPY_OUT: return op_copy_out(c, r);
     case OP_COPY_IN: return op_copy_in(c, r);

@@ -11,7 +11,7 @@ enum op {
   OP_MASK, OP_READONLY, OP_PIVOT, OP_SYSCTL, OP_UMASK, OP_RLIMIT, OP_CHDIR, OP_GROUPS, OP_USER, OP_CAPABILITIES,
   OP_NONEWPRIVS, OP_SECCOMP, OP_JOIN, OP_ENV, OP_ARGV, OP_EXEC, OP_AWAIT, OP_OOMSCORE, OP_TERMINAL, OP_STAGE, OP_MOUNT_MOVE,
   OP_ROOTFS_COPY, OP_ROOTFS_FUSE, OP_ENTER, OP_TIME, OP_DOMAINNAME, OP_INIT, OP_MOUNT_PEER, OP_DEVICES,
-  OP_LINK = 53, OP_LEAVE, OP_NOTIFY, OP_FILES, OP_COPY_OUT, OP_COPY_IN, OP_LAST
+  OP_LINK = 53, OP_LEAVE, OP_NOTIFY, OP_FILES, OP_COPY_OUT, OP_COPY_IN, OP_ROOTFS_AGAIN, OP_LAST
 };
 
 /* Everything a child knows; it is a copy of the supervisor's memory at the moment of the clone. */
@@ -36,7 +36,7 @@ struct child {
   int self_fd;               /* this program, sealed, or -1 */
   int (*pidfd_of)(const char *container); /* pid 1 of a running container, or -1 */
   int join_pidfd;            /* exec: the container's pid 1 */
-  int mounts_fd;             /* exec of files: the container's mount namespace; or -1 */
+  int mounts_fd;             /* exec of files, and a start once more: the container's mount namespace; or -1 */
   uint32_t uid;
   uint64_t caps_effective, caps_inheritable, caps_ambient;
   bool caps_set;
@@ -57,6 +57,9 @@ int op_mount_move(struct child *c, struct reader *r);
 int op_rootfs(struct child *c, struct reader *r);
 int op_rootfs_copy(struct child *c, struct reader *r);
 int op_rootfs_fuse(struct child *c);
+int op_rootfs_again(struct child *c);
+/* What is mounted there becomes the root being built. Takes over `tree`. */
+int mount_tree(struct child *c, int tree, const char *operation, const char *path);
 /* A new directory gets what an upper directory holds, its marks included. Takes over `from`. */
 int copy_upper(int from, const char *directory, struct failure *f);
 /* An empty directory gets what another holds, its owner and mode included. Takes over `from`. */

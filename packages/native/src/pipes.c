@@ -51,6 +51,7 @@ void pipes_ours(struct pipes *p) {
 static void close_others(const struct child *c) {
   for (struct container *t = run.containers; t; t = t->next) {
     if (t->mounts_fd >= 0 && t->mounts_fd != c->mounts_fd) close(t->mounts_fd);
+    if (t->before_fd >= 0) close(t->before_fd);
     if (t->scratch_fd >= 0 && t->scratch_fd != c->scratch_fd) close(t->scratch_fd);
     if (t->main && t->main->input.source.fd >= 0) close(t->main->input.source.fd);
     for (struct process *p = t->execs; p; p = p->next)

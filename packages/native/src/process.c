@@ -61,6 +61,8 @@ static void started(struct process *p) {
   }
   if (p->notify >= 0) handin_begin(t, p->notify);
   if (!p->exec) {
+    if (t->before_fd >= 0) close(t->before_fd);
+    t->before_fd = -1;
     t->state = STATE_RUNNING;
     t->started_at = now_ns(CLOCK_REALTIME);
   }
@@ -101,7 +103,7 @@ static void error_ready(struct source *s, uint32_t events) {
   if (p->pending) send_failure(p->conn, p->request, &f);
   p->pending = false;
   p->reported = true; /* no exited event for what never started */
-  if (!p->exec) container_remove(p->container);
+  if (!p->exec && !container_restore(p->container)) container_remove(p->container);
 }
 
 static bool drain(struct process *p, struct source *s, uint8_t stream) {
@@ -166,7 +168,7 @@ static void exit_ready(struct source *s, uint32_t events) {
     if (!(t->namespaces & CLONE_NEWPID)) cgroups_end(&run.cgroups, t->cgroup_fds);
     t->state = STATE_EXITED;
     t->exited_at = now_ns(CLOCK_REALTIME);
-    t->oom_killed = cgroups_oom_killed(&run.cgroups, t->cgroup_fds);
+    t->oom_killed = cgroups_oom_kills(&run.cgroups, t->cgroup_fds) > t->ooms;
     logs_pump(t);
   }
   process_settle(p);
@@ -211,47 +213,53 @@ static int container_pidfd(const char *id) {
   return t && t->main ? t->main->exit.fd : -1;
 }
 
-/* A mount namespace ends with its processes, and what is mounted there with it, unless somebody holds it. */
-static int mounts_of(int pidfd) {
-  if (setns(pidfd, CLONE_NEWNS)) return -1;
-  int fd = openat(run.proc_fd, "self/ns/mnt", O_RDONLY | O_CLOEXEC), saved = errno;
+/* A mount namespace ends with its processes, and what is mounted there with it, unless somebody holds it. Made here and
+   not with the child: an ordinary user's supervisor may not reach for what is a child's, until that has executed something. */
+static int mounts_begin(void) {
+  return unshare(CLONE_NEWNS) ? -1 : openat(run.proc_fd, "self/ns/mnt", O_RDONLY | O_CLOEXEC);
+}
+
+static void mounts_leave(void) {
   if (setns(run.mount_ns, CLONE_NEWNS)) _exit(71);
-  errno = saved;
-  return fd;
 }
 
 struct process *process_spawn(struct container *t, struct connection *c, uint32_t request, uint32_t flags,
                               const uint8_t *ops, size_t n, uint32_t exec, struct failure *f) {
   struct pipes pipes;
-  bool files = flags & FLAG_FILES;
+  bool files = flags & FLAG_FILES, again = !exec && t->main;
   if (pipes_open(&pipes, flags, !exec)) {
     fail(f, exec ? "exec" : "container.create", t->id, "pipe");
     return NULL;
   }
   struct child child = {
     .error_fd = pipes.error[1], .control_fd = pipes.control[0], .name = t->id, .stage = run.stage, .terminal_fd = -1, .root_fd = -1, .staged_fd = -1,
-    .scratch_fd = exec ? -1 : (t->scratch_fd = scratch_make()), .fuse_fd = exec ? -1 : helper_fuse(t->id),
+    .scratch_fd = exec || again ? -1 : (t->scratch_fd = scratch_make()), .fuse_fd = exec || again ? -1 : helper_fuse(t->id),
     .cgroups = &run.cgroups, .cgroup_fds = t->cgroup_fds, .hub_route_fd = run.route, .bridge = run.bridge,
     .veth_index = exec ? 0 : ++run.next_veth, .host_net = run.host_net, .self_fd = run.self_fd, .pidfd_of = container_pidfd,
-    .join_pidfd = exec && !files ? t->main->exit.fd : -1, .mounts_fd = files ? t->mounts_fd : -1};
+    .join_pidfd = exec && !files ? t->main->exit.fd : -1, .mounts_fd = files || again ? t->mounts_fd : -1};
+  bool own = !exec && t->namespaces & CLONE_NEWNS;
   if (!exec) t->veth = child.veth_index;
   if (!exec) child.hub_route_fd = route_socket(); /* its own: answers on a shared one would mix */
   int pidfd = -1;
-  struct clone3_args args = {.flags = CLONE_PIDFD | (exec ? 0 : t->namespaces), .pidfd = (uint64_t)(uintptr_t)&pidfd,
+  struct clone3_args args = {.flags = CLONE_PIDFD | (exec ? 0 : t->namespaces & ~(uint64_t)CLONE_NEWNS), .pidfd = (uint64_t)(uintptr_t)&pidfd,
                              .exit_signal = SIGCHLD};
   struct container *other = exec ? t : t->pid_of[0] ? container_find(t->pid_of) : NULL;
   bool enter = (exec && !files) || t->pid_of[0];
   int whose = other && other->main ? other->main->exit.fd : -1;
   pid_t pid = -1;
   STEP(INJECT_SUPERVISOR);
-  if (files) pid = sys_clone3(&args);
+  int mounts = own ? mounts_begin() : -1;
+  if (own && mounts < 0) pid = -1;
+  else if (files) pid = sys_clone3(&args);
   else if (!enter || !setns(whose, CLONE_NEWPID)) pid = cgroups_clone(&run.cgroups, t->cgroup_fds, &args);
   if (pid == 0) child_main(&child, &pipes, ops, n);
   int saved = enter && whose < 0 ? ESRCH : errno;
+  if (own) mounts_leave();
   STEP(INJECT_SUPERVISOR);
   if (enter && setns(run.pid_ns, CLONE_NEWPID)) _exit(71);
   if (!exec && child.hub_route_fd >= 0) close(child.hub_route_fd);
   if (pid < 0) {
+    if (mounts >= 0) close(mounts);
     pipes_close(&pipes);
     fail_with(f, saved, exec ? "exec" : "container.create", t->id, "clone3");
     return NULL;
@@ -260,7 +268,8 @@ struct process *process_spawn(struct container *t, struct connection *c, uint32_
   *p = (struct process){.container = t, .exec = exec, .pid = pid, .conn = c, .request = request, .pending = true,
                         .control = pipes.control[1], .terminal = pipes.terminal[0], .notify = pipes.notify[0], .tty_input = flags & FLAG_STDIN,
                         .detached = exec && flags & FLAG_DETACHED, .files = files};
-  if (!exec && t->namespaces & CLONE_NEWNS) t->mounts_fd = mounts_of(pidfd);
+  if (again) t->before_fd = t->mounts_fd;
+  if (!exec) t->mounts_fd = mounts;
   pipes_ours(&pipes);
   p->out.fd = p->err.fd = -1;
   p->input.source.fd = pipes.in[1];

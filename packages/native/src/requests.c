@@ -17,7 +17,7 @@
 
 enum method {
   HELLO = 1, CREATE, START, EXEC, SIGNAL, WAIT, REMOVE, LOGS, ATTACH, RESIZE, PORT_OPEN, PORT_TARGET, PORT_CLOSE,
-  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV,
+  SOCKETS, PORT_WATCH, CGROUP_READ, CGROUP_WRITE, LIST, SHUTDOWN, LABEL, HELPER, NETDEV, RESTART,
   NETWORK_CREATE = 33, NETWORK_DELETE, NETWORK_CONNECT, NETWORK_DISCONNECT, NAMES, PORT_ALLOW, OUTBOUND,
   FAULT_ADD, FAULT_REMOVE, CONNECTIONS_RESET, FILL, SCRATCH_SAVE = 48
 };
@@ -71,6 +71,11 @@ static int start(struct connection *c, uint32_t id, struct reader *r, struct fai
   return t ? container_start(c, id, t, r, f) : -1;
 }
 
+static int restart(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
+  struct container *t = named(r, "container.restart", f);
+  return t ? container_restart(c, id, t, r, f) : -1;
+}
+
 static int save(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = named(r, "scratch.save", f);
   return t ? scratch_save(c, id, t, r, f) : -1;
@@ -114,7 +119,7 @@ static int logs(struct connection *c, uint32_t id, struct reader *r, struct fail
   w->since = since;
   w->credit = credit;
   if (flags & LOG_HOLD) t->held = false;
-  w->offset = tail ? 0 : t->log.first + (t->log.data.length - t->log.start);
+  w->offset = !tail ? t->log.first + (t->log.data.length - t->log.start) : flags & LOG_LIFE ? t->log.life : 0;
   send_reply(c, id);
   logs_pump_one(w);
   log_follow_on(t);
@@ -265,6 +270,7 @@ static int dispatch(struct connection *c, uint32_t id, uint16_t method, struct r
     case HELLO: return hello(c, id, r, f);
     case CREATE: return container_create(c, id, r, f);
     case START: return start(c, id, r, f);
+    case RESTART: return restart(c, id, r, f);
     case EXEC: return exec_create(c, id, r, f);
     case SIGNAL: return send_signal(c, id, r, f);
     case WAIT: return wait_for(c, id, r, f, WAIT_EXIT);

@@ -15,7 +15,7 @@ enum { FRAME_HEADER = 9, FRAME_MAX = 4 << 20, CHUNK = 64 << 10, INPUT_WINDOW = 2
    container runs or not. */
 enum { FLAG_STDIN = 1, FLAG_TERMINAL = 2, FLAG_HELD = 4, FLAG_DETACHED = 8, FLAG_NOTIFY = 16, FLAG_FILES = 32 };
 /* Of the request logs. */
-enum { LOG_FOLLOW = 1, LOG_HOLD = 8 };
+enum { LOG_FOLLOW = 1, LOG_HOLD = 8, LOG_LIFE = 16 };
 
 /* What epoll points at. Freed only between batches: one batch can hold events of what it has just ended. */
 struct source {
@@ -38,6 +38,7 @@ struct log {
   uint64_t first;     /* absolute offset of data[start] */
   size_t cap;
   uint64_t dropped;
+  uint64_t life;      /* absolute offset at which the container's last start began */
 };
 
 struct input { /* a client's data on its way into a pipe */
@@ -82,6 +83,8 @@ struct container {
   int scratch_fd; /* the tmpfs its root was built on, or -1 */
   int filler;     /* a file that makes its disk full, while filler_open */
   int mounts_fd;  /* its mount namespace, so that its files are there when it has ended; or -1 */
+  int before_fd;  /* that of its life before, while it is being started again; or -1 */
+  int64_t ooms;   /* kills for memory before its last start */
   uint32_t veth; /* names the hub's ends of its interfaces */
   struct process *main;
   struct process *execs;
@@ -167,6 +170,9 @@ void handle_stream(struct connection *c, enum frame kind, uint32_t id, struct re
 /* processes */
 int container_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
 int container_start(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f);
+int container_restart(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f);
+/* What could not be started again stays as it was. */
+bool container_restore(struct container *t);
 int exec_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
 struct container *container_find(const char *id);
 void container_remove(struct container *t);

@@ -10,18 +10,21 @@ import type { Member, Run } from './supervision.js'
 export interface Attachment {
   /** Of its main network; none where it has none. */
   readonly address: number | undefined
-  readonly links: readonly Link[]
+  /** Its interfaces on private networks, those it was connected to later included. */
+  links(): readonly Link[]
   /** The content of /etc/hosts at the moment. */
   hosts(): string
   /** To be called when it runs: from now on others find it, and it them. */
   running(): Promise<void>
+  /** It has another name from now on. */
+  rename(name: string): Promise<void>
   /** Gives its addresses and names back. Harmless when there are none. */
   leave(): void
 }
 
 interface Own {
   readonly id: string
-  readonly name: string
+  name: string
   readonly hostname: string
 }
 
@@ -48,11 +51,7 @@ export function attach(
   return {
     address,
     // A prepared place has an interface already, on the run's own network.
-    links: networks.flatMap((one, number) => {
-      const plug = plugs[number]
-      const from = number === 0 && slot.address !== undefined ? { address: slot.address, prefix: run.hello.prefix } : undefined
-      return plug === undefined ? [] : [one.link(plug, from)]
-    }),
+    links: () => joined.flatMap((one) => one.linkOf(own.id, slot.address === undefined ? undefined : { address: slot.address, prefix: run.hello.prefix })),
     hosts,
     running: async () => {
       const member: Member = {
@@ -61,6 +60,13 @@ export function attach(
       }
       run.members.set(own.id, member)
       if (joined.length > 0) await Promise.all([announce(), refreshHosts(member)])
+    },
+    rename: async (name) => {
+      own.name = name
+      const member = run.members.get(own.id)
+      if (member !== undefined) run.members.set(own.id, Object.assign(member, { name }))
+      for (const one of joined) one.rename(own.id, name)
+      await announce()
     },
     leave: () => {
       run.members.delete(own.id)

@@ -6,22 +6,22 @@ import type { ExecOptions, ExecResult, Process } from './types.js'
 
 /** Starts a compiled operation list in a container with the streams its options name. */
 export async function openProcess(
-  connection: Connection, container: string, operations: Buffer, options: ExecOptions, open: boolean,
+  connection: Connection, container: string, operations: Buffer, options: ExecOptions, open: boolean, idle = false,
 ): Promise<Process> {
   const { stdin: given, input = given, tty, timeout, signal } = options
   const flags = (open || input !== undefined ? FLAG.stdin : 0) | (isTerminal(tty) ? FLAG.terminal : 0)
-  const process = await startProcess(connection, container, operations, flags, { timeout, signal, input })
+  const process = await startProcess(connection, container, operations, flags, { timeout, signal, input, idle })
   if (input !== undefined && (typeof input === 'string' || input instanceof Uint8Array)) process.stdin.end(input)
   return process
 }
 
-/** Runs a compiled operation list in a container and gathers what it prints. */
+/** Runs a compiled operation list in a container and gathers what it prints. `idle`: this process does not stay for it. */
 export async function execute(
-  connection: Connection, container: string, operations: Buffer, options: ExecOptions,
+  connection: Connection, container: string, operations: Buffer, options: ExecOptions, idle = false,
 ): Promise<ExecResult> {
   let process: Process
   try {
-    process = await openProcess(connection, container, operations, options, false)
+    process = await openProcess(connection, container, operations, options, false, idle)
   } catch (error) {
     return missingCommand(error)
   }

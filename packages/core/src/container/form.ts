@@ -30,11 +30,17 @@ const USUAL: Readonly<Record<keyof RunOptions, Form>> = {
   network: (value) => value === 'none' || value === 'host' || isNetwork(value), timeOffsets: intricate, init: flag, devices: list(text),
   oomScoreAdj: whole, seccomp: text, capAdd: list(text), capDrop: list(text), privileged: flag, noNewPrivileges: flag, readonly: flag, shmSize: size,
   ulimits: intricate, sysctls: table(anyText), extraHosts: table(text), dns: list(text), dnsSearch: list(text), dnsOptions: list(text),
-  hostPorts: list(isPort), aliases: list(text), ports: list(isPort), loopback: (value) => flag(value) || value === 'direct', labels: table(anyText), name: (value) => typeof value === 'string' && /^[a-zA-Z0-9][\w.-]{0,127}$/.test(value),
+  hostPorts: list(isPort), aliases: list(text), ports: list(isPort), loopback: (value) => flag(value) || value === 'direct', labels: table(anyText), name: isName,
   stopSignal: (value) => text(value) || whole(value), stdin: flag, hold: flag,
   pull: (value) => value === 'always' || value === 'missing' || value === 'never', platform: text, onPull: (value) => typeof value === 'function',
   ready: (value) => isPlain(value) && typeof value['ready'] === 'function' && typeof value['description'] === 'string',
+  copy: list(isUsualCopy), healthcheck: (value) => isPlain(value) && Object.entries(value).every(([name, one]) => one === undefined || (CHECKUP[name]?.(one) ?? false)),
   startTimeout: positive, signal: object, scratch: (value) => value === 'memory' || value === 'disk', storage: size, driver: intricate,
+}
+
+const CHECKUP: Readonly<Record<string, Form>> = {
+  test: words, interval: positive, timeout: positive, startPeriod: (value) => value === 0 || positive(value), startInterval: positive,
+  retries: (value) => whole(value) && Number(value) > 0, disable: flag,
 }
 
 /** Every option there is. */
@@ -65,7 +71,7 @@ function unknown(name: string): MayflyError {
 const DOCKERS: Readonly<Record<string, string>> = {
   volumes: 'mounts', volume: 'mounts', binds: 'mounts', environment: 'env', cmd: 'command', exposedPorts: 'ports', networkMode: 'network', networks: 'network',
   workingDir: 'workdir', cpuLimit: 'cpus', waitStrategy: 'ready', wait: 'ready', startupTimeout: 'startTimeout', timeout: 'startTimeout', readOnly: 'readonly',
-  pullPolicy: 'pull', pidsLimit: 'pids', pidMode: 'pid', ipcMode: 'ipc', addHost: 'extraHosts', networkAliases: 'aliases', sharedMemorySize: 'shmSize', label: 'labels',
+  pullPolicy: 'pull', healthCheck: 'healthcheck', copyFilesToContainer: 'copy', copyContentToContainer: 'copy', files: 'copy', pidsLimit: 'pids', pidMode: 'pid', ipcMode: 'ipc', addHost: 'extraHosts', networkAliases: 'aliases', sharedMemorySize: 'shmSize', label: 'labels',
 }
 
 function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -75,6 +81,19 @@ function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
 function isUsualMount(value: unknown): boolean {
   return isPlain(value) && text(value['source']) && text(value['target']) && String(value['target']).startsWith('/') &&
     Object.entries(value).every(([name, one]) => name === 'source' || name === 'target' || (name === 'readonly' && flag(one)))
+}
+
+function isUsualCopy(value: unknown): boolean {
+  return isPlain(value) && text(value['source']) && text(value['target']) && String(value['target']).startsWith('/') && Object.keys(value).length === 2
+}
+
+function isName(value: unknown): boolean {
+  return typeof value === 'string' && /^[a-zA-Z0-9][\w.-]{0,127}$/.test(value)
+}
+
+/** Throws ERR_MAYFLY_OPTION_INVALID. */
+export function checkName(name: string): void {
+  if (!isName(name)) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid name ${JSON.stringify(name)}: letters, digits, dots, hyphens and underscores, the first a letter or digit`, { details: { option: 'name' } })
 }
 
 function isPort(value: unknown): boolean {

@@ -12,8 +12,12 @@ import type { DriverName } from './drivers.js'
 import { execute, heedInput, isTerminal, openProcess } from './exec.js'
 import { compileCommand, type Inside } from './inside.js'
 import { ContainerFaults } from './faults.js'
+import type { Happening } from './events.js'
+import type { ContainerEvent, EventOptions } from './event-types.js'
 import { freeze } from './freezer.js'
 import type { Label } from './label.js'
+import { Watch, type Checkup } from './health.js'
+import type { Health, HealthProbe, HealthStatus } from './health-types.js'
 import { logsOf } from './logs.js'
 import { readOutput, readRecords } from './output.js'
 import { reachFrom, sourceOf } from './reach.js'
@@ -22,10 +26,11 @@ import { signalName, signalNumber } from './signals.js'
 import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
+import { settingsOf } from './settings.js'
 import type { Run } from './supervision.js'
 import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
 import type { Files } from './copy.js'
-import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerStats, ExecOptions, ExecResult, ExitStatus, Listening, LogOptions, Logs, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
+import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerProcess, ContainerStats, EndOptions, ExecOptions, ExecResult, ExitStatus, Listening, LogOptions, Logs, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
   readonly run: Run
@@ -36,7 +41,14 @@ export interface HandleInput {
   readonly address: number | undefined
   readonly inside: Inside
   readonly accounts: () => Promise<readonly [string, string]>
+  readonly checkup: Checkup | undefined
   readonly exit: Promise<RawExit>
+  /** Starts its program. */
+  readonly begin: () => Promise<void>
+  /** Starts it once more, after its end; gives its new end. */
+  readonly again: () => Promise<{ readonly exit: Promise<RawExit> }>
+  /** Tells the others its new name. */
+  readonly renamed: (name: string) => Promise<void>
   /** Those on the machine. */
   readonly published: readonly PublishedPort[]
   readonly closed: () => void
@@ -53,17 +65,20 @@ const ENDING = new Set([signalNumber('SIGTERM'), signalNumber('SIGKILL'), signal
 /** The handle of a container that was created. */
 export class RunningContainer implements Container {
   readonly id: string
-  readonly name: string
   readonly image: string
   readonly ip: string
   readonly host: string
   readonly #input: HandleInput
-  readonly #exit: Promise<ExitStatus>
+  #name: string
+  #exit: Promise<ExitStatus>
+  #watch: Watch | undefined
+  #stopping = false
+  #begins = false
   #awaited = false
   #ended = false
   #frozen = false
   #removal: Promise<void> | undefined
-  readonly #sockets: Sockets
+  #sockets: Sockets
   #faults: ContainerFaults | undefined
   readonly #reached: Reached[] = []
 
@@ -71,14 +86,35 @@ export class RunningContainer implements Container {
     this.#input = input
     this.#sockets = new Sockets(input.run, input.id)
     this.id = input.id
-    this.name = input.name
+    this.#name = input.name
     this.image = input.image.reference.familiar
     this.ip = input.address === undefined ? '127.0.0.1' : formatAddress(input.address)
     this.host = isOnLoopback(input.options) || !input.run.reachable || input.address === undefined ? '127.0.0.1' : this.ip
-    this.#exit = input.exit.then(({ code, signal, oomKilled }) => {
-      this.#ended = true
-      return { code, signal: signalName(signal), oomKilled }
-    })
+    this.#exit = this.#live(input.exit)
+    this.#tell({ kind: 'created' })
+  }
+
+  get name(): string {
+    return this.#name
+  }
+
+  /** Its program is started, for the first time. */
+  async begin(): Promise<void> {
+    await this.#input.begin()
+    this.#begun('started')
+  }
+
+  get health(): Health | undefined {
+    return this.#watch?.health
+  }
+
+  /** See `Watch.settled`. */
+  settled(signal: AbortSignal, saw: (probe: HealthProbe) => void): Promise<HealthStatus> {
+    return this.#watch?.settled(signal, saw) ?? Promise.resolve('healthy')
+  }
+
+  events(options: EventOptions = {}): AsyncIterable<ContainerEvent> {
+    return this.#input.run.events.listen(options, this.id)
   }
 
   get exit(): Promise<ExitStatus> {
@@ -182,14 +218,86 @@ export class RunningContainer implements Container {
 
   #files(): Files {
     const { run, accounts } = this.#input
-    if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
+    this.#there()
     return { connection: run.connection, id: this.id, name: this.name, accounts }
   }
 
-  async stop(options: StopOptions = {}): Promise<void> {
+  async stop({ remove = true, ...options }: EndOptions = {}): Promise<void> {
     if (this.#removal !== undefined) return this.#removal
     await this.#end(options)
-    return this[Symbol.asyncDispose]()
+    if (remove) return this[Symbol.asyncDispose]()
+    await this.#ensureEnd()
+  }
+
+  async restart(options: StopOptions = {}): Promise<void> {
+    const { run, image, given } = this.#input
+    this.#there()
+    await this.#end(options)
+    await this.#ensureEnd()
+    this.#there()
+    this.#sockets.close()
+    this.#sockets = new Sockets(run, this.id)
+    this.#faults = undefined
+    this.#frozen = false
+    const { exit } = await this.#input.again()
+    this.#ended = this.#awaited = this.#stopping = false
+    this.#exit = this.#live(exit)
+    this.#begun('restarted')
+    const { waitReady } = await import('./readiness.js')
+    await waitReady(run.connection, this, image, given)
+  }
+
+  async rename(name: string): Promise<void> {
+    this.#there()
+    const from = this.#name
+    if (name === from) return
+    await this.#input.renamed(name)
+    this.#name = name
+    this.#tell({ kind: 'renamed', from })
+  }
+
+  async top(): Promise<readonly ContainerProcess[]> {
+    return (await import('./top.js')).processesOf(this.#input.run, this.id)
+  }
+
+  #there(): void {
+    if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
+  }
+
+  #tell(what: Happening): void {
+    this.#input.run.events.tell(this, what)
+  }
+
+  /** One life of its, until the end. */
+  #live(exit: Promise<RawExit>): Promise<ExitStatus> {
+    return exit.then(({ code, signal, oomKilled }) => {
+      this.#ended = true
+      this.#watch?.stop()
+      const status = { code, signal: signalName(signal), oomKilled }
+      if (!this.#begins) return status
+      if (oomKilled) this.#tell({ kind: 'oom' })
+      this.#tell({ kind: 'exited', code, signal: status.signal })
+      if (this.#stopping) this.#tell({ kind: 'stopped' })
+      return status
+    })
+  }
+
+  #begun(kind: 'started' | 'restarted'): void {
+    const { checkup, run } = this.#input
+    this.#begins = true
+    this.#tell({ kind })
+    if (checkup === undefined) return
+    this.#watch = new Watch(checkup, async (command, timeout) => {
+      // While it stands still nothing can be said.
+      if (this.#frozen) return undefined
+      const { exitCode, stdout, stderr } = await execute(run.connection, this.id, await this.#compile(command, {}), { timeout }, true)
+      return { exitCode, output: `${stdout}${stderr}` }
+    }, (status) => run.events.tell(this, { kind: 'health_status', status }))
+  }
+
+  async #ensureEnd(): Promise<void> {
+    if (!this.#ended) await this.#signal(signalNumber('SIGKILL'))
+    await this.#exit
   }
 
   /** Ends it as `stop` does, and leaves it there. */
@@ -206,7 +314,7 @@ export class RunningContainer implements Container {
 
   async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
     const { image, run, scratch, driver, given } = this.#input
-    if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
+    this.#there()
     const [{ keepSnapshot }, { startImage }, { changesOf }] = await Promise.all([import('./snapshot.js'), import('./start.js'), import('./changes.js')])
     if (driver === 'copy') await changesOf(run, { id: this.id, name: this.name, scratch, driver })
     await this.end(options)
@@ -220,7 +328,7 @@ export class RunningContainer implements Container {
 
   async commit({ pause = true, ...options }: CommitOptions = {}): Promise<CommittedImage> {
     const { image, run, scratch, driver, given } = this.#input
-    if (this.#removal !== undefined) throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `${this.name} has been removed`)
+    this.#there()
     const [{ commitChanges }, { changesOf }] = await Promise.all([import('./commit.js'), import('./changes.js')])
     const still = pause && !this.#ended && !this.#frozen
     if (still) await this.pause()
@@ -242,6 +350,7 @@ export class RunningContainer implements Container {
   /** The stop signal, and patience. */
   async #end({ timeout = 10_000, signal }: StopOptions): Promise<void> {
     const number = signalNumber(signal ?? this.#input.options.stopSignal ?? this.#input.image.config.StopSignal ?? 'SIGTERM')
+    this.#stopping = !this.#ended
     if (!this.#ended && timeout > 0) {
       await this.#signal(number)
       if (this.#frozen) await this.#freeze(false).catch(() => undefined)
@@ -253,7 +362,9 @@ export class RunningContainer implements Container {
   }
 
   async kill(signal: string | number = 'SIGKILL'): Promise<void> {
-    await this.#signal(signalNumber(signal))
+    const number = signalNumber(signal)
+    if (!this.#ended && this.#removal === undefined) this.#tell({ kind: 'killed', signal: signalName(number) ?? String(number) })
+    await this.#signal(number)
   }
 
   get faults(): ContainerFaults {
@@ -290,6 +401,7 @@ export class RunningContainer implements Container {
 
   async #remove(): Promise<void> {
     const { run, closed } = this.#input
+    this.#watch?.stop()
     try {
       if (!run.connection.lost) await run.connection.request(METHOD.remove, new Writer().str(this.id).take())
     } catch (error) {
@@ -298,6 +410,7 @@ export class RunningContainer implements Container {
       this.#sockets.close()
       for (const one of this.#reached) one.close().catch(() => undefined)
       closed()
+      this.#tell({ kind: 'removed' })
     }
   }
 
@@ -316,6 +429,7 @@ export class RunningContainer implements Container {
   async #freeze(frozen: boolean): Promise<void> {
     const { run } = this.#input
     await freeze(run.connection, run.hello.features, this.id, frozen)
+    if (this.#frozen !== frozen) this.#tell({ kind: frozen ? 'paused' : 'unpaused' })
     this.#frozen = frozen
   }
 }
@@ -341,25 +455,6 @@ export function storageOf({ storage }: Pick<RunOptions, 'storage'>): number | un
 /** The TCP ports that the image EXPOSEs. */
 export function exposedPorts({ config }: Image): number[] {
   return exposed(config.ExposedPorts, 'tcp')
-}
-
-/** An image's settings with those a container was started with. */
-export function settingsOf({ config }: Image, { env, command, entrypoint, user, workdir, labels, stopSignal }: RunOptions): Readonly<Record<string, unknown>> {
-  const names = new Set(Object.keys(env ?? {}))
-  const listed = (value: readonly string[] | string | undefined): readonly string[] | undefined => (typeof value === 'string' ? ['/bin/sh', '-c', value] : value)
-  const { ExposedPorts, Volumes, ...rest } = config
-  return {
-    ...rest,
-    ...(ExposedPorts.length === 0 ? {} : { ExposedPorts: Object.fromEntries(ExposedPorts.map((port) => [port, {}])) }),
-    ...(Volumes.length === 0 ? {} : { Volumes: Object.fromEntries(Volumes.map((path) => [path, {}])) }),
-    Env: [...config.Env.filter((pair) => !names.has(pair.slice(0, pair.indexOf('=')))), ...Object.entries(env ?? {}).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]))],
-    ...(entrypoint === undefined ? {} : { Entrypoint: listed(entrypoint), Cmd: [] }),
-    ...(command === undefined ? {} : { Cmd: listed(command) }),
-    ...(user === undefined ? {} : { User: user }),
-    ...(workdir === undefined ? {} : { WorkingDir: workdir }),
-    ...(stopSignal === undefined ? {} : { StopSignal: String(stopSignal) }),
-    Labels: { ...config.Labels, ...labels },
-  }
 }
 
 function isGone(error: unknown): boolean {

@@ -1,6 +1,6 @@
 export { openHeldAddress, type HeldAddress } from './held.js'
 export { findImage, type FoundImage } from './image.js'
-export { alone, network, openSnapshot, reach, run, volume } from './run.js'
+export { alone, create, events, network, openSnapshot, reach, run, volume } from './run.js'
 export { currentRun, endRun, keepRun, socketDirectory } from './supervision.js'
 export { wait } from './wait.js'
 export type * from './types.js'

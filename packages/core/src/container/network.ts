@@ -182,11 +182,25 @@ export class PrivateNetwork implements Network {
     if (at >= 0) member.networks?.splice(at, 1)
   }
 
+  /** Its container has another name. */
+  rename(id: string, name: string): void {
+    const plug = this.#plugs.get(id)
+    if (plug === undefined) return
+    this.#plugs.set(id, { ...plug, name, names: plug.names.map((one) => (one === plug.name ? name : one)) })
+    this.#renamed()
+  }
+
   /** How the sandbox makes the interface; `from` is the address of the one that is there already. */
   link(plug: Plug, from: Link['from']): Link {
     // An internal network leads to host and hub, whose addresses begin the run's, so that it can answer them.
     const beyond = this.internal ? { address: this.run.hello.subnet, prefix: 30 } : { address: 0, prefix: 0 }
     return { number: plug.number, bridge: this.#bridge, address: plug.address, prefix: this.#subnet.prefix, gateway: plug.number === 0 ? this.#gateway : 0, beyond, from }
+  }
+
+  /** The interface of one that is connected, as the sandbox makes it anew. */
+  linkOf(id: string, from: Link['from']): Link[] {
+    const plug = this.#plugs.get(id)
+    return plug === undefined ? [] : [this.link(plug, plug.number === 0 ? from : undefined)]
   }
 
   /** Of the container's interface here. */

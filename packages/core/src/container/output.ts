@@ -4,6 +4,7 @@ import type { OutputOptions, OutputPiece } from './types.js'
 
 const CREDIT = 1 << 20
 const ALL = 0xffffffff
+const SINCE_START = 16
 
 /** A container's output as it was written: bytes, in pieces that end anywhere. */
 export async function* readOutput(connection: Connection, id: string, options: OutputOptions = {}): AsyncGenerator<OutputPiece> {
@@ -20,7 +21,7 @@ export type RecordSource = (options: OutputOptions) => AsyncGenerator<LogRecord>
 /** What is kept of a container's output and, with `follow`, what comes. Ends early without harm; a container that is gone has none. */
 export async function* readRecords(connection: Connection, id: string, options: OutputOptions): AsyncGenerator<LogRecord> {
   const which = options.stream === 'stdout' ? 2 : options.stream === 'stderr' ? 4 : 6
-  const flags = which | (options.follow === true ? 1 : 0)
+  const flags = which | (options.follow === true ? 1 : 0) | (options.sinceStart === true ? SINCE_START : 0)
   const since = options.since === undefined ? 0n : BigInt(Math.floor(Number(options.since))) * 1_000_000n
   const until = options.until === undefined ? undefined : BigInt(Math.floor(Number(options.until))) * 1_000_000n
   const chunks: Buffer[] = []

@@ -19,6 +19,8 @@ export interface Bounds {
   readonly signal?: AbortSignal | undefined
   /** A stream is passed on to the command's input. */
   readonly input?: ExecOptions['stdin']
+  /** This process does not stay for it. */
+  readonly idle?: boolean | undefined
 }
 
 /**
@@ -51,7 +53,7 @@ export async function startProcess(
       for (const stream of [stdout, stderr]) stream.finish(error)
       settle(error ?? exitOf(payload))
     },
-  })
+  }, bounds.idle)
   const exec = await started(reply, stdin, flags)
   const kill = async (signal: string | number = SIGKILL): Promise<void> => {
     if (over) return

@@ -22,7 +22,7 @@ const OVER = 'over'
  * ERR_MAYFLY_OUT_OF_MEMORY when its limit ended it, ERR_MAYFLY_TIMEOUT, ERR_MAYFLY_ABORTED.
  */
 export async function waitReady(connection: Connection, container: RunningContainer, image: Image, options: RunOptions): Promise<void> {
-  const strategy = options.ready ?? defaultStrategy(image, options)
+  const strategy = options.ready ?? defaultStrategy(container, image, options)
   if (strategy === undefined) return
   const over = new AbortController()
   const cancels: (() => void)[] = []
@@ -32,7 +32,9 @@ export async function waitReady(connection: Connection, container: RunningContai
     ports: optionPorts(options),
     exposed: exposedPorts(image),
     signal: over.signal,
-    healthcheck: healthcheckOf(image),
+    healthy: container.health === undefined ? undefined : () => container.settled(over.signal, ({ exitCode, output }) => {
+      seen = exitCode === 0 ? undefined : `exit code ${exitCode}${output.trim() === '' ? '' : `, ${JSON.stringify(output.trim().slice(-200))}`}`
+    }),
     listening: (port, signal = over.signal) => listening(connection, container, port, signal, isOpen(options)),
     exists: (path) => existsInside(connection, container.id, absolute('path of wait.file', path)),
     sockets: () => listUnix(connection, container.id),
@@ -62,17 +64,12 @@ export async function waitReady(connection: Connection, container: RunningContai
 }
 
 /** HEALTHCHECK, else all ports of the options, else any port of the image, else nothing to wait for. */
-function defaultStrategy(image: Image, options: RunOptions): WaitStrategy | undefined {
-  if (healthcheckOf(image) !== undefined) return wait.healthy()
+function defaultStrategy(container: Container, image: Image, options: RunOptions): WaitStrategy | undefined {
+  if (container.health !== undefined) return wait.healthy()
   const ports = optionPorts(options)
   if (ports.length > 0) return wait.port(...ports)
   const exposed = exposedPorts(image)
   return exposed.length === 0 ? undefined : wait.any(...exposed.map((port) => wait.port(port)))
-}
-
-function healthcheckOf({ config }: Image): readonly string[] | undefined {
-  const [kind, ...words] = config.Healthcheck?.Test ?? []
-  return kind === 'CMD' ? words : kind === 'CMD-SHELL' ? ['/bin/sh', '-c', ...words] : undefined
 }
 
 /** Whether others are to get through to it, for which a socket at the container's loopback is none. */

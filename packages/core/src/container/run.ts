@@ -1,4 +1,4 @@
-import type { Container, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, Volume, VolumeOptions } from './types.js'
+import type { Container, ContainerEvent, CreatedContainer, EventOptions, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, Volume, VolumeOptions } from './types.js'
 
 let engine: Promise<typeof import('./start.js')> | undefined
 
@@ -38,6 +38,22 @@ export async function run(image: string, options: RunOptions = {}): Promise<Cont
   // Loaded at the first use, so that importing the package costs next to nothing.
   engine ??= load()
   return (await engine).start(image, options)
+}
+
+/**
+ * Makes a container without starting its program: files are copied into it first. The image is pulled when it is missing.
+ * It goes with its disposal, or with this process.
+ *
+ * Throws what `run` throws before a program runs.
+ */
+export async function create(image: string, options: RunOptions = {}): Promise<CreatedContainer> {
+  engine ??= load()
+  return (await engine).createOnly(image, options)
+}
+
+/** What happens to the containers of this process, from the first read on, until `signal` ends it. */
+export async function* events(options: EventOptions = {}): AsyncGenerator<ContainerEvent> {
+  yield* (await import('./events.js')).runEvents(options)
 }
 
 /** Starts what the first `run()` starts: whoever knows that one will come saves it the wait. What fails is told by `run()`. */

@@ -22,9 +22,17 @@ const mode = (...own: string[]) => z.string().refine((value) => own.includes(val
 const limit = 'such as { nofile: 1024 } or { nofile: { soft: 1024, hard: 2048 } }; -1 for no limit'
 const seconds = 'seconds for a clock, such as { monotonic: 3600, boottime: 3600 }'
 const tty = 'true, false or { columns: 80, rows: 24 }'
+const milliseconds = z.number('milliseconds, a number above 0').positive('milliseconds, a number above 0')
+const copies = 'a list of { source: \'./here\', target: \'/in\' }, { content: \'text\', target: \'/in\' } or { tar, target: \'/in\' }, each with user and mode as one likes'
+const isBytes = (value: unknown): boolean => value instanceof Uint8Array || (typeof value === 'object' && value !== null && 'pipe' in value)
 const users = 'text of a user or user:group, by names or numbers'
 const networkWord = '"none", "host", "container:NAME", what network() answered, or a list of those'
 const isNetwork = (value: unknown): boolean => typeof value === 'object' && value !== null && 'connect' in value
+
+const copied = {
+  target: absolute(copies), user: text(users).optional(), mode: whole(0, 0o7777, 'a number from 0 to 0o7777').optional(), follow: flag.optional(), archive: flag.optional(),
+  parents: flag.optional(), timeout: milliseconds.optional(), signal: z.instanceof(AbortSignal).optional(),
+}
 
 /** Every option's form, in words and as a rule; the words are those of the error. */
 const SCHEMAS: Readonly<Record<keyof RunOptions, z.ZodType>> = {
@@ -73,6 +81,14 @@ const SCHEMAS: Readonly<Record<keyof RunOptions, z.ZodType>> = {
   onPull: z.custom((value) => typeof value === 'function', 'a function'),
   ready: z.custom((value) => typeof value === 'object' && value !== null && 'ready' in value && typeof value.ready === 'function', 'a strategy, such as wait.port(80)'),
   startTimeout: z.number('milliseconds, a number above 0').positive('milliseconds, a number above 0'),
+  copy: z.array(z.union([
+    z.strictObject({ source: text(copies), ...copied }), z.strictObject({ content: z.union([z.string(), z.custom(isBytes)]), ...copied }), z.strictObject({ tar: z.custom(isBytes), ...copied }),
+  ], copies), copies),
+  healthcheck: z.strictObject({
+    test: words('a list of words, text for /bin/sh -c, or [\'NONE\']').optional(), interval: milliseconds.optional(), timeout: milliseconds.optional(),
+    startPeriod: z.number('milliseconds, a number from 0').nonnegative('milliseconds, a number from 0').optional(), startInterval: milliseconds.optional(),
+    retries: whole(1, 2 ** 31 - 1, 'a whole number from 1').optional(), disable: flag.optional(),
+  }, 'such as { test: [\'pg_isready\'], interval: 1000, retries: 3 }, or { disable: true }'),
   signal: z.instanceof(AbortSignal, { error: 'an AbortSignal' }),
   scratch: z.enum(['memory', 'disk'], '"memory" or "disk"'),
   driver: z.enum(['overlay', 'fuse-overlayfs', 'copy'], 'one of overlay, fuse-overlayfs, copy'),

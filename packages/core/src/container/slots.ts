@@ -166,7 +166,7 @@ function isPlain(options: Foundation['options']): boolean {
   return FOUNDATION_OPTIONS.every((name) => options[name] === undefined)
 }
 
-function foundation(run: Run, address: number | undefined, options: Foundation['options']): Buffer {
+export function foundation(run: Run, address: number | undefined, options: Foundation['options']): Buffer {
   return compileFoundation({ network: networkOf(run, address), map: run.map, options, features: run.hello.features }).part()
 }
 

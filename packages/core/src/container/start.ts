@@ -5,13 +5,15 @@ import { dirname, join } from 'node:path'
 import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import type { FileLock } from '../layers/index.js'
-import { METHOD } from '../native/index.js'
+import { encodeRestart, encodeStart, METHOD, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
-import { addGroups, cgroupWrites, compileProgram, compileSetting, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
+import { addGroups, cgroupWrites, compileProgram, compileSandbox, compileSetting, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
+import { Operations } from '../sandbox/operations.js'
 import { driverAfter, forcedDriver, type Driver, type DriverName } from './drivers.js'
-import { checkForm } from './form.js'
+import { checkForm, checkName } from './form.js'
 import { RunningContainer } from './handle.js'
+import { checkHealthcheck, checkupOf } from './health.js'
 import { attach, type Attachment } from './attachment.js'
 import { accountsOf, forgetImage, obtainImage } from './image.js'
 import { insideOf } from './inside.js'
@@ -27,22 +29,56 @@ import type { Mounted } from './binds.js'
 import { waitReady } from './readiness.js'
 import { resolveOptions } from './resolve.js'
 import { kindOf, sandboxInput, scratchDirectory } from './setting.js'
+import { foundation } from './slots.js'
 import { currentRun, type Run } from './supervision.js'
-import type { Container, Reached, RunOptions } from './types.js'
+import type { Container, CreatedContainer, Reached, RunOptions, StartCopy } from './types.js'
 
 /** See `run`. */
 export async function start(image: string, options: RunOptions = {}): Promise<Container> {
+  return found(image, options, startFrom)
+}
+
+/** See `create`. */
+export async function createOnly(image: string, options: RunOptions = {}): Promise<CreatedContainer> {
+  const { container, supervision, image: from } = await found(image, options, async (supervision, image) => ({ supervision, image, container: await createWithDriver(supervision, image, options, { hold: true }) }))
+  let started: Promise<Container> | undefined
+  const start = async (): Promise<Container> => {
+    try {
+      await container.begin()
+      await waitReady(supervision.connection, container, from, options)
+      return container
+    } catch (error) {
+      await container[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+  return {
+    id: container.id,
+    get name() { return container.name },
+    image: container.image,
+    copyIn: (...copy) => container.copyIn(...copy),
+    copyOut: (...copy) => container.copyOut(...copy),
+    archive: (...copy) => container.archive(...copy),
+    rename: (name) => container.rename(name),
+    events: (which) => container.events(which),
+    start: () => started ??= start(),
+    [Symbol.asyncDispose]: () => container[Symbol.asyncDispose](),
+  }
+}
+
+/** Does it with the image, pulled if need be, while the run holds that. */
+async function found<T>(image: string, options: RunOptions, work: (run: Run, image: Image, options: RunOptions) => Promise<T>): Promise<T> {
   await checkForm(options)
   if (options.signal?.aborted === true) {
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image} was aborted`, { cause: options.signal.reason })
   }
-  const [supervision, found] = await prepare(image, options)
-  if (await keep(supervision, found)) return startFrom(supervision, found, options)
+  const [supervision, there] = await prepare(image, options)
+  if (await keep(supervision, there)) return work(supervision, there, options)
   // Removed by another process since it was looked up.
-  forgetImage(found)
+  forgetImage(there)
   const fresh = await obtainImage(image, options)
   if (!await keep(supervision, fresh)) throw gone(fresh)
-  return startFrom(supervision, fresh, options)
+  return work(supervision, fresh, options)
 }
 
 /** A container that was there before and will be again: its id, and a directory where its changes stay. */
@@ -77,7 +113,7 @@ function gone({ reference }: Image): MayflyError {
 }
 
 async function startFrom(supervision: Run, found: Image, options: RunOptions, own?: Own): Promise<RunningContainer> {
-  const container = await createWithDriver(supervision, found, options, own)
+  const container = await createWithDriver(supervision, found, options, { own })
   try {
     await waitReady(supervision.connection, container, found, options)
     return container
@@ -105,12 +141,12 @@ async function prepare(image: string, options: RunOptions): Promise<[Run, Image]
 }
 
 /** A driver that does not work here is not tried again in this run, unless it is the one that was asked for. */
-async function createWithDriver(run: Run, image: Image, options: RunOptions, own?: Own): Promise<RunningContainer> {
+async function createWithDriver(run: Run, image: Image, options: RunOptions, { own, hold = false }: Manner = {}): Promise<RunningContainer> {
   const forced = forcedDriver(own?.driver ?? options.driver)
   for (;;) {
     const driver = forced ?? run.driver
     try {
-      return await create(run, image, options, driver, own)
+      return await create(run, image, options, driver, { own, hold })
     } catch (error) {
       if (error === stale) continue
       const next = forced === undefined ? driverAfter(driver, error) : undefined
@@ -123,7 +159,14 @@ async function createWithDriver(run: Run, image: Image, options: RunOptions, own
 /** A slot of the container's kind has another setting: the machine's resolv.conf changed meanwhile, for instance. */
 const stale = new Error('The slot is out of date')
 
-async function create(run: Run, image: Image, given: RunOptions, driver: Driver, own?: Own): Promise<RunningContainer> {
+/** How it is begun: as one that was there before, and whether its program is started yet. */
+interface Manner {
+  readonly own?: Own | undefined
+  readonly hold?: boolean
+}
+
+async function create(run: Run, image: Image, given: RunOptions, driver: Driver, { own, hold = false }: Manner): Promise<RunningContainer> {
+  checkHealthcheck(image.reference.familiar, image.config, given.healthcheck)
   const found = await resolveOptions(run, given)
   const { options: resolved, networkOf: other, networks } = found
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
@@ -131,7 +174,9 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver,
   const identity = addGroups(resolveUser(resolved.user ?? image.config.User, passwd, group), resolved.groupAdd, group)
   const streams = (resolved.stdin === true ? FLAG.stdin : 0) | (isTerminal(resolved.tty) ? FLAG.terminal : 0) | (resolved.loopback === 'direct' ? FLAG.notify : 0)
   const sources = needsSources(resolved, given, image)
-  const kind = sources || streams !== 0 || own !== undefined ? undefined : kindOf(run, { image, driver, identity }, found)
+  // Its files are filled before its program starts.
+  const waits = hold || (given.copy ?? []).length > 0
+  const kind = waits || sources || streams !== 0 || own !== undefined ? undefined : kindOf(run, { image, driver, identity }, found)
   // Only a fresh child inherits what a helper shares with it.
   const taking = run.slots.take(resolved, streams, { afresh: driver.name === 'fuse-overlayfs', kind, id: own?.id })
   // The first filter takes milliseconds to assemble, and the first slot is waited for anyway.
@@ -167,29 +212,66 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver,
     naming?.catch(() => undefined)
     const { address, links, hosts } = attachment
     const scratch = own?.directory ?? scratchDirectory(run, slot.id, options, driver)
-    const input = await sandboxInput(run, { image, driver, identity, options }, { id: slot.id, scratch, hostname, links, hosts: hosts(), resolvConf: resolv })
+    const input = await sandboxInput(run, { image, driver, identity, options }, { id: slot.id, scratch, hostname, links: links(), hosts: hosts(), resolvConf: resolv })
     const setting = compileSetting(input)
     if (slot.setting !== undefined && !slot.setting.equals(setting)) throw stale
     const program = compileProgram(input)
-    const operations = slot.setting === undefined ? Buffer.concat([setting, program]) : program
+    const operations = slot.setting === undefined ? Buffer.concat([setting, waits ? new Operations().await() : program]) : program
     const inside = insideOf({ image: image.config, options, hostname, identity })
     const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, address)
     for (const port of options.hostPorts ?? []) reached.push(await reachFrom(run, port, { address: address ?? 0, prefix: 32 }))
     // A volatile overlay leaves a mark in there that forbids a second mount. [Linux, overlayfs, "Volatile mount"]
     if (own?.driver === 'overlay') await discard([join(own.directory, 'work')])
-    const label = labelOf({ name, image, options, address, published: published.ports, inside, volumes: mounted.volumes, networks: options.network === undefined ? networks.map((one) => one.name) : [options.network], ...own?.label })
+    let label = labelOf({ name, image, options, address, published: published.ports, inside, volumes: mounted.volumes, networks: options.network === undefined ? networks.map((one) => one.name) : [options.network], ...own?.label })
     // From here on the supervisor knows of it, and deletes it.
     if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
     await Promise.all([outbound, published.announce(slot.id)])
-    await slot.start({ flags: streams | (options.hold === true ? FLAG.held : 0), scratch: own === undefined ? scratch : '', logCap: 0, operations, cgroup, label: encodeLabel(label) })
-    await published.aim(slot.id)
-    await Promise.all([attachment.running(), naming])
-    return new RunningContainer({
+    const flags = streams | (options.hold === true ? FLAG.held : 0)
+    const rest = { flags, scratch: own === undefined ? scratch : '', logCap: 0 }
+    await slot.start({ ...rest, label: encodeLabel(label), cgroup, operations })
+    const ports = published
+    const place = attachment
+    const begin = async (): Promise<void> => {
+      if (waits) await run.connection.request(METHOD.start, encodeStart({ ...rest, label: encodeLabel(label), id: slot.id, cgroup: [], operations: program }))
+      await ports.aim(slot.id)
+      await Promise.all([place.running(), naming])
+    }
+    const again = async (): Promise<{ readonly exit: Promise<RawExit> }> => {
+      let tell: (exit: RawExit) => void = () => undefined
+      const exit = new Promise<RawExit>((resolve) => void (tell = resolve))
+      // What was filled once is not filled again.
+      const mounts = options.mounts.map((mount) => ({ ...mount, seed: false }))
+      const next = { ...input, options: { ...input.options, mounts }, rootfs: { driver: 'again' } as const, links: links(), hosts: hosts() }
+      const operations = Buffer.concat([foundation(run, slot.address, options), compileSandbox(next)])
+      await ports.announce(slot.id)
+      run.exits.set(slot.id, tell)
+      try {
+        await run.connection.request(METHOD.restart, encodeRestart({ id: slot.id, flags, operations }))
+      } catch (error) {
+        run.exits.delete(slot.id)
+        throw error
+      }
+      await ports.aim(slot.id)
+      await place.running()
+      return { exit }
+    }
+    const renamed = async (to: string): Promise<void> => {
+      checkName(to)
+      reserve(run, to)
+      run.names.delete(label.name)
+      name = to
+      label = { ...label, name: to }
+      await Promise.all([run.connection.request(METHOD.label, new Writer().str(slot.id).bytes(encodeLabel(label)).take()), place.rename(to)])
+    }
+    const container = new RunningContainer({
       run, id: slot.id, name, image, options, address, exit: slot.exit, published: published.ports, accounts, closed,
       scratch, given, driver: driver.name,
-      inside, label,
+      inside, label, begin, again, renamed, checkup: checkupOf(image.config, given.healthcheck),
     })
+    for (const copy of given.copy ?? []) await copyFirst(container, copy)
+    if (!hold) await container.begin()
+    return container
   } catch (error) {
     if (error === stale && kind !== undefined) run.slots.forget(kind)
     // What is left of a start that failed is gone before its error is told; most often there is nothing.
@@ -212,6 +294,12 @@ async function proxied(run: Run, id: string, { config }: Image, env: RunOptions[
   const given = Object.keys(env ?? {}).map((name) => `${name}=`)
   const peers = networks.flatMap((network) => network.neighbours(id).flatMap(({ names }) => names))
   return proxyVariables(run, id, [...config.Env, ...given], peers)
+}
+
+function copyFirst(container: RunningContainer, copy: StartCopy): Promise<void> {
+  const { target, ...options } = copy
+  const source = 'source' in copy ? copy.source : 'content' in copy ? { content: copy.content } : { tar: copy.tar }
+  return container.copyIn(source, target, options)
 }
 
 /** What is left of them goes with the run at the latest. */

@@ -15,6 +15,7 @@ import type { PrivateNetwork } from './network.js'
 import type { Outbound } from './outbound.js'
 import type { Proxy } from './proxy.js'
 import type { Opening } from './reach.js'
+import { Events } from './events.js'
 import { Slots } from './slots.js'
 
 /** A started run: one supervisor and what belongs to it. */
@@ -30,6 +31,8 @@ export interface Run {
   readonly map: IdMap | undefined
   /** Told once when a process ends, or the supervisor does: by container id, for an exec `id/number`. */
   readonly exits: Map<string, (exit: RawExit) => void>
+  /** What happens to its containers. */
+  readonly events: Events
   readonly names: Set<string>
   /** Running containers of this process, by id: others can share their namespaces. */
   readonly members: Map<string, Member>
@@ -145,7 +148,7 @@ async function start(): Promise<Run> {
   const own = privilege()
   warn(own)
   const run = {
-    id, dir, connection, hello, addresses, exits, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1, nextFault: 1,
+    id, dir, connection, hello, addresses, exits, events: new Events(), names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1, nextFault: 1,
     networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined, outbound: undefined, proxy: undefined,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }

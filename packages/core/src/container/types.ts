@@ -2,7 +2,9 @@ import type { Readable, Writable } from 'node:stream'
 
 import type { MayflyError } from '../errors.js'
 import type { PullProgress } from '../images/progress.js'
-import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
+import type { CopyInOptions, CopyOptions, CopySource, StartCopy } from './copy-types.js'
+import type { ContainerEvent, EventOptions } from './event-types.js'
+import type { Health, Healthcheck, HealthStatus } from './health-types.js'
 import type { Fault, Faults } from './fault-types.js'
 import type { PortMapping, Protocol } from '../network/ports.js'
 import type { SandboxOptions, TerminalSize } from '../sandbox/options.js'
@@ -44,6 +46,10 @@ export interface RunOptions extends Omit<SandboxOptions, 'network'> {
   readonly platform?: string | undefined
   /** How far the image is, when it has to be pulled. */
   readonly onPull?: ((progress: PullProgress) => void) | undefined
+  /** Files that are there when its program starts: `{ source: './site', target: '/srv' }`, `{ content, target, mode }`, `{ tar, target }`. */
+  readonly copy?: readonly StartCopy[] | undefined
+  /** How it is asked whether it is well. Default: as the image says. */
+  readonly healthcheck?: Healthcheck | undefined
   /** When the container counts as started. Default: HEALTHCHECK, else `ports`, else any EXPOSEd port, else running. */
   readonly ready?: WaitStrategy | undefined
   /** Milliseconds, counted once the image is there. Default 60 000. */
@@ -229,6 +235,8 @@ export interface LogOptions {
   readonly until?: Date | number | undefined
   /** Default both. */
   readonly stream?: 'stdout' | 'stderr' | undefined
+  /** Only what was written since its last start. Default false. */
+  readonly sinceStart?: boolean | undefined
 }
 
 export type OutputOptions = Omit<LogOptions, 'tail' | 'timestamps'>
@@ -263,6 +271,11 @@ export interface StopOptions {
   readonly signal?: string | number | undefined
 }
 
+export interface EndOptions extends StopOptions {
+  /** Whether it is removed. Kept, its log is complete, files are copied out of it, and `restart` starts it. Default true. */
+  readonly remove?: boolean | undefined
+}
+
 export interface ContainerStats {
   /** Bytes; 0 where the machine does not count. */
   readonly memory: number
@@ -274,6 +287,37 @@ export interface ContainerStats {
   readonly io: { readonly read: number; readonly written: number }
   /** Bytes through its network interfaces, the loopback left out. */
   readonly network: { readonly received: number; readonly sent: number }
+}
+
+/** A process in a container. */
+export interface ContainerProcess {
+  /** Inside the container, and on this machine. */
+  readonly pid: number
+  readonly hostPid: number
+  /** This machine's number of its user. */
+  readonly user: number
+  /** The kernel's letter: R, S, D, T, Z. */
+  readonly state: string
+  readonly command: readonly string[]
+  /** Nanoseconds of processor time. */
+  readonly cpu: number
+  /** Bytes it has in memory. */
+  readonly memory: number
+}
+
+/** A container whose files are there, and whose program has not been started yet. */
+export interface CreatedContainer extends AsyncDisposable {
+  readonly id: string
+  readonly name: string
+  readonly image: string
+  /** See `Container`. */
+  copyIn(source: CopySource, target: string, options?: CopyInOptions): Promise<void>
+  copyOut(source: string, target: string, options?: CopyOptions): Promise<void>
+  archive(source: string, options?: CopyOptions): Promise<Readable>
+  rename(name: string): Promise<void>
+  events(options?: EventOptions): AsyncIterable<ContainerEvent>
+  /** Starts it and waits until it is ready; what goes wrong removes it. Throws as `run` does. */
+  start(): Promise<Container>
 }
 
 /** A running container. It dies with the process that made it, however that ends. */
@@ -324,8 +368,8 @@ export interface Container {
   copyOut(source: string, target: string, options?: CopyOptions): Promise<void>
   /** A file or directory of its as a plain tar, under its name. Throws, or the stream fails with, ERR_MAYFLY_PATH_NOT_FOUND. */
   archive(source: string, options?: CopyOptions): Promise<Readable>
-  /** The stop signal, then SIGKILL after the timeout, then removal. Harmless when stopped already. */
-  stop(options?: StopOptions): Promise<void>
+  /** The stop signal, then SIGKILL after the timeout, then removal, unless `remove` is false. Harmless when stopped already. */
+  stop(options?: EndOptions): Promise<void>
   /** Sends a signal. Default SIGKILL. */
   kill(signal?: string | number): Promise<void>
   /** What shall go wrong with it, until it is cleared. */
@@ -333,6 +377,19 @@ export interface Container {
   pause(): Promise<void>
   unpause(): Promise<void>
   stats(): Promise<ContainerStats>
+  /** Its processes, its own first. Needs no program of the image. Empty when it has ended. */
+  top(): Promise<readonly ContainerProcess[]>
+  /** Whether it is well, by its health check; undefined when it has none. */
+  readonly health: Health | undefined
+  /** Gives it another name, by which the others of its networks find it from now on. Throws ERR_MAYFLY_NAME_IN_USE. */
+  rename(name: string): Promise<void>
+  /** What happens to it, from the call on; ends when it is removed. */
+  events(options?: EventOptions): AsyncIterable<ContainerEvent>
+  /**
+   * Stops it as `stop` does, if it runs, and starts it again: the same files, name, address and ports; what is on a tmpfs
+   * is new. Waits until it is ready. Also for one that has ended. Throws as `run` does, and leaves it there.
+   */
+  restart(options?: StopOptions): Promise<void>
   /**
    * Stops it as `stop` does and keeps its files; as many containers as wanted start from them. Throws
    * ERR_MAYFLY_UNSUPPORTED when its root file system is a copy of the image's.
@@ -343,7 +400,7 @@ export interface Container {
    * changes are in memory.
    */
   commit(options?: CommitOptions): Promise<CommittedImage>
-  /** Settles when the container's process has ended; never rejects. */
+  /** Settles when the container's process has ended; never rejects. After `restart` it is that of the new one. */
   readonly exit: Promise<ExitStatus>
   /** SIGKILL and removal at once. */
   [Symbol.asyncDispose](): Promise<void>
@@ -403,8 +460,8 @@ export interface WaitContext {
   readonly exposed: readonly number[]
   /** Aborted when the container ends, the time is up or the start is cancelled. */
   readonly signal: AbortSignal
-  /** The command of its health check, where it has one. */
-  readonly healthcheck: readonly string[] | undefined
+  /** Settles with the status of its health check once that is not `starting`; undefined when it has none. */
+  readonly healthy: (() => Promise<HealthStatus>) | undefined
   /** Resolves when something inside listens on the TCP port. `signal` ends the wait earlier. */
   listening(port: number, signal?: AbortSignal): Promise<void>
   /** Whether something exists inside at an absolute path. */
@@ -460,6 +517,8 @@ export interface HttpWaitOptions {
 }
 
 export type { BindMount, Mount, NamespaceMode, VolumeMount, SandboxOptions, TerminalSize } from '../sandbox/options.js'
+export type { ContainerEvent, EventOptions } from './event-types.js'
+export type { Health, Healthcheck, HealthProbe, HealthStatus } from './health-types.js'
 export type { CopyInOptions, CopyOptions, CopySource, StartCopy } from './copy-types.js'
 export type { Direction, Fault, Faults, FaultScope } from './fault-types.js'
 export type { PortMapping, Protocol } from '../network/ports.js'

@@ -17,7 +17,7 @@ export const wait = {
     return strategy(`log line ${String(pattern)}${times === 1 ? '' : `, ${times} times`}`, async ({ container, signal, saw }) => {
       if (!Number.isSafeInteger(times) || times < 1) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid times ${String(times)}: a whole number from 1`)
       let seen = 0
-      for await (const { text } of container.logs({ follow: true })) {
+      for await (const { text } of container.logs({ follow: true, sinceStart: true })) {
         if (typeof pattern === 'string' ? text.includes(pattern) : text.search(pattern) >= 0) seen += 1
         if (seen >= times) return
         if (seen > 0) saw(`it came ${seen} of ${times} times`)
@@ -53,13 +53,13 @@ export const wait = {
     }))
   },
 
-  /** The health check, the image's own, says that it is well. */
+  /** The health check, the image's or `healthcheck`, says that it is well. Fails as soon as it says `unhealthy`. */
   healthy(): Wait {
-    return strategy('its health check', async (context) => {
-      if (context.healthcheck === undefined) {
-        throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${context.container.image} has no health check to wait for`, { hint: 'Wait for a port, a log line or a command: wait.exec([...]).' })
+    return strategy('its health check', async ({ container, healthy }) => {
+      if (healthy === undefined) {
+        throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${container.image} has no health check to wait for`, { hint: 'Give it one: `healthcheck`; or wait for a port, a log line or a command: wait.exec([...]).' })
       }
-      await wait.exec(context.healthcheck).ready(context)
+      if (await healthy() === 'unhealthy') throw new MayflyError('ERR_MAYFLY_UNHEALTHY', `${container.image} is unhealthy by its health check`)
     })
   },
 

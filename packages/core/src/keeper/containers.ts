@@ -4,7 +4,7 @@ import { leaseForRun, loadImage, openStore, type Image } from '../images/index.j
 import { isMayflyError, MayflyError } from '../errors.js'
 import { commitChanges } from '../container/commit.js'
 import { checkForm } from '../container/form.js'
-import { settingsOf } from '../container/handle.js'
+import { settingsOf } from '../container/settings.js'
 import { obtainImage } from '../container/image.js'
 import { discardKept, keptDirectory, listKept, writeKept, type KeptContainer } from '../container/kept.js'
 import { keepLog } from '../container/kept-logs.js'

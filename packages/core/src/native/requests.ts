@@ -4,7 +4,7 @@ import { Reader, Writer } from './bytes.js'
 export const METHOD = {
   hello: 1, create: 2, start: 3, exec: 4, signal: 5, wait: 6, remove: 7, logs: 8, attach: 9, resize: 10,
   portOpen: 11, portTarget: 12, portClose: 13, sockets: 14, portWatch: 15, cgroupRead: 16, cgroupWrite: 17,
-  list: 18, shutdown: 19, label: 20, helper: 21, netdev: 22,
+  list: 18, shutdown: 19, label: 20, helper: 21, netdev: 22, restart: 23,
   networkCreate: 33, networkDelete: 34, networkConnect: 35, networkDisconnect: 36, names: 37, portAllow: 38, outbound: 39,
   faultAdd: 40, faultRemove: 41, connectionsReset: 42, fill: 43, scratchSave: 48,
 } as const
@@ -102,6 +102,11 @@ export function encodeStart(request: StartRequest): Buffer {
   writer.str(request.id).u32(request.flags).bytes(request.label).str(request.scratch)
   writer.list(request.cgroup, ({ controller, file, value }) => writer.str(controller).str(file).str(value))
   return writer.u32(request.logCap).bytes(request.operations).take()
+}
+
+/** A stopped container's new life: its operation list is a whole one. */
+export function encodeRestart({ id, flags, operations }: Pick<CreateRequest, 'id' | 'flags' | 'operations'>): Buffer {
+  return new Writer().str(id).u32(flags).bytes(operations).take()
 }
 
 export function encodeExec(container: string, flags: number, credit: number, operations: Uint8Array): Buffer {

@@ -76,6 +76,7 @@ const FORMS: Readonly<Record<keyof typeof OP, readonly [string, ...Show[]]>> = {
   notify: ['notify', program],
   link: ['link', small, number, address, small, address, address, small, address, small],
   leave: ['leave'],
+  rootfsAgain: ['rootfs.again'],
   files: ['files'],
   copyOut: ['copy.out', text, bits({ follow: 1 }, (from) => from.u32())],
   copyIn: ['copy.in', text, bits({ parents: 1, resource: 2, owners: 4 }, (from) => from.u32()), number, number, octal],

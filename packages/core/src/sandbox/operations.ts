@@ -7,7 +7,7 @@ export const OP = {
   mask: 18, readonly: 19, pivot: 20, sysctl: 21, umask: 22, rlimit: 23, chdir: 24, groups: 25, user: 26,
   capabilities: 27, nonewprivs: 28, seccomp: 29, join: 30, env: 31, argv: 32, exec: 33, await: 34, oomscore: 35,
   terminal: 36, stage: 37, mountMove: 38, rootfsCopy: 39, rootfsFuse: 40, enter: 41, time: 42, domainname: 43, init: 44,
-  mountPeer: 45, devices: 46, link: 53, leave: 54, notify: 55, files: 56, copyOut: 57, copyIn: 58,
+  mountPeer: 45, devices: 46, link: 53, leave: 54, notify: 55, files: 56, copyOut: 57, copyIn: 58, rootfsAgain: 59,
 } as const
 
 /** Bits of `mountTmpfs` and `mountBind`; `seed`, of the latter alone: an empty source first gets what the root has at the target. */
@@ -22,6 +22,8 @@ export type Rootfs =
   | { readonly driver: 'copy'; readonly lowers: readonly string[]; readonly directory: string }
   /** A helper serves it. */
   | { readonly driver: 'fuse-overlayfs' }
+  /** What the container had when it ended. */
+  | { readonly driver: 'again' }
 
 export interface OverlayRootfs {
   readonly driver: 'overlay'
@@ -129,6 +131,7 @@ export class Operations {
 
   rootfs(rootfs: Rootfs): this {
     if (rootfs.driver === 'fuse-overlayfs') return this.#add(OP.rootfsFuse)
+    if (rootfs.driver === 'again') return this.#add(OP.rootfsAgain)
     if (rootfs.driver === 'copy') {
       const { lowers, directory } = rootfs
       return this.#add(OP.rootfsCopy, (w) => w.list(lowers, (lower) => w.str(lower)).str(directory))
