@@ -136,6 +136,9 @@ int container_restart(struct connection *c, uint32_t id, struct container *t, st
   if (t->state != STATE_EXITED || t->removing || !t->main || t->mounts_fd < 0)
     return fail_with(f, EINVAL, "container.restart", t->id, "not stopped");
   if (ops_check(ops, n, f)) return -1;
+  /* One that could not be started again has said so, and is just ending. */
+  siginfo_t info;
+  if (!t->main->exited) (void)waitid(P_PIDFD, (id_t)t->main->exit.fd, &info, WEXITED);
   struct process *old = t->main, *p = process_spawn(t, c, id, flags & ~(uint32_t)FLAG_FILES, ops, n, 0, f);
   if (!p) return -1;
   t->main = p;
@@ -157,6 +160,8 @@ bool container_restore(struct container *t) {
   if (t->mounts_fd >= 0) close(t->mounts_fd);
   t->mounts_fd = t->before_fd;
   t->before_fd = -1;
+  t->state = STATE_EXITED;
+  t->exited_at = now_ns(CLOCK_REALTIME);
   return true;
 }
 

@@ -47,6 +47,14 @@ const table: Readonly<Record<keyof RunOptions, { readonly accepted: readonly unk
   stopSignal: { accepted: ['SIGINT', 'INT', 2], refused: ['', {}, 1.5] },
   pull: { accepted: ['always', 'missing', 'never'], refused: ['sometimes', true] }, platform: { accepted: ['linux/arm64'], refused: ['', 1] }, onPull: { accepted: [() => undefined], refused: [true] },
   ready: { accepted: [wait.port(1), wait.port(1).within(5), { description: 'x', ready: () => Promise.resolve() }], refused: ['port 80', () => true, {}, null] },
+  copy: {
+    accepted: [[], [{ source: './a', target: '/a' }], [{ content: 'x', target: '/a', mode: 0o600, user: 'root' }], [{ tar: new Uint8Array(), target: '/a', parents: false }], [{ source: 'a', target: '/a', follow: true }]],
+    refused: ['./a', [{ source: './a' }], [{ source: './a', target: 'a' }], [{ target: '/a' }], [{ source: 'a', content: 'b', target: '/a' }], [{ content: 1, target: '/a' }], [{ content: '', target: '/a', mode: 0o10000 }], [{ content: '', target: '/a', owner: 'x' }]],
+  },
+  healthcheck: {
+    accepted: [{}, { test: ['a'] }, { test: 'a', interval: 1, timeout: 1, startPeriod: 0, startInterval: 1, retries: 1 }, { disable: true }, { test: undefined }],
+    refused: ['a', ['a'], { test: 1 }, { interval: 0 }, { retries: 0 }, { retries: 1.5 }, { startPeriod: -1 }, { cmd: 'a' }, { disable: 'yes' }],
+  },
   startTimeout: { accepted: [1, 60_000, 0.5], refused: [0, -1, '60s', Number.NaN] },
   signal: { accepted: [new AbortController().signal], refused: [1, 'SIGTERM'] },
   scratch: { accepted: ['memory', 'disk'], refused: ['ram', true] }, driver: { accepted: ['overlay', 'fuse-overlayfs', 'copy'], refused: ['vfs', 1] },
