@@ -32,7 +32,7 @@ const table: Readonly<Record<keyof RunOptions, { readonly accepted: readonly unk
   pid: { accepted: ['private', 'host', 'container:x'], refused: [1, ''] }, ipc: { accepted: ['host'], refused: [1, ''] }, uts: { accepted: ['host'], refused: [1, ''] },
   network: { accepted: ['none', 'host', 'container:x', { connect() {} }, [{ connect() {} }]], refused: ['bridge', 1, ['none'], {}, 'container:'] },
   timeOffsets: { accepted: [{}, { monotonic: 1 }, { boottime: -1 }], refused: [1, { realtime: 1 }, { monotonic: '1' }] },
-  init: flags, privileged: flags, readonly: flags, loopback: flags, stdin: flags, hold: flags,
+  init: flags, privileged: flags, noNewPrivileges: flags, readonly: flags, loopback: flags, stdin: flags, hold: flags,
   oomScoreAdj: { accepted: [-1000, 0, 1000], refused: ['0', 1.5] },
   seccomp: { accepted: ['default', 'unconfined', './profile.json', { defaultAction: 'SCMP_ACT_ERRNO' }], refused: ['', 1, {}] },
   ulimits: { accepted: [{ nofile: 1024 }, { nofile: { soft: 1, hard: 2 } }, { nofile: -1 }], refused: ['nofile=1024', { nofile: '1024' }, { nofile: { soft: 1 } }, [1024]] },
