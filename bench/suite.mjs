@@ -24,7 +24,7 @@ export async function suite(setting) {
   const server = await run('postgres:17', { env: environment, ready })
   const migrated = await server.exec(['psql', '-q', '-U', 'postgres', '-v', 'ON_ERROR_STOP=1'], { input: MIGRATION })
   if (migrated.exitCode !== 0) throw new Error(migrated.stderr)
-  const { absent, library } = setting.testcontainers
+  const { absent } = setting.testcontainers
   const rival = absent === undefined ? {
     IMAGE: await setting.docker.image('postgres:17'),
     TESTCONTAINERS: createRequire(import.meta.url).resolve('testcontainers'),
