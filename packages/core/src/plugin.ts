@@ -17,6 +17,7 @@ export {
   imagesOf,
   importModule,
   knownAddresses,
+  launchOrSkip,
   launchRun,
   nearestWord,
   openSession,

@@ -2,14 +2,14 @@ import { createHandle, createTestContainer, testMembers, type HandleOf, type Lea
 import { afterEach, beforeEach, type TestAPI } from 'vitest'
 import { blockContainer } from './container.js'
 import { explain } from './explain.js'
-import { borrow, currentFile, type TestFile } from './file.js'
+import { borrow, currentFile, fileWithContainers, type TestFile } from './file.js'
 
 /**
  * An instance of a class whose members `@container(…)` decorates: static ones are there for the file, the others anew
  * for each test. Call it at the top of a file, or in a `describe`.
  */
 export function fixtures<T extends object>(Class: new () => T): T {
-  const file = currentFile()
+  const file = fileWithContainers()
   const instance = new Class()
   const members = testMembers<TestContainer>(instance)
   beforeEach(async ({ task }) => {
@@ -30,7 +30,7 @@ export function withContainers<C, const M extends Readonly<Record<string, NamedU
   base: TestAPI<C>,
   map: M,
 ): TestAPI<C & { [K in keyof M]: HandleOf<M[K]> }> {
-  const file = currentFile()
+  const file = fileWithContainers()
   const fixturesByKey = Object.fromEntries(Object.entries(map).map(([key, wanted]) => {
     const use = typeof wanted === 'string' ? { name: wanted } : wanted
     return [key, [fixture(file, key, use), { scope: 'test' }]]

@@ -1,4 +1,4 @@
-import { findConfig, launchRun, openSession, RUN_VARIABLE, type LaunchedRun, type RunAddress, type Session } from '@mayfly/core/plugin'
+import { findConfig, launchOrSkip, openSession, RUN_VARIABLE, type LaunchedRun, type RunAddress, type Session } from '@mayfly/core/plugin'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
@@ -13,7 +13,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const { root, maxWorkers, browser } = project.config
   const slots = typeof maxWorkers === 'number' ? maxWorkers : availableParallelism()
   const roots = [root, ...project.vitest.projects.map(({ config }) => config.root)]
-  const kept = (shared[RUN] ??= { run: launchRun({ directories: [...new Set(roots)], slots }), users: 0 })
+  const kept = (shared[RUN] ??= { run: launchOrSkip({ directories: [...new Set(roots)], slots }), users: 0 })
   let address: RunAddress
   try {
     address = (await kept.run).address

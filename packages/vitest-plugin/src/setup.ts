@@ -21,6 +21,6 @@ if (path !== undefined) {
     await explain(task.result, file.held())
     file.running.delete(task)
     // What several at the same time share is as it was when the last of them is over.
-    if (run !== undefined && file.running.size === 0) await file.session.mend()
+    if (run?.unavailable === undefined && file.running.size === 0) await file.session.mend()
   }, 0)
 }
