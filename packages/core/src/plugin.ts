@@ -21,7 +21,6 @@ export {
   launchRun,
   nearestWord,
   openSession,
-  reasonToSkip,
   RUN_VARIABLE,
   setVariables,
   shownError,

@@ -7,6 +7,8 @@ export interface Global {
   readonly projects?: readonly string[]
   readonly watch?: boolean
   readonly watchAll?: boolean
+  readonly silent?: boolean
+  readonly json?: boolean
 }
 
 export interface Project {

@@ -1,6 +1,6 @@
 import { asDecorator, createHandle, createTestContainer, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/plugin'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
-import { explain, type TaskResult } from './explain.js'
+import { endTheirs, explain, type TaskResult } from './explain.js'
 import { borrow, fileWithContainers, openedFile, type TestFile } from './file.js'
 
 export interface UseOptions {
@@ -53,11 +53,7 @@ export function blockContainer(file: TestFile, use: Use, own?: TestContainer): B
     beforeEach(async ({ task }) => {
       if (scope === 'test') await own.begin(task, file.session, task.concurrent === true)
     }, 0)
-    afterEach(async ({ task }) => {
-      const lease = own.held(task)
-      if (lease !== undefined) await explain(task.result, [[name, lease]])
-      await own.end(task)
-    }, 0)
+    afterEach(({ task }) => endTheirs(task, [own]), 0)
   }
   // Vitest 4 and later name the suite second, and want a pattern first.
   // eslint-disable-next-line no-empty-pattern

@@ -5,6 +5,8 @@ import { beforeEach, expect } from 'vitest'
 export interface TestFile extends FileLeases {
   readonly path: string
   readonly session: Session
+  /** The session, if there is one yet. */
+  readonly opened: Session | undefined
   readonly known: ReturnType<typeof knownAddresses>
   /** Why there are no containers here. */
   readonly unavailable: string | undefined
@@ -52,6 +54,7 @@ export function openFile(run: RunAddress | undefined, path: string, slot: number
     unavailable: run?.unavailable,
     running: new Set(),
     get session() { return session() },
+    get opened() { return opened },
     lease: name => leases.held().find(([held]) => held === name)?.[1],
     close: async () => {
       files().delete(path)

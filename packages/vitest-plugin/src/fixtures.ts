@@ -1,7 +1,7 @@
-import { createHandle, createTestContainer, testMembers, type HandleOf, type Lease, type NamedUse, type TestContainer, type Use } from '@mayfly/core/plugin'
+import { createHandle, createTestContainer, testMembers, type HandleOf, type NamedUse, type TestContainer, type Use } from '@mayfly/core/plugin'
 import { afterEach, beforeEach, type TestAPI } from 'vitest'
 import { blockContainer } from './container.js'
-import { explain } from './explain.js'
+import { endTheirs } from './explain.js'
 import { borrow, currentFile, fileWithContainers, type TestFile } from './file.js'
 
 /**
@@ -15,10 +15,7 @@ export function fixtures<T extends object>(Class: new () => T): T {
   beforeEach(async ({ task }) => {
     await Promise.all(members.map(member => member.begin(task, file.session, task.concurrent === true)))
   }, 0)
-  afterEach(async ({ task }) => {
-    await explain(task.result, heldBy(task, members))
-    await Promise.all(members.map(member => member.end(task)))
-  }, 0)
+  afterEach(({ task }) => endTheirs(task, members), 0)
   return instance
 }
 
@@ -46,10 +43,7 @@ interface Test {
 function fixture(file: TestFile, key: string, use: Use): unknown {
   const own = createTestContainer(key, { ...use, as: use.as ?? file.nameFor(use.name, key) }, () => undefined)
   const whole = blockContainer(file, use)
-  afterEach(async ({ task }) => {
-    await explain(task.result, heldBy(task, [own]))
-    await own.end(task)
-  }, 0)
+  afterEach(({ task }) => endTheirs(task, [own]), 0)
   return async ({ task }: Test, give: (handle: object) => Promise<void>): Promise<void> => {
     if (await whole.scope() !== 'test') {
       await borrow(file, use)
@@ -62,11 +56,4 @@ function fixture(file: TestFile, key: string, use: Use): unknown {
       await own.end(task)
     }
   }
-}
-
-function heldBy(task: object, members: readonly TestContainer[]): (readonly [string, Lease])[] {
-  return members.flatMap(member => {
-    const lease = member.held(task)
-    return lease === undefined ? [] : [[String(member.key), lease] as const]
-  })
 }

@@ -1,4 +1,4 @@
-import { findConfig, launchOrSkip, openSession, RUN_VARIABLE, type LaunchedRun, type RunAddress, type Session } from '@mayfly/core/plugin'
+import { describeRun, findConfig, launchOrSkip, openSession, RUN_VARIABLE, type LaunchedRun, type RunAddress, type Session } from '@mayfly/core/plugin'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
@@ -33,7 +33,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     if (kept.users > 0) return
     delete shared[RUN]
     delete process.env[RUN_VARIABLE]
-    await (await kept.run).close()
+    const summary = await (await kept.run).close()
+    if (summary !== undefined && project.config.silent !== true) process.stderr.write(describeRun(summary))
   }
 }
 
