@@ -96,6 +96,7 @@ describe('inspect and history', () => {
       ['<missing>', 'N/A', 'ENV x', '0B'],
       ['<missing>', expect.stringMatching(/^\d years ago$/), 'ADD a', '700kB'],
     ])
+    expect(await lines('history', '-q', '--no-trunc', 'busybox')).toContain(await idOf('busybox'))
     expect(await lines('history', '--no-human', '--format', '{{.Size}} {{.CreatedAt}}', `${app}:7`)).toEqual(['700000 ', '700000 ', '0 ', '700000 2020-01-02T03:04:05Z'])
   })
 })

@@ -70,6 +70,7 @@ test('inspect speaks of containers, images, networks and volumes, in Docker\'s f
   })
   expect(await mayfly('inspect', '-f', '{{range .Mounts}}{{.Type}}:{{.Destination}}:{{.RW}} {{end}}', 'first')).toBe('volume:/data:true bind:/host:false')
   expect(await mayfly('container', 'inspect', '-s', '-f', '{{.SizeRw}}', 'second')).toMatch(/^\d+$/)
+  expect(await mayfly('inspect', '--size', '-f', '{{.SizeRw}}', 'second')).toMatch(/^\d+$/)
   expect(await mayfly('inspect', '-f', '{{.Driver}}', 'net')).toBe('bridge')
   expect(await mayfly('inspect', '-f', '{{.Name}}', 'vol')).toBe('vol')
   expect(await mayfly('inspect', '--type', 'image', '-f', '{{.Os}}', 'busybox')).toBe('linux')

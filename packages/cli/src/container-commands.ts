@@ -82,6 +82,8 @@ export function containerCommands(program: Command): void {
     .action(ends1(async (which: string) => (await import('./commands/diff.js')).diff(which))))
   both(twins('port'), (command) => command.description("Show where a container's ports are reached").argument('<container>').argument('[port[/protocol]]')
     .action(ends1(async (which: string, port: string | undefined) => (await import('./commands/port.js')).port(which, port))))
+  both(twins('top'), (command) => command.description('Show the processes of a container').argument('<container>')
+    .action(ends1(async (which: string) => (await import('./commands/top.js')).top(which))))
   both(twins('stats'), (command) => command.description('Show what containers use').argument('[container...]')
     .option('-a, --all', 'also show those that do not run').option('--no-stream', 'once').option('--no-trunc', 'show whole ids').option('--format <format>', `table, ${FORMAT}`)
     .action(ends1(async (names: string[], options) => (await import('./commands/stats.js')).stats(names, options))))

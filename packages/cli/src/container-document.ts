@@ -14,6 +14,7 @@ export async function containerDocument(one: RunningListing, size: boolean): Pro
     State: {
       Status: state, Running: state === 'running' || state === 'paused', Paused: state === 'paused', Restarting: state === 'restarting', OOMKilled: one.oomKilled, Dead: false,
       ExitCode: state === 'running' || state === 'paused' ? 0 : one.exitCode, Error: kept?.ended?.error ?? '',
+      ...(one.health === undefined ? {} : { Health: { Status: one.health.status, FailingStreak: one.health.failingStreak, Log: one.health.log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })) } }),
       StartedAt: one.startedAt?.toISOString() ?? ZERO, FinishedAt: one.exitedAt?.toISOString() ?? ZERO,
     },
     Image: one.imageId,

@@ -8,13 +8,13 @@ const FORMAT = "json, or a template, such as '{{.ID}}'"
 export function imageCommands(program: Command): void {
   const image = group(program, 'image', 'Manage images')
   for (const [parent, name] of [[program, 'images'], [image, 'ls']] as const) {
-    parent.command(name).description('List images').argument('[repository[:tag]]').option('-a, --all', 'as Docker has it: there are no others')
+    parent.command(name).aliases(name === 'ls' ? ['list'] : []).description('List images').argument('[repository[:tag]]').option('-a, --all', 'as Docker has it: there are no others')
       .option('-q, --quiet', 'only show ids').option('--digests', 'show digests').option('--no-trunc', 'show whole ids')
       .option('-f, --filter <name=value>', 'dangling, label, before, since, until, reference', collect).option('--format <format>', `table, ${FORMAT}`)
       .action(ends1(async (wanted: string | undefined, options) => (await import('./commands/images.js')).images(wanted, options)))
   }
   for (const [parent, name] of [[program, 'rmi'], [image, 'rm']] as const) {
-    parent.command(name).description('Remove images').argument('<image...>').option('-f, --force', 'also by an id with several names, or with ended containers')
+    parent.command(name).aliases(name === 'rm' ? ['remove'] : []).description('Remove images').argument('<image...>').option('-f, --force', 'also by an id with several names, or with ended containers')
       .action(ends1(async (names: string[], options) => (await import('./commands/rmi.js')).rmi(names, options)))
   }
   for (const parent of [program, image]) {
@@ -25,8 +25,8 @@ export function imageCommands(program: Command): void {
   }
   image.command('inspect').description('Show all there is to know of images').argument('<image...>').option('-f, --format <format>', FORMAT)
     .action(ends1(async (names: string[], options) => (await import('./commands/inspect.js')).inspect(names, { ...options, type: 'image' })))
-  program.command('inspect').description('Show all there is to know of containers and images').argument('<name...>').option('-f, --format <format>', FORMAT)
-    .option('--type <type>', 'container or image: only look for these')
+  program.command('inspect').description('Show all there is to know of containers, images, networks and volumes').argument('<name...>').option('-f, --format <format>', FORMAT)
+    .option('--type <type>', 'container, image, network or volume: only look for these').option('-s, --size', 'of containers, with the bytes of their changes')
     .option('--operations', 'what a container of the image is made by, step by step')
     .action(ends1(async (names: string[], options) => (await import('./commands/inspect.js')).inspect(names, options)))
   for (const parent of [program, image]) {

@@ -55,7 +55,7 @@ function condition(kind: string, value: string, all: readonly RunningListing[]):
   if (kind === 'network') return ({ networks }) => networks.includes(value)
   if (kind === 'volume') return ({ volumes, kept }) => volumes.includes(value) || (kept?.options.mounts ?? []).some((mount) => mount.target === value || ('source' in mount && mount.source === value))
   if (kind === 'publish' || kind === 'expose') return portCondition(value, kind === 'publish')
-  if (['starting', 'healthy', 'unhealthy', 'none'].includes(value)) return (one) => ((one as { readonly health?: string }).health ?? 'none') === value
+  if (['starting', 'healthy', 'unhealthy', 'none'].includes(value)) return (one) => (one.health?.status ?? 'none') === value
   throw invalid(`Invalid health ${JSON.stringify(value)}`, 'There are starting, healthy, unhealthy and none.')
 }
 

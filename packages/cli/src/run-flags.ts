@@ -28,6 +28,13 @@ export interface RunFlags {
   readonly envFile?: readonly string[]
   readonly expose?: readonly string[]
   readonly groupAdd?: readonly string[]
+  readonly healthCmd?: string
+  readonly healthInterval?: string
+  readonly healthRetries?: number
+  readonly healthStartInterval?: string
+  readonly healthStartPeriod?: string
+  readonly healthTimeout?: string
+  readonly healthcheck?: boolean
   readonly hostname?: string
   readonly init?: boolean
   readonly interactive?: boolean
@@ -96,6 +103,13 @@ export function addRunFlags(command: Command): Command {
     .option('--env-file <file>', 'a file of such lines', collect)
     .option('--expose <port[/udp]>', 'a port that the image does not tell of', collect)
     .option('--group-add <group>', 'a further group', collect)
+    .option('--health-cmd <command>', 'a command that succeeds while it is well')
+    .option('--health-interval <duration>', 'between two checks')
+    .option('--health-retries <number>', 'failures until it is unhealthy', whole())
+    .option('--health-start-interval <duration>', 'between two checks while it starts')
+    .option('--health-start-period <duration>', 'how long failures do not count')
+    .option('--health-timeout <duration>', 'how long one check may take')
+    .option('--no-healthcheck', "forget the image's health check")
     .option('-h, --hostname <name>', 'host name')
     .option('--init', 'a first process that forwards signals and reaps')
     .option('-i, --interactive', 'keep standard input open')

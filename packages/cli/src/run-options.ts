@@ -4,6 +4,7 @@ import { invalid } from './action.js'
 import { mountOptions } from './mounts.js'
 import type { RunFlags } from './run-flags.js'
 import { ownSize } from './session.js'
+import { parseDuration } from './time.js'
 import { variables } from './variables.js'
 
 type Mode = 'private' | 'host' | `container:${string}`
@@ -34,7 +35,7 @@ export function runOptions(words: readonly string[], flags: RunFlags): RunOption
     devices: flags.device, groupAdd: flags.groupAdd, user: flags.user, workdir: flags.workdir,
     name: flags.name, hostname: flags.hostname, domainname: flags.domainname,
     ipc: namespace('ipc', flags.ipc === 'shareable' ? 'private' : flags.ipc), pid: namespace('pid', flags.pid), uts: namespace('uts', flags.uts),
-    stopSignal: flags.stopSignal,
+    stopSignal: flags.stopSignal, healthcheck: healthcheck(flags),
     stdin: flags.interactive, tty: flags.tty === true ? ownSize() ?? true : undefined, platform: flags.platform, pull: flags.pull,
   })
 }
@@ -100,6 +101,19 @@ function security(texts: readonly string[] = []): Pick<RunOptions, 'seccomp' | '
     }
   }
   return options
+}
+
+/** What is left out, or 0, is the image's. */
+function healthcheck(flags: RunFlags): RunOptions['healthcheck'] {
+  const time = (text: string | undefined): number | undefined => (text === undefined ? undefined : parseDuration(text) || undefined)
+  const settings = without({
+    test: flags.healthCmd, interval: time(flags.healthInterval), timeout: time(flags.healthTimeout), retries: flags.healthRetries === 0 ? undefined : flags.healthRetries,
+    startInterval: time(flags.healthStartInterval), startPeriod: time(flags.healthStartPeriod),
+  })
+  const given = Object.keys(settings).length > 0
+  if (flags.healthcheck !== false) return given ? settings : undefined
+  if (given) throw invalid('--no-healthcheck and the other --health-* options contradict each other', 'Leave one of them out.')
+  return { disable: true }
 }
 
 function without<T extends object>(options: T): T {

@@ -1,12 +1,10 @@
-import { Command } from 'commander'
 import { describe, expect, test } from 'vitest'
 
-import { containerCommands } from '../src/container-commands.js'
+import { commandLine } from '../src/program.js'
 import { parseTime } from '../src/time.js'
 import { withoutValues } from '../src/words.js'
 
-const program = new Command('mayfly')
-containerCommands(program)
+const program = commandLine()
 const words = (text: string): string => withoutValues(program, text.split(' ')).join(' ')
 
 describe('flags with values', () => {

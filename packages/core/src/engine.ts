@@ -1,6 +1,7 @@
 export { containerLogs, findContainer, keptMounts, listContainers, stopContainer, type RunningListing } from './container/runs.js'
 export { changesSize, containerDiff, type PathChange } from './container/diff.js'
 export { exportContainer } from './container/export.js'
+export { readEvents, type JournalEvent, type JournalOptions } from './container/journal.js'
 export { hasImage } from './container/image.js'
 export { parseRestartPolicy, type RestartPolicy } from './container/restart.js'
 export { pruneImages, removeImage, type PruneImagesOptions } from './container/images.js'

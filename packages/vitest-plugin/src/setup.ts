@@ -16,15 +16,11 @@ if (path !== undefined) {
     setVariables(before)
     await file.close()
   }, 0)
-  beforeEach(async ({ task }) => {
-    file.running.add(task)
-    await file.opened?.beginTest({ concurrent: task.concurrent === true })
-  }, 0)
+  beforeEach(({ task }) => void file.running.add(task))
   afterEach(async ({ task }) => {
-    const ended = await file.opened?.endTest({ failed: task.result?.state === 'fail' })
-    await explain(task.result, file.held(), ended)
+    await explain(task.result, file.held())
     file.running.delete(task)
     // What several at the same time share is as it was when the last of them is over.
-    if (file.running.size === 0) await file.opened?.mend()
+    if (run !== undefined && file.running.size === 0) await file.session.mend()
   }, 0)
 }

@@ -88,7 +88,11 @@ export function statusOf(one: RunningListing, now: number): string {
   const ended = one.exitedAt === undefined ? '' : ` ${elapsed(one.exitedAt.getTime(), now)} ago`
   if (one.state === 'exited') return `Exited (${one.exitCode})${ended}`
   if (one.state === 'restarting') return `Restarting (${one.exitCode})${ended}`
-  return `Up ${elapsed(one.startedAt?.getTime() ?? now, now)}${one.state === 'paused' ? ' (Paused)' : ''}`
+  return `Up ${elapsed(one.startedAt?.getTime() ?? now, now)}${one.state === 'paused' ? ' (Paused)' : healthOf(one)}`
+}
+
+function healthOf({ health }: RunningListing): string {
+  return health === undefined ? '' : health.status === 'starting' ? ' (health: starting)' : ` (${health.status})`
 }
 
 async function sizeOf(one: RunningListing): Promise<string> {

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+
 import type { Container, RunOptions } from '@mayfly/core'
 
 import { invalid } from '../action.js'
@@ -50,6 +52,7 @@ function sharesOther({ network = [], net = [], ipc, pid, uts }: RunFlags): boole
 
 /** What the keeper is asked for, once the image is there; nothing when somebody ended the wait for it. */
 async function keptRequest(image: string, options: RunOptions, flags: RunFlags): Promise<object | undefined> {
+  if (flags.cidfile !== undefined && existsSync(flags.cidfile)) throw invalid(`The file of the id ${flags.cidfile} is there already`, 'Remove it, if the container it names is gone.')
   const { parseRestartPolicy, keptMounts } = await import('@mayfly/core/engine')
   const restart = parseRestartPolicy(flags.restart ?? 'no')
   const shared = await Promise.all((flags.volumesFrom ?? []).map(keptMounts))

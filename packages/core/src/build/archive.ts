@@ -75,9 +75,8 @@ export async function archiveLayer(
   }, lowers)
   const opaque = report.opaque.map(below)
   const produced = produceLayer({ directory, lowers, latest }, blob)
-  const settled = produced.then(({ opaque: all }) => all)
-  settled.catch(() => undefined)
-  return { tree: { directory, opaque }, blob, produced, opaque: settled }
+  produced.catch(() => undefined)
+  return { tree: { directory, opaque }, blob, produced, opaque: produced.then(({ opaque: all }) => all) }
 }
 
 async function headOf(file: string): Promise<Buffer> {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Digest } from '../digest.js'
 import { claimHome, defaultHome, writeAtomically } from '../images/store.js'
 import type { DriverName } from './drivers.js'
+import type { Health } from './health-types.js'
 import type { Label } from './label.js'
 import type { RestartPolicy } from './restart.js'
 import type { RunOptions } from './types.js'
@@ -42,6 +43,8 @@ export interface KeptContainer {
   readonly restarts: number
   /** The keeper that is about to start it again. */
   readonly restarting?: number | undefined
+  /** What its checks said last, in its present life. */
+  readonly health?: Health | undefined
   /** How its root file system is made; known after the first start. */
   readonly driver?: DriverName | undefined
 }

@@ -15,7 +15,7 @@ import { FLAG, startDetached } from './process.js'
 import { findContainer, isUp, notRunning, reachRun, type OpenRun, type RunningListing } from './runs.js'
 import { signalNumber } from './signals.js'
 import type { Features } from '../sandbox/limits.js'
-import type { Attached, AttachOptions, ContainerStats, ExecOptions, Process } from './types.js'
+import type { Attached, AttachOptions, ContainerProcess, ContainerStats, ExecOptions, Process } from './types.js'
 
 /** A container of any live run of this user, to be worked with from here. Its owner is not asked. */
 export class RemoteContainer implements AsyncDisposable {
@@ -26,12 +26,15 @@ export class RemoteContainer implements AsyncDisposable {
   readonly state: RunningListing['state']
   readonly #connection: Connection
   readonly #features: Features
+  readonly #run: OpenRun
   readonly #listing: RunningListing
 
   readonly #filesId: string | undefined
 
   /** `files`: what the supervisor calls the files of one that does not run. */
-  constructor({ connection, features }: OpenRun, listing: RunningListing, files?: string) {
+  constructor(run: OpenRun, listing: RunningListing, files?: string) {
+    const { connection, features } = run
+    this.#run = run
     this.#filesId = files
     this.#connection = connection
     this.#features = features
@@ -88,6 +91,12 @@ export class RemoteContainer implements AsyncDisposable {
   async stats(): Promise<ContainerStats & { readonly memoryLimit: number }> {
     const [used, memoryLimit] = await Promise.all([readStats(this.#connection, this.#features, this.id, true), readMemoryLimit(this.#connection, this.#features, this.id)])
     return { ...used, memoryLimit }
+  }
+
+  /** See `Container.top`. Throws ERR_MAYFLY_NOT_RUNNING. */
+  async top(): Promise<readonly ContainerProcess[]> {
+    if (!isUp(this)) throw notRunning(this.name, this.state)
+    return (await import('./top.js')).processesOf(this.#run, this.id)
   }
 
   /** How it ends, with its exit code as a shell has it. Rejects with ERR_MAYFLY_RUN_LOST. */

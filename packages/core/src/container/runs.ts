@@ -4,11 +4,12 @@ import { join } from 'node:path'
 
 import { MayflyError } from '../errors.js'
 import { defaultHome } from '../images/store.js'
-import { Connection, decodeHello, decodeList, encodeHello, METHOD, type ListedContainer } from '../native/index.js'
+import { Connection, decodeHello, decodeList, encodeHello, METHOD, type Hello, type ListedContainer } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import type { Image } from '../images/index.js'
 import type { Inside } from './inside.js'
 import type { Features } from '../sandbox/limits.js'
+import type { Health } from './health-types.js'
 import { freeze, isFrozen } from './freezer.js'
 import { decodeLabel, type ListedPort } from './label.js'
 import { listKept, type KeptContainer } from './kept.js'
@@ -49,6 +50,8 @@ export interface RunningListing {
   readonly volumes: readonly string[]
   /** In its main network; empty when it has none. */
   readonly ip: string
+  /** What its checks say, of one that the background run keeps and that runs. */
+  readonly health: Health | undefined
   /** Names of its networks, or `none`, `host`, `container:NAME`; `bridge` for its run's own. */
   readonly networks: readonly string[]
   /** What the background run keeps of it; absent for one of another run. */
@@ -66,6 +69,7 @@ export async function connectRun(file: RunFile): Promise<Connection> {
 export interface OpenRun {
   readonly connection: Connection
   readonly features: Features
+  readonly hello: Hello
 }
 
 async function openRun(file: RunFile): Promise<OpenRun> {
@@ -76,8 +80,8 @@ async function openRun(file: RunFile): Promise<OpenRun> {
   })
   const connection = new Connection(socket)
   try {
-    const { features } = decodeHello(await connection.request(METHOD.hello, encodeHello('0.1.0', file.token)))
-    return { connection, features }
+    const hello = decodeHello(await connection.request(METHOD.hello, encodeHello('0.1.0', file.token)))
+    return { connection, features: hello.features, hello }
   } catch (error) {
     connection.close()
     throw error
@@ -110,7 +114,7 @@ export async function listContainers(home?: string): Promise<RunningListing[]> {
 }
 
 function named(kept: RunningListing | undefined): Partial<RunningListing> {
-  return kept === undefined ? {} : { name: kept.name, kept: kept.kept }
+  return kept === undefined ? {} : { name: kept.name, kept: kept.kept, health: kept.kept?.health }
 }
 
 async function listLive(home?: string): Promise<RunningListing[]> {
@@ -229,7 +233,7 @@ function keptListing(kept: KeptContainer): RunningListing {
     state: kept.restarting !== undefined && isAlive(kept.restarting) ? 'restarting' : end === undefined || startedAt === undefined ? 'created' : 'exited',
     startedAt: startedAt === undefined ? undefined : new Date(startedAt), exitedAt: end?.at === undefined ? undefined : new Date(end.at),
     exitCode: end?.code ?? 0, signal: end?.signal, oomKilled: end?.oomKilled ?? false, ownerPid: 0, runId: '',
-    tty: label.tty ?? false, inside: label.inside, stack: label.stack ?? [], volumes: label.volumes ?? [], ip: '',
+    tty: label.tty ?? false, inside: label.inside, stack: label.stack ?? [], volumes: label.volumes ?? [], ip: '', health: undefined,
     networks: kept.networks.length > 0 ? kept.networks : label.networks ?? ['bridge'], kept, life: undefined,
   }
 }
@@ -267,6 +271,7 @@ function listing(one: ListedContainer, runId: string, file: RunFile): RunningLis
     stack: label.stack ?? [],
     volumes: label.volumes ?? [],
     ip: label.ip ?? '',
+    health: undefined,
     networks: label.networks ?? ['bridge'],
     kept: undefined,
     life: label.life,

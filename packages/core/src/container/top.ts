@@ -17,7 +17,7 @@ interface Found extends ContainerProcess {
  * The processes of a container, as this machine's /proc has them: no program of the image is needed. Found below the
  * supervisor, by the pid namespace of the container's own process.
  */
-export async function processesOf({ connection, hello }: Run, id: string): Promise<ContainerProcess[]> {
+export async function processesOf({ connection, hello }: Pick<Run, 'connection' | 'hello'>, id: string): Promise<ContainerProcess[]> {
   const listed = decodeList(await connection.request(METHOD.list)).find((one) => one.id === id)
   if (listed?.state !== 'running') return []
   const all = await processes()

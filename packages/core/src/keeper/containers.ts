@@ -7,6 +7,7 @@ import { checkForm } from '../container/form.js'
 import { settingsOf } from '../container/settings.js'
 import { obtainImage } from '../container/image.js'
 import { discardKept, keptDirectory, listKept, writeKept, type KeptContainer } from '../container/kept.js'
+import { writeEvent } from '../container/journal.js'
 import { keepLog } from '../container/kept-logs.js'
 import { labelOf, type Label } from '../container/label.js'
 import type { NamedNetworks } from '../container/named.js'
@@ -15,6 +16,7 @@ import { restartDelay } from '../container/restart.js'
 import { signalNumber } from '../container/signals.js'
 import { startImage } from '../container/start.js'
 import { keepVolume } from '../container/volumes.js'
+import type { RunningContainer } from '../container/handle.js'
 import type { CommitOptions, CommittedImage, Container, ExitStatus, RunOptions } from '../container/types.js'
 import { parseReference } from '../reference.js'
 import { join } from 'node:path'
@@ -31,6 +33,8 @@ export class KeptContainers {
   readonly #entries = new Map<string, Entry>()
   readonly #networks: NamedNetworks
   readonly #idle: () => void
+  /** What was told is written one after the other. */
+  #told: Promise<void> = Promise.resolve()
 
   /** `idle` is called when something has ended. */
   constructor(networks: NamedNetworks, idle: () => void) {
@@ -54,6 +58,11 @@ export class KeptContainers {
   /** Whether some run, or will. */
   get busy(): boolean {
     return [...this.#entries.values()].some(isBusy)
+  }
+
+  /** Settles when all that happened is written down. */
+  get told(): Promise<void> {
+    return this.#told
   }
 
   has(id: string): boolean {
@@ -95,6 +104,7 @@ export class KeptContainers {
       this.#entries.delete(id)
       throw error
     }
+    this.#tell(entry, 'create')
     return id
   }
 
@@ -135,11 +145,13 @@ export class KeptContainers {
     await this.#write(entry, { stopped: true, restarting: undefined })
     await entry.container?.end({ timeout: timeout ?? entry.record.stopTimeout ?? STOP_TIMEOUT, signal })
     await entry.over
+    this.#tell(entry, 'stop')
   }
 
   async restart(id: string, options: EndRequest = {}): Promise<void> {
     await this.stop(id, options)
     await this.start(id)
+    this.#tell(this.#entry(id), 'restart')
   }
 
   /** Throws ERR_MAYFLY_NOT_RUNNING. */
@@ -150,6 +162,7 @@ export class KeptContainers {
     const number = signalNumber(signal)
     // Who kills it does not want it back.
     if (number === signalNumber('SIGKILL') || number === entry.record.label.stopSignal) await this.#write(entry, { stopped: true })
+    this.#tell(entry, 'kill', { signal: String(number) })
     await container.kill(signal)
   }
 
@@ -157,6 +170,7 @@ export class KeptContainers {
     const entry = this.#entry(id)
     if (entry.container === undefined) throw notRunning(entry)
     await (still ? entry.container.pause() : entry.container.unpause())
+    this.#tell(entry, still ? 'pause' : 'unpause')
   }
 
   async rename(id: string, name: string): Promise<void> {
@@ -164,7 +178,10 @@ export class KeptContainers {
     await checkForm({ name })
     if (name === entry.record.name) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `The container is called ${name} already`)
     this.#claim(name)
+    const before = entry.record.name
+    await entry.container?.rename(name)
     await this.#write(entry, { name, options: { ...entry.record.options, name }, label: { ...entry.record.label, name } })
+    this.#tell(entry, 'rename', { oldName: before })
   }
 
   async update(id: string, patch: Pick<KeptContainer, 'restart'>): Promise<void> {
@@ -228,14 +245,26 @@ export class KeptContainers {
       entry.container = container
       entry.session = session
       const startedAt = Date.now()
-      await this.#write(entry, { ...patch, life, startedAt, ended: undefined, restarting: undefined, driver: container.driver, label: { ...record.label, ...container.label } })
+      await this.#write(entry, { ...patch, life, startedAt, ended: undefined, restarting: undefined, driver: container.driver, health: container.health, label: { ...record.label, ...container.label } })
       entry.over = this.#over(entry, startedAt)
+      this.#tell(entry, 'start')
+      void this.#health(entry, container)
       if (session !== undefined) void this.#attend(entry, session).catch(() => undefined)
     } catch (error) {
       const code = isMayflyError(error) ? CODES[error.code] ?? 128 : 128
       await this.#write(entry, { ...patch, restarting: undefined, ended: { at: Date.now(), code, oomKilled: false, error: error instanceof Error ? error.message : String(error) } })
       this.#idle()
       throw error
+    }
+  }
+
+  /** Writes down what its checks say, until it is removed. */
+  async #health(entry: Entry, container: RunningContainer): Promise<void> {
+    if (container.health === undefined) return
+    for await (const event of container.events()) {
+      if (event.kind !== 'health_status') continue
+      await this.#write(entry, { health: container.health }).catch(() => undefined)
+      this.#tell(entry, `health_status: ${event.status}`)
     }
   }
 
@@ -251,6 +280,8 @@ export class KeptContainers {
     const end = { at, code: signal === undefined ? code : 128 + signalNumber(signal), signal, oomKilled }
     const { record } = entry
     const delay = record.stopped || record.remove ? undefined : restartDelay(record.restart, { code: end.code, restarts: record.restarts, lasted: at - startedAt, waited: entry.waited })
+    if (oomKilled) this.#tell(entry, 'oom')
+    this.#tell(entry, 'die', { exitCode: String(end.code), execDuration: String(Math.round((at - startedAt) / 1000)) })
     await this.#write(entry, { ended: end, ...(delay === undefined ? {} : { restarting: process.pid }) })
     // What a client has not read yet is lost with it.
     if (session !== undefined) await session.gone
@@ -284,6 +315,12 @@ export class KeptContainers {
     await this.#alone(entry, async () => { if (this.#entries.has(entry.record.id)) await writeKept(entry.record) })
   }
 
+  /** Told to whoever listens; a journal that cannot be written is no reason to stop anything. */
+  #tell({ record }: Entry, action: string, attributes: Readonly<Record<string, string>> = {}): void {
+    const { id, name, image, label } = record
+    this.#told = this.#told.then(() => writeEvent({ type: 'container', action, id, time: Date.now(), attributes: { ...label.labels, image, name, ...attributes } })).catch(() => undefined)
+  }
+
   #alone(entry: Entry, work: () => Promise<void>): Promise<void> {
     const mine = entry.writing.then(work)
     entry.writing = mine.catch(() => undefined)
@@ -294,6 +331,7 @@ export class KeptContainers {
     this.#cancel(entry)
     this.#entries.delete(entry.record.id)
     await this.#alone(entry, () => discardKept(entry.record.id))
+    this.#tell(entry, 'destroy')
     this.#idle()
   }
 

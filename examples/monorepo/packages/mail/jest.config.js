@@ -1,3 +1,0 @@
-const { withMayfly } = require('@mayfly/jest-env')
-
-module.exports = withMayfly({ displayName: 'mail' })

@@ -1,3 +1,0 @@
-FROM scratch
-ADD rootfs.tar.xz /
-CMD ["bash"]
