@@ -12,14 +12,14 @@
 #include "commands.h"
 #include "layer.h"
 
-static uint32_t bucket_of(const char *path, size_t length) {
+uint32_t path_bucket(const char *path, size_t length) {
   uint32_t hash = 2166136261u;
   for (size_t i = 0; i < length; i++) hash = (hash ^ (uint8_t)path[i]) * 16777619u;
   return (hash ^ hash >> 16) & 0xffff;
 }
 
 struct directory *find_directory(const char *path, size_t length) {
-  for (struct directory *d = layer.buckets[bucket_of(path, length)]; d != NULL; d = d->next_in_bucket) {
+  for (struct directory *d = layer.buckets[path_bucket(path, length)]; d != NULL; d = d->next_in_bucket) {
     if (!d->dead && strncmp(d->path, path, length) == 0 && d->path[length] == '\0') return d;
   }
   return NULL;
@@ -31,7 +31,7 @@ struct directory *add_directory(const char *path, size_t length) {
   d->path = xalloc(length + 1);
   memcpy(d->path, path, length);
   d->path[length] = '\0';
-  uint32_t bucket = bucket_of(path, length);
+  uint32_t bucket = path_bucket(path, length);
   d->next_in_bucket = layer.buckets[bucket];
   layer.buckets[bucket] = d;
   if (layer.count == layer.capacity) {

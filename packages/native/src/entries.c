@@ -147,10 +147,20 @@ static void make_node(struct directory *parent, const struct tar_entry *e) {
   set_times(dir, name, e->mtime);
 }
 
+/* A link to a link that is still to be made goes where that one goes. */
+static const char *below_target(const char *path) {
+  for (size_t at = layer.below_buckets[path_bucket(path, strlen(path))]; at > 0; at = layer.below[at - 1].next_in_bucket)
+    if (strcmp(layer.below[at - 1].path, path) == 0) return layer.below[at - 1].target;
+  return path;
+}
+
 static void note_below(const char *path, const char *target) {
   layer.below = realloc(layer.below, (layer.below_count + 1) * sizeof *layer.below);
   if (layer.below == NULL) refuse("out of memory");
-  layer.below[layer.below_count++] = (struct below){ .path = xstrdup(path), .target = xstrdup(target) };
+  size_t *bucket = &layer.below_buckets[path_bucket(path, strlen(path))];
+  layer.below[layer.below_count] =
+    (struct below){ .path = xstrdup(path), .target = xstrdup(below_target(target)), .next_in_bucket = *bucket };
+  *bucket = ++layer.below_count;
 }
 
 static void make_hard_link(struct directory *parent, const struct tar_entry *e) {

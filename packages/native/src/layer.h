@@ -24,6 +24,7 @@ struct directory {
 struct below {
   char *path;
   char *target;
+  size_t next_in_bucket; /* the place behind it, 0 at the end */
 };
 
 struct layer {
@@ -40,7 +41,7 @@ struct layer {
   struct directory *open[OPEN_DIRECTORIES];
   size_t next_open;
   struct below *below;
-  size_t below_count;
+  size_t below_count, below_buckets[65536];
   uint8_t *buffer;
   size_t at, filled;
   bool ended;
@@ -54,6 +55,7 @@ _Noreturn void refuse_errno(const char *step);
 size_t input_available(size_t wanted);
 
 /* directories */
+uint32_t path_bucket(const char *path, size_t length);
 struct directory *find_directory(const char *path, size_t length);
 struct directory *add_directory(const char *path, size_t length);
 /* mkdir that takes the place of a whiteout (then opaque: the lower directory is hidden) or, with `replace`, of anything. */

@@ -1,6 +1,7 @@
 /* Completes a fresh layer with what its lower layers decide; it reads what `untar` said about the layer. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,24 +27,55 @@ static int link_below(int layer, const char *path, const char *target, const int
   snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - path) : 0, path);
   if (!lookup(lowers, count, target, &from)) return refuse("a hard link to a file that is not there");
   int dir = lookup_open(layer, parent, O_PATH | O_DIRECTORY), result = 0;
+  struct stat st = {0};
   if (S_ISDIR(from.st.st_mode) || dir < 0) result = refuse("a hard link to a file that is not there");
+  else if (fstat(dir, &st)) result = refuse(errno_name(errno));
   else if ((unlinkat(dir, name, 0) && errno != ENOENT) || linkat(from.parent, from.name, dir, name, 0))
     result = refuse(errno_name(errno));
+  /* The archive has told the directory's time, or the layers below will. */
+  const struct timespec times[2] = {st.st_atim, st.st_mtim};
+  if (result == 0 && utimensat(dir, ".", times, 0)) result = refuse(errno_name(errno));
   if (dir >= 0) close(dir);
   close(from.parent);
+  return result;
+}
+
+/* Attributes of the directory below; the overlay's own marks are its alone. */
+static int take_over_xattrs(const struct place *below, int to) {
+  int from = openat(below->parent, below->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), result = -1;
+  char *names = xalloc(XATTR_LIST_MAX), *value = xalloc(XATTR_SIZE_MAX);
+  ssize_t length = from < 0 ? -1 : flistxattr(from, names, XATTR_LIST_MAX);
+  if (length < 0 && (from < 0 || errno != ENOTSUP)) goto end;
+  for (const char *name = names; length > 0 && name < names + length; name += strlen(name) + 1) {
+    if (strstr(name, ".overlay.") != NULL) continue;
+    ssize_t size = fgetxattr(from, name, value, XATTR_SIZE_MAX);
+    /* What the file system or the kernel keeps for itself was not unpacked either. */
+    if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0)) {
+      if (errno != ENOTSUP && errno != EPERM) goto end;
+    }
+  }
+  result = 0;
+end:
+  free(names);
+  free(value);
+  if (from >= 0) close(from);
   return result;
 }
 
 static int take_over(int layer, const char *path, const int *lowers, int count) {
   struct place below;
   if (!lookup(lowers, count, path, &below)) return 0;
-  close(below.parent);
   int fd = S_ISDIR(below.st.st_mode) ? lookup_open(layer, path, O_RDONLY | O_DIRECTORY) : -1;
-  if (fd < 0) return 0;
+  if (fd < 0) {
+    close(below.parent);
+    return 0;
+  }
   struct timespec times[2] = {below.st.st_atim, below.st.st_mtim};
-  int result = fchown(fd, below.st.st_uid, below.st.st_gid) || fchmod(fd, below.st.st_mode & 07777) || futimens(fd, times);
+  /* A change of owner clears some. */
+  int result = fchown(fd, below.st.st_uid, below.st.st_gid) || take_over_xattrs(&below, fd) || fchmod(fd, below.st.st_mode & 07777) || futimens(fd, times);
   if (result) result = refuse(errno_name(errno));
   close(fd);
+  close(below.parent);
   return result;
 }
 

@@ -87,6 +87,11 @@ describe('ordinary archives', () => {
     expect(out.split('\n')).toEqual(['implicit x/y', 'implicit z', 'below z/link\tbin/tool', 'done 3 1', ''])
   })
 
+  it('leads a link to a link whose target lies below to that target', () => {
+    const { out } = box.untar(archive({ name: 'a', type: '1', link: 'tool' }, { name: 'b', type: '1', link: 'a' }, { name: 'c', type: '1', link: './b' }))
+    expect(out.split('\n')).toEqual(['below a\ttool', 'below b\ttool', 'below c\ttool', 'done 3 0', ''])
+  })
+
   it('says what the archive has for the root directory', () => {
     const { out } = box.untar(archive({ name: './', type: '5', mode: 0o1711, uid: 7 }, { name: 'a', data: '' }))
     expect(out.split('\n')).toEqual(['root 1711 7 0', 'done 2 0', ''])
