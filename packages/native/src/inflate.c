@@ -23,7 +23,7 @@ static const char stopped[] = "stopped";
 struct inflater {
   const struct inflate_flow *flow;
   uint8_t *in, *in_next, *in_end;
-  bool ended, cut_off;
+  bool ended, cut_off, bmi2;
   uint64_t bits;
   unsigned count;
   uint8_t *out_start, *out_next, *out_end;
@@ -197,7 +197,7 @@ static const char *dynamic_codes(struct inflater *s) {
   return build(s->dist, DIST_BITS, lengths + litlens, dists, dist_results) ? NULL : DAMAGED;
 }
 
-static uint8_t *copy_match(uint8_t *out, unsigned distance, unsigned length) {
+static inline __attribute__((always_inline)) uint8_t *copy_match(uint8_t *out, unsigned distance, unsigned length) {
   const uint8_t *from = out - distance;
   uint8_t *end = out + length;
   if (distance >= 16) {
@@ -224,7 +224,8 @@ static uint8_t *copy_match(uint8_t *out, unsigned distance, unsigned length) {
 #define EXTRA(saved, entry) ((unsigned)((saved) & ((UINT64_C(1) << ((entry) & 0xff)) - 1)) >> ((entry) >> 8 & 15))
 #define CONSUME(entry) (bits >>= (entry) & 0xff, count -= (entry) & 0xff)
 
-static const char *coded_block(struct inflater *s) {
+/* Inlined into what is compiled for all machines, and for those that shift without flags. */
+static inline __attribute__((always_inline)) const char *decode(struct inflater *s) {
   const uint32_t *const litlen = s->litlen, *const dist = s->dist;
   for (;;) {
     if (s->in_next >= in_limit(s)) {
@@ -293,6 +294,19 @@ static const char *coded_block(struct inflater *s) {
     if (outcome == NULL || *outcome != '\0') return outcome;
   }
 }
+
+static const char *decode_anywhere(struct inflater *s) { return decode(s); }
+
+#if defined __x86_64__
+__attribute__((target("bmi,bmi2"))) static const char *decode_with_bmi2(struct inflater *s) { return decode(s); }
+
+static bool has_bmi2(void) { return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi") && !switched_off("bmi2"); }
+#else
+#define decode_with_bmi2 decode_anywhere
+static bool has_bmi2(void) { return false; }
+#endif
+
+static const char *coded_block(struct inflater *s) { return s->bmi2 ? decode_with_bmi2(s) : decode_anywhere(s); }
 
 /* Gives whole bytes back to the input. False where there were none. */
 static bool align(struct inflater *s) {
@@ -368,7 +382,7 @@ const char *inflate_gzip(const struct inflate_flow *flow, const uint8_t *start, 
   static struct inflater state;
   static uint8_t input[IN_BEFORE + IN_SIZE + IN_PAD];
   struct inflater *s = &state;
-  *s = (struct inflater){.flow = flow, .in = input + IN_BEFORE, .in_next = input + IN_BEFORE};
+  *s = (struct inflater){.flow = flow, .bmi2 = has_bmi2(), .in = input + IN_BEFORE, .in_next = input + IN_BEFORE};
   if (litlen_results[256] == 0) prepare_results();
   if (length > 0) memcpy(s->in, start, length);
   s->in_end = s->in + length;

@@ -13,9 +13,8 @@
 #include "sha256.h"
 #include "source.h"
 
-#define MAX_ENTRIES 1000000u
-
 struct layer layer;
+static uint64_t max_entries = 1000000;
 
 /* Of `unpack`: where the tar comes from, and the hash of what came. */
 static struct ring source;
@@ -114,7 +113,7 @@ static void read_archive(void) {
       continue;
     }
     if (zeros > 0) refuse("not a tar header");
-    if (++layer.entries > MAX_ENTRIES) refuse("too many entries");
+    if (++layer.entries > max_entries) refuse("too many entries");
     char type = (char)block[156];
     const char *why;
     if (type == 'x' || type == 'g' || type == 'L' || type == 'K') {
@@ -182,13 +181,14 @@ int cmd_untar(int argc, char **argv) {
     if (strcmp(argv[i], "--userxattr") == 0) layer.userxattr = true;
     else if (strcmp(argv[i], "--no-owners") == 0) layer.keep_owner = false;
     else if (strcmp(argv[i], "--max-bytes") == 0 && i + 1 < argc) layer.max_bytes = strtoull(argv[++i], NULL, 10);
+    else if (strcmp(argv[i], "--max-entries") == 0 && i + 1 < argc) max_entries = strtoull(argv[++i], NULL, 10);
     else if (layer.unpacks && strcmp(argv[i], "--max-plain") == 0 && i + 1 < argc) from.max_plain = strtoull(argv[++i], NULL, 10);
     else if (layer.unpacks && strcmp(argv[i], "--keep") == 0 && i + 1 < argc) from.keep = argv[++i];
     else if (argv[i][0] != '-' && path == NULL) path = argv[i];
     else path = NULL, i = argc;
   }
   if (path == NULL) {
-    fprintf(stderr, "usage: untar [--userxattr] [--no-owners] [--max-bytes N] DIR\n"
+    fprintf(stderr, "usage: untar [--userxattr] [--no-owners] [--max-bytes N] [--max-entries N] DIR\n"
                     "       unpack [--keep FILE] [--max-plain N] [as above] DIR\n");
     return 1;
   }

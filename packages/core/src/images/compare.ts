@@ -15,7 +15,7 @@ export async function compareLayer(store: Store, { blob, diffId }: WantedLayer, 
   await mkdir(fresh, { recursive: true, mode: 0o755 })
   try {
     const source = createReadStream(blobPath(store, blob.digest), { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>
-    const report = await unpackLayer({ source, directory: fresh, digest: blob.digest, diffId })
+    const report = await unpackLayer({ source, directory: fresh, digest: blob.digest, size: blob.size, diffId })
     return await difference(fresh, tree, '', marks(report))
   } catch (error) {
     // Without its blob, or with a damaged one, a layer cannot be judged.

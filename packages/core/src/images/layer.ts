@@ -42,10 +42,12 @@ export async function obtainLayer(store: Store, reference: Reference, layer: Wan
     const there = await findLayer(store, layer)
     if (there !== undefined) return there.directory
     try {
-      const report = await fill(store, reference, layer, ingest, work)
+      const { report, fetched } = await fill(store, reference, layer, ingest, work)
       const self = isSelfContained(report)
       if (report.devices > 0) warnOfDevices(reference, report.devices)
       if (!self) await settle(join(ingest, 'layer', 'tree'), report, await work.lowers())
+      // Of a layer that cannot be used, the bytes are of no use either.
+      if (fetched !== undefined) await rename(fetched, blobPath(store, layer.blob.digest))
       return await place(store, layer, ingest, report)
     } finally {
       await discardTree(store, ingest)
@@ -63,8 +65,11 @@ function warnOfDevices(reference: Reference, count: number): void {
   })
 }
 
-async function fill(store: Store, reference: Reference, layer: WantedLayer, ingest: string, { fetch, onBytes, signal }: LayerWork): Promise<UntarReport> {
-  const { digest } = layer.blob
+/** `fetched`: the file with its bytes, when they did not come from the store. */
+async function fill(
+  store: Store, reference: Reference, layer: WantedLayer, ingest: string, { fetch, onBytes, signal }: LayerWork,
+): Promise<{ readonly report: UntarReport, readonly fetched?: string }> {
+  const { digest, size } = layer.blob
   const directory = join(ingest, 'layer', 'tree')
   const fresh = async (): Promise<void> => {
     await discardTree(store, ingest)
@@ -75,7 +80,7 @@ async function fill(store: Store, reference: Reference, layer: WantedLayer, inge
   if (await access(blobPath(store, digest)).then(() => true, () => false)) {
     const source = createReadStream(blobPath(store, digest), { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>
     try {
-      return await unpackLayer({ source, directory, digest, diffId: layer.diffId })
+      return { report: await unpackLayer({ source, directory, digest, size, diffId: layer.diffId }) }
     } catch (error) {
       if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_DIGEST_MISMATCH') throw error
       // A blob damaged on disk, or torn by a crash, is fetched again.
@@ -85,9 +90,8 @@ async function fill(store: Store, reference: Reference, layer: WantedLayer, inge
   }
   if (fetch === undefined) throw notThere(reference)
   const keep = join(ingest, 'blob')
-  const report = await unpackLayer({ source: fetch(layer.blob, signal), directory, digest, diffId: layer.diffId, keep, onBytes })
-  await rename(keep, blobPath(store, digest))
-  return report
+  const report = await unpackLayer({ source: fetch(layer.blob, signal), directory, digest, size, diffId: layer.diffId, keep, onBytes })
+  return { report, fetched: keep }
 }
 
 async function place(store: Store, layer: WantedLayer, ingest: string, report: UntarReport): Promise<string> {

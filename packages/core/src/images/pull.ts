@@ -10,7 +10,7 @@ import { fillLayers } from './fill.js'
 import { Flights } from './flight.js'
 import { loadManifest, wantedLayers, type Image, type StoredManifest } from './image.js'
 import { notThere, type BlobSource } from './layer.js'
-import { openLease, type Lease } from './lease.js'
+import { openLease } from './lease.js'
 import { findLocally } from './local.js'
 import type { PullProgress } from './progress.js'
 import { readRef, writeRef } from './refs.js'
@@ -53,13 +53,14 @@ async function pull(
   store: Store, reference: Reference, platform: Platform, policy: Policy, signal: AbortSignal, tell: (progress: PullProgress) => void,
 ): Promise<Image> {
   await using lease = await openLease(store, signal)
-  const { top, stored, config } = await whatToUnpack(store, reference, platform, policy, { signal, lease })
+  const { top, stored, documents = [] } = await whatToUnpack(store, reference, platform, policy, signal)
   const wanted = wantedLayers(stored.manifest.layers, stored.parsed)
-  await lease.hold(stored.digest, stored.manifest.config.digest, ...wanted.flatMap(({ blob, diffId, chainId }) => [blob.digest, diffId, chainId]))
+  await lease.hold(stored.digest, stored.manifest.config.digest, ...documents.map(({ digest }) => digest), ...wanted.flatMap(({ blob, diffId, chainId }) => [blob.digest, diffId, chainId]))
   const fetch: BlobSource | undefined = policy === 'never' ? undefined : (blob, stop) => fetchBlob(reference, blob, stop)
   await fillLayers(store, reference, wanted, { fetch, signal, tell })
   if (top !== undefined) {
-    await writeAtomically(blobPath(store, stored.manifest.config.digest), config)
+    // What names the layers comes last: of a pull that failed nothing is left that nobody asked for.
+    for (const { digest, bytes } of documents) await writeAtomically(blobPath(store, digest), bytes)
     const known = await readRef(store, reference)
     const manifests = known?.digest === top.digest ? known.manifests : {}
     await writeRef(store, reference, {
@@ -74,10 +75,21 @@ async function pull(
   return image
 }
 
-/** What the name means: as the store knows it, or `top` says what the registry said just now. */
-async function whatToUnpack(
-  store: Store, reference: Reference, platform: Platform, policy: Policy, { signal, lease }: { signal: AbortSignal, lease: Lease },
-): Promise<{ stored: StoredManifest, config: Buffer, top: FetchedManifest } | { stored: StoredManifest, config?: undefined, top?: undefined }> {
+/** A manifest, an index or a configuration. */
+interface Document {
+  readonly digest: Digest
+  readonly bytes: Buffer
+}
+
+interface Asked {
+  readonly stored: StoredManifest
+  /** What the registry said just now, and all that was fetched for it. */
+  readonly top?: FetchedManifest
+  readonly documents?: readonly Document[]
+}
+
+/** What the name means: as the store knows it, or as the registry says. */
+async function whatToUnpack(store: Store, reference: Reference, platform: Platform, policy: Policy, signal: AbortSignal): Promise<Asked> {
   if (policy !== 'always') {
     const digest = (await readRef(store, reference))?.manifests[formatPlatform(platform)]
     const stored = digest === undefined ? undefined : await loadManifest(store, reference, digest)
@@ -87,9 +99,10 @@ async function whatToUnpack(
   const same = policy === 'always' ? await unchanged(store, reference, platform, signal) : undefined
   if (same !== undefined) return { stored: same }
   const top = await fetchManifest(reference, { signal })
-  const { digest, manifest } = await imageManifest(store, reference, top, platform, { signal, lease })
-  const config = await readBlob(store, manifest.config.digest) ?? await fetchSmallBlob(reference, manifest.config, signal)
-  return { stored: { digest, manifest, parsed: parseConfig(config, manifest.layers.length, reference.familiar) }, config, top }
+  const { digest, manifest, documents } = await imageManifest(store, reference, top, platform, signal)
+  const config = manifest.config.digest
+  const bytes = await readBlob(store, config) ?? await fetchSmallBlob(reference, manifest.config, signal)
+  return { stored: { digest, manifest, parsed: parseConfig(bytes, manifest.layers.length, reference.familiar) }, top, documents: [...documents, { digest: config, bytes }] }
 }
 
 /** What the store has, when the registry says that the name still means it. Why it does not answer, the next question tells. */
@@ -104,14 +117,14 @@ async function unchanged(store: Store, reference: Reference, platform: Platform,
 }
 
 async function imageManifest(
-  store: Store, reference: Reference, top: { bytes: Buffer, digest: Digest }, platform: Platform, { signal, lease }: { signal: AbortSignal, lease: Lease },
-): Promise<{ digest: Digest, manifest: ImageManifest }> {
+  store: Store, reference: Reference, top: Document, platform: Platform, signal: AbortSignal,
+): Promise<{ digest: Digest, manifest: ImageManifest, documents: readonly Document[] }> {
+  const documents: Document[] = []
   let { bytes, digest } = top
   for (let depth = 0; depth < 3; depth += 1) {
     const manifest = parseManifest(bytes, reference.familiar)
-    await lease.hold(digest)
-    await writeAtomically(blobPath(store, digest), bytes)
-    if (manifest.kind === 'image') return { digest, manifest }
+    documents.push({ digest, bytes })
+    if (manifest.kind === 'image') return { digest, manifest, documents }
     digest = choosePlatform(manifest, platform, reference.familiar).digest
     bytes = await readBlob(store, digest) ?? (await fetchManifest(reference, { digest, signal })).bytes
   }

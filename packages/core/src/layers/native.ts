@@ -57,9 +57,9 @@ export interface Unpack {
   kill(): void
 }
 
-/** Inflates (gzip or nothing), hashes and unpacks the layer written to `input` into an empty directory; `keep` takes its bytes as they come. */
-export function startUnpack(directory: string, { keep, limit }: { readonly keep?: string | undefined, readonly limit: number }): Unpack {
-  const words = ['--max-plain', String(limit), ...(keep === undefined ? [] : ['--keep', keep])]
+/** Inflates (gzip or nothing), hashes and unpacks the layer written to `input` into an empty directory; `keep` takes its bytes as they come; `plain` bytes and `entries` are the most it may have. */
+export function startUnpack(directory: string, { keep, plain, entries }: { readonly keep?: string | undefined, readonly plain: number, readonly entries: number }): Unpack {
+  const words = ['--max-plain', String(plain), '--max-entries', String(entries), ...(keep === undefined ? [] : ['--keep', keep])]
   const child = spawn(nativeBinary(), [...enterWords(), 'unpack', ...words, ...untarOptions(), directory], { stdio: ['pipe', 'pipe', 'pipe'] })
   child.stdin.on('error', () => undefined)
   const done = outcomeOf(child)
@@ -197,11 +197,15 @@ async function finish(child: ChildProcess): Promise<UntarReport> {
   throw await layerError(trouble().trim() || status)
 }
 
-async function layerError(why: string): Promise<MayflyError> {
+/** What the native program says of a layer, as an error. */
+export async function layerError(why: string): Promise<MayflyError> {
   const message = `A layer cannot be unpacked: ${why}`
   if (/^mayfly-native: userns/m.test(why)) return (await import('../native/diagnose.js')).unprivileged(message)
   const [, errno] = /: (ENOSPC|EDQUOT|EIO|EROFS)$/m.exec(why) ?? []
-  if (errno === undefined) return new MayflyError('ERR_MAYFLY_LAYER_INVALID', message, { details: { why } })
+  if (errno === undefined) {
+    const hint = /larger than allowed|too many entries/.test(why) ? 'If the image can be trusted: MAYFLY_LAYER_MAX_SIZE, MAYFLY_LAYER_MAX_RATIO and MAYFLY_LAYER_MAX_ENTRIES allow more.' : undefined
+    return new MayflyError('ERR_MAYFLY_LAYER_INVALID', message, { hint, details: { why } })
+  }
   return new MayflyError('ERR_MAYFLY_STORE_FAILED', message, {
     hint: errno === 'ENOSPC' ? 'The disk is full.' : 'Look after the disk that holds the image store.', details: { why },
   })

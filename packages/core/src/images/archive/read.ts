@@ -131,7 +131,7 @@ async function* inflated(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
   const chunks = source[Symbol.asyncIterator]()
   const first = await chunks.next()
   if (first.done === true) throw invalid('it is empty')
-  const inflate = decompressor(first.value)
+  const inflate = await decompressor(first.value)
   const all = async function* (): AsyncGenerator<Buffer> {
     yield first.value
     for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) yield next.value
@@ -142,9 +142,9 @@ async function* inflated(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
   await feeding
 }
 
-function decompressor(start: Buffer): Duplex {
+async function decompressor(start: Buffer): Promise<Duplex> {
   if (start[0] === 0x1f && start[1] === 0x8b) return createGunzip({ chunkSize: 256 * 1024 })
-  return start.length >= 4 && start.readUInt32LE(0) === 0xfd2fb528 ? zstdDecompressor() : new PassThrough()
+  return start.length >= 4 && start.readUInt32LE(0) === 0xfd2fb528 ? await zstdDecompressor() : new PassThrough()
 }
 
 function limited(most: number): Transform {
