@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { access } from 'node:fs/promises'
 
 import type { Digest } from '../digest.js'
@@ -38,15 +39,9 @@ export async function pushImage(store: Store, reference: Reference, options: Pus
   const whole = record.digest === own ? undefined : await wholeIndex(store, record.digest, reference)
   const manifests = whole?.manifests ?? [own]
   const siblings = await repositoriesBeside(store, reference)
-  const sent = new Map<Digest, Promise<void>>()
   const documents = await Promise.all(manifests.map(digest => document(store, digest, reference)))
-  await Promise.all(documents.flatMap(({ manifest }) => [manifest.config, ...manifest.layers]).map(blob => {
-    const there = sent.get(blob.digest)
-    if (there !== undefined) return there
-    const sending = send(store, reference, blob, siblings, options)
-    sent.set(blob.digest, sending)
-    return sending
-  }))
+  const blobs = new Map(documents.flatMap(({ manifest }) => [manifest.config, ...manifest.layers]).map((blob) => [blob.digest, blob]))
+  await sendAll(store, reference, [...blobs.values()], siblings, options)
   const name = reference.tag ?? (reference.digest === undefined ? 'latest' : undefined)
   for (const { digest, bytes, mediaType } of documents) {
     await uploadManifest(reference, bytes, mediaType, whole === undefined ? name ?? digest : digest, options.signal)
@@ -98,6 +93,19 @@ async function wholeIndex(store: Store, digest: Digest, reference: Reference): P
 function mediaTypeOf(bytes: Buffer, otherwise: string): string {
   const { mediaType } = JSON.parse(bytes.toString('utf8')) as { mediaType?: unknown }
   return typeof mediaType === 'string' ? mediaType : otherwise
+}
+
+/** All at once. When one cannot be sent the others stop: whoever pushes again must not meet them at the registry. */
+async function sendAll(store: Store, reference: Reference, blobs: readonly Descriptor[], from: readonly string[], options: PushOptions): Promise<void> {
+  const stop = new AbortController()
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
+  setMaxListeners(0, signal)
+  let failure: { readonly error: unknown } | undefined
+  await Promise.all(blobs.map((blob) => send(store, reference, blob, from, { ...options, signal }).catch((error: unknown) => {
+    failure ??= { error }
+    stop.abort(error)
+  })))
+  if (failure !== undefined) throw failure.error
 }
 
 async function send(store: Store, reference: Reference, blob: Descriptor, from: readonly string[], { signal, onProgress }: PushOptions): Promise<void> {

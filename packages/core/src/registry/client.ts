@@ -4,7 +4,7 @@ import type { Reference } from '../reference.js'
 import { authorized } from './authentication.js'
 import { endpointsFor, type Endpoint } from './endpoints.js'
 import { discard, pause, readBody, throwIfAborted, unavailable, type HttpRequest, type HttpResponse } from './http.js'
-import { MANIFEST_TYPES, type Descriptor } from './manifest.js'
+import { MANIFEST_TYPES, parseManifest, type Descriptor } from './manifest.js'
 import { refusal, summary, type Failure, type Tags } from './refusal.js'
 
 const JSON_LIMIT = 4 * 2 ** 20
@@ -32,6 +32,7 @@ export async function fetchManifest(reference: Reference, options: { digest?: Di
     const actual = digestOf(bytes)
     const wanted = digest ?? namedDigest(response) ?? actual
     if (actual !== wanted) throw mismatch(`The manifest of ${reference}`, wanted, actual)
+    checkContentType(response, bytes, reference)
     return { digest: actual, bytes, origin: endpoint.origin }
   })
 }
@@ -129,6 +130,15 @@ function urlOf({ origin, repository }: Endpoint, path: string): string {
 function namedDigest({ headers }: HttpResponse): Digest | undefined {
   const named = headers['docker-content-digest']
   return isDigest(named) ? named : undefined
+}
+
+/** What the registry calls one thing and the content another would be read by every client in its own way (CVE-2021-41190). */
+function checkContentType({ headers }: HttpResponse, bytes: Buffer, reference: Reference): void {
+  const type = String(headers['content-type'] ?? '').replace(/;.*/, '').trim()
+  if (!MANIFEST_TYPES.includes(type)) return
+  const { kind } = parseManifest(bytes, reference.familiar)
+  if (kind === (/index|list/.test(type) ? 'index' : 'image')) return
+  throw new MayflyError('ERR_MAYFLY_MANIFEST_INVALID', `The manifest of ${reference.familiar} cannot be used: the registry calls it ${type}, which it is not`)
 }
 
 function checkRange({ headers }: HttpResponse, from: number): number {
