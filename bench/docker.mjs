@@ -17,26 +17,10 @@ export async function openDocker({ registry }) {
   if (!installed('docker')) return { absent: 'docker is not installed' }
   let close = async () => undefined
   if (!answers()) {
-    if (!installed('dockerd')) return { absent: 'there is no Docker daemon' }
-    if (process.geteuid() !== 0) return { absent: 'there is no Docker daemon, and only root can start one' }
-    const directory = mkdtempSync(join(tmpdir(), 'mf-dockerd-'))
-    const socket = join(directory, 'docker.sock')
-    for (const name of ['data', 'exec']) mkdirSync(join(directory, name))
-    const daemon = spawn('dockerd', [
-      '--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec'), '-H', `unix://${socket}`, '--pidfile', join(directory, 'pid'),
-    ], { stdio: 'ignore' })
-    const gone = new Promise((resolve) => daemon.once('close', resolve).once('error', resolve))
-    close = async () => {
-      daemon.kill('SIGTERM')
-      await gone
-      rmSync(directory, { recursive: true, force: true })
-    }
-    process.env.DOCKER_HOST = `unix://${socket}`
-    if (!await Promise.race([ready(socket), gone.then(() => false)])) {
-      await close()
-      delete process.env.DOCKER_HOST
-      return { absent: 'dockerd did not start' }
-    }
+    const daemon = await startDaemon()
+    if (daemon.absent !== undefined) return daemon
+    process.env.DOCKER_HOST = daemon.host
+    close = daemon.close
   }
   const images = new Map()
   return {
@@ -48,6 +32,33 @@ export async function openDocker({ registry }) {
     },
     close,
   }
+}
+
+/**
+ * A Docker daemon in directories of its own.
+ * @param {{ data?: string, words?: readonly string[] }} [options] data: where it keeps images, default beside the rest
+ * @returns {Promise<{ absent: string } | { absent?: undefined, host: string, pid: number, close(): Promise<void> }>}
+ */
+export async function startDaemon({ data, words = [] } = {}) {
+  if (!installed('docker')) return { absent: 'docker is not installed' }
+  if (!installed('dockerd')) return { absent: 'there is no Docker daemon' }
+  if (process.geteuid() !== 0) return { absent: 'there is no Docker daemon, and only root can start one' }
+  const directory = mkdtempSync(join(tmpdir(), 'mf-dockerd-'))
+  const socket = join(directory, 'docker.sock')
+  for (const name of ['data', 'exec']) mkdirSync(join(directory, name))
+  const daemon = spawn('dockerd', [
+    '--data-root', data ?? join(directory, 'data'), '--exec-root', join(directory, 'exec'), '-H', `unix://${socket}`, '--pidfile', join(directory, 'pid'), ...words,
+  ], { stdio: 'ignore' })
+  const gone = new Promise((resolve) => daemon.once('close', resolve).once('error', resolve))
+  const host = `unix://${socket}`
+  const close = async () => {
+    daemon.kill('SIGTERM')
+    await gone
+    rmSync(directory, { recursive: true, force: true })
+  }
+  if (await Promise.race([ready(socket, host), gone.then(() => false)])) return { host, pid: daemon.pid, close }
+  await close()
+  return { absent: 'dockerd did not start' }
 }
 
 /** testcontainers, when both it and Docker are there. Found in node_modules or on NODE_PATH. */
@@ -63,18 +74,18 @@ export function testcontainersOf(docker) {
   }
 }
 
-function answers() {
+function answers(host = process.env.DOCKER_HOST) {
   try {
-    execFileSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 })
+    execFileSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000, env: { ...process.env, ...(host === undefined ? {} : { DOCKER_HOST: host }) } })
     return true
   } catch {
     return false
   }
 }
 
-async function ready(socket) {
+async function ready(socket, host) {
   for (let left = 300; left > 0; left -= 1) {
-    if (existsSync(socket) && answers()) return true
+    if (existsSync(socket) && answers(host)) return true
     await new Promise((resolve) => { setTimeout(resolve, 100) })
   }
   return false

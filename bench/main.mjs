@@ -1,7 +1,7 @@
 // npm run -s bench -- NAME [--json]: measures Mayfly beside the bare process and what rivals this machine has.
 import { parseArgs } from 'node:util'
 
-const names = ['start', 'stop', 'scale', 'redis', 'parallel', 'address', 'network', 'ready', 'postgres-clone', 'build', 'cli', 'import']
+const names = ['start', 'stop', 'scale', 'redis', 'parallel', 'address', 'network', 'ready', 'postgres-clone', 'pull', 'build', 'cli', 'import']
 const { values, positionals: [name] } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })
 if (!names.includes(name)) {
   process.stderr.write(`usage: npm run -s bench -- ${names.join('|')} [--json]\n`)
@@ -19,6 +19,7 @@ process.exit(0)
 
 async function measured(which) {
   if (which === 'import') return (await import('./import.mjs')).importing()
+  if (which === 'pull') return (await import('./pull.mjs')).pull()
   const { makeSetting } = await import('./setting.mjs')
   const setting = await makeSetting()
   try {
