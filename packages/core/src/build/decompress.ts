@@ -28,14 +28,15 @@ export function plain(source: Readable, head: Buffer): Readable {
   return step === undefined ? source : Readable.from(decompressed(source, step), { objectMode: false, highWaterMark: 1 << 20 })
 }
 
-type Step = Duplex | ((source: Readable) => AsyncIterable<Buffer>)
+type Step = Duplex | Promise<Duplex> | ((source: Readable) => AsyncIterable<Buffer>)
 
 async function* decompressed(source: Readable, step: Step): AsyncGenerator<Buffer> {
   try {
     if (typeof step === 'function') yield* step(source)
     else {
-      pipeline(source, step).catch(() => undefined)
-      for await (const chunk of step as AsyncIterable<Buffer>) yield chunk
+      const inflate = await step
+      pipeline(source, inflate).catch(() => undefined)
+      for await (const chunk of inflate as AsyncIterable<Buffer>) yield chunk
     }
   } catch (error) {
     throw error instanceof MayflyError ? error : new MayflyError('ERR_MAYFLY_BUILD_FAILED', `An archive cannot be decompressed: ${(error as Error).message}`, { cause: error })
@@ -46,12 +47,7 @@ function stepOf(head: Buffer): Step | undefined {
   if (begins(head, GZIP)) return createGunzip({ chunkSize: 256 * 1024 })
   const program = PROGRAMS.find(({ magic }) => begins(head, magic))?.name
   if (program !== undefined) return source => through(program, source)
-  if (!begins(head, ZSTD)) return undefined
-  try {
-    return zstdDecompressor()
-  } catch {
-    return source => through('zstd', source)
-  }
+  return begins(head, ZSTD) ? zstdDecompressor() : undefined
 }
 
 /** Through a program of the machine; what it complains of is the error. */
