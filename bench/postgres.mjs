@@ -10,7 +10,7 @@ CREATE INDEX ON t${nth} (name);`).join('')
  * The first answer to a query, asked again at once while the server is not there; over the protocol itself, so that no
  * driver's own start counts.
  */
-export function firstQuery(host, port, deadline = performance.now() + 30_000) {
+export function firstQuery(host, port, deadline = performance.now() + 30_000, { sql = 'SELECT count(*) FROM t29', database = 'postgres' } = {}) {
   return new Promise((resolve, reject) => {
     let bytes = Buffer.alloc(0)
     let asked = false
@@ -18,10 +18,10 @@ export function firstQuery(host, port, deadline = performance.now() + 30_000) {
     const again = () => {
       socket.destroy()
       if (performance.now() > deadline) reject(new Error(`no answer from ${host}:${port} in time`))
-      else setTimeout(() => { firstQuery(host, port, deadline).then(resolve, reject) }, 1)
+      else setTimeout(() => { firstQuery(host, port, deadline, { sql, database }).then(resolve, reject) }, 1)
     }
     socket.once('connect', () => {
-      const parameters = Buffer.from('user\0postgres\0database\0postgres\0\0')
+      const parameters = Buffer.from(`user\0postgres\0database\0${database}\0\0`)
       const head = Buffer.alloc(8)
       head.writeInt32BE(8 + parameters.length, 0)
       head.writeInt32BE(196_608, 4)
@@ -38,13 +38,14 @@ export function firstQuery(host, port, deadline = performance.now() + 30_000) {
         if (type === 'E') return again()
         if (type === 'Z' && !asked) {
           asked = true
-          const query = Buffer.from('SELECT count(*) FROM t29\0')
+          const query = Buffer.from(`${sql}\0`)
           const head = Buffer.alloc(5)
           head.write('Q')
           head.writeInt32BE(4 + query.length, 1)
           socket.write(Buffer.concat([head, query]))
         }
-        if (type === 'D') {
+        // A row, or the end of a command that has none.
+        if (type === 'D' || type === 'C') {
           socket.destroy()
           return resolve()
         }

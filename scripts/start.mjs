@@ -1,11 +1,10 @@
 // Mayfly as a user gets it: packs the packages, installs them into copies of the examples, and runs their tests.
 //   npm start [-- --hub]     --hub: images from Docker Hub instead of those built here
-import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { pack } from './check/packages.mjs'
+import { must, packAll, usePacked } from './packed.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const hub = process.argv.includes('--hub')
@@ -23,12 +22,7 @@ for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]]) process.once(s
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
 try {
   say('packing the packages')
-  const names = readdirSync(join(root, 'packages'))
-  const tarballs = {}
-  for (const name of names) {
-    const { name: full } = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'))
-    tarballs[full] = join(scratch, await pack(join(root, 'packages', name), scratch))
-  }
+  const tarballs = await packAll(root, scratch)
   const environment = { ...process.env, MAYFLY_HOME: process.env.MAYFLY_HOME ?? join(scratch, 'home') }
   if (!hub && environment.MAYFLY_REGISTRY_MIRROR === undefined) {
     const { startRegistry } = await import('../test/images/registry.mjs')
@@ -42,7 +36,7 @@ try {
     const directory = join(scratch, example)
     mkdirSync(directory)
     cpSync(from, directory, { recursive: true, filter: (path) => !/\/(node_modules|package-lock\.json)$/.test(path) })
-    usePacked(join(directory, 'package.json'), tarballs)
+    usePacked(root, join(directory, 'package.json'), tarballs)
     say(`\nexamples/${example}: npm install, npm test`)
     const began = performance.now()
     await must('npm', ['install', '--silent', '--no-audit', '--no-fund'], { cwd: directory, env: environment })
@@ -74,29 +68,6 @@ function tell(log, expected) {
   if (missing.length > 0) throw new Error(`The example did not start ${missing.join(', ')}`)
 }
 
-/** The example's own dependencies, ours replaced by the tarballs, all of them, so that nothing of ours is looked up elsewhere. */
-function usePacked(file, tarballs) {
-  const manifest = JSON.parse(readFileSync(file, 'utf8'))
-  const wanted = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies })
-  manifest.devDependencies = { ...manifest.devDependencies }
-  for (const [name, path] of Object.entries(tarballs)) {
-    if (!wanted.includes(name) && !['@mayfly/core', '@mayfly/native'].includes(name)) continue
-    delete manifest.dependencies?.[name]
-    manifest.devDependencies[name] = `file:${path}`
-  }
-  // The overrides that keep npm's lock whole on registries that lack some platform packages.
-  manifest.overrides = { ...JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).overrides, ...manifest.overrides }
-  writeFileSync(file, JSON.stringify(manifest, null, 2))
-}
-
 function seconds(milliseconds) {
   return `${(milliseconds / 1000).toFixed(1)} s`
-}
-
-function must(command, words, options) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, words, { stdio: ['ignore', 'inherit', 'inherit'], ...options })
-    child.once('error', reject)
-    child.once('close', (code, signal) => code === 0 ? resolve() : reject(new Error(`${command} ${words.join(' ')} ended with ${signal ?? code}`)))
-  })
 }

@@ -7,7 +7,10 @@ exports.version = require('./package.json').version
 
 exports.nativeBinary = function nativeBinary() {
   const chosen = process.env.MAYFLY_NATIVE_PATH
-  if (chosen !== undefined && chosen !== '') return chosen
+  if (chosen !== undefined && chosen !== '') {
+    if (existsSync(chosen)) return chosen
+    throw coded('ERR_MAYFLY_NATIVE_MISSING', `MAYFLY_NATIVE_PATH names ${chosen}, which is not there`, 'Correct it, or unset it.')
+  }
   if (process.platform !== 'linux') {
     throw coded(
       'ERR_MAYFLY_NOT_LINUX',

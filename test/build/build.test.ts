@@ -146,3 +146,32 @@ test('the same inputs give the same image where SOURCE_DATE_EPOCH says when', as
   const [one, two] = [await made(dockerfile, { a: 'one' }, options), await made(dockerfile, { a: 'one' }, options)]
   expect(two.digest).toBe(one.digest)
 })
+
+test('platforms, targets and arguments nobody asks for', async () => {
+  const { name, events } = await made('ARG TARGETARCH\nFROM busybox AS base\nARG TARGETARCH BUILDPLATFORM TARGETSTAGE\nRUN echo "$TARGETARCH $BUILDPLATFORM $TARGETSTAGE" > /out\nFROM base AS wanted', {}, {
+    target: 'wanted', buildArgs: { MISSPELT: '1', HTTP_PROXY: 'http://127.0.0.1:1' },
+  })
+  const architecture = { x64: 'amd64', arm64: 'arm64' }[process.arch as string] ?? process.arch
+  expect(await fileOf(name, '/out')).toBe(`${architecture} linux/${architecture} wanted\n`)
+  expect(events.flatMap((event) => (event.kind === 'warning' ? [event.text] : []))).toEqual(['no ARG asks for MISSPELT'])
+})
+
+test('ONBUILD: triggers run in the stage that is built on, another stage\'s too; what is wrong in one is told at FROM', async () => {
+  const { name } = await made('FROM busybox AS base\nONBUILD COPY a /from-trigger\nONBUILD RUN cat /from-trigger > /copied\nFROM base\nRUN cat /copied > /again', { a: 'a\n' })
+  expect(await fileOf(name, '/again')).toBe('a\n')
+  await made('FROM busybox\nONBUILD COPY nothing /x', {}, { tags: ['bad-trigger'] })
+  await expect(made('# first\n\nFROM bad-trigger')).rejects.toMatchObject({ message: expect.stringMatching(/^Dockerfile:3:1: "nothing" is not in the build context/) as string })
+})
+
+test('one stage anew, the others from the cache', async () => {
+  const dockerfile = 'FROM busybox AS one\nRUN echo 1 > /one\nFROM busybox AS two\nRUN echo 2 > /two\nFROM busybox\nCOPY --from=one /one /\nCOPY --from=two /two /'
+  await made(dockerfile)
+  const { cached } = await made(dockerfile, {}, { noCacheFilter: ['TWO'] })
+  expect(cached.filter((text) => text.startsWith('RUN'))).toEqual(['RUN echo 1 > /one'])
+})
+
+test('an image from nothing knows where programs are, and has the platform FROM says', async () => {
+  const { name } = await made('FROM --platform=linux/arm64 scratch\nCOPY a /a', { a: '' })
+  expect(await imageOf(name, { os: 'linux', architecture: 'arm64' })).toMatchObject({ architecture: 'arm64', config: { Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'] } })
+  await expect(made('FROM busybox\nSTOPSIGNAL SIGNOTHING')).rejects.toMatchObject({ message: expect.stringContaining('"SIGNOTHING" is no signal') as string })
+})

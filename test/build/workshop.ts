@@ -41,8 +41,8 @@ export async function made(dockerfile: string, files: Readonly<Record<string, st
   return { ...image, name, events, cached }
 }
 
-export async function imageOf(name: string): Promise<Image> {
-  return await pullImage(await openStore(), parseReference(name), { policy: 'never' })
+export async function imageOf(name: string, platform?: NonNullable<Parameters<typeof pullImage>[2]>['platform']): Promise<Image> {
+  return await pullImage(await openStore(), parseReference(name), { policy: 'never', platform })
 }
 
 /** What a container of the image prints. */

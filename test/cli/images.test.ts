@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -58,6 +58,12 @@ test('stages, files, labels, hosts and platforms of a build, in Docker\'s words'
 test('a Dockerfile, or a whole context, on standard input', async () => {
   expect(await piped('FROM busybox\nCMD ["echo", "from a pipe"]', 'build', '-q', '-t', 'piped', '-')).toMatchObject({ code: 0 })
   expect((await place.mayfly(['run', '--rm', 'piped'])).stdout).toBe('from a pipe\n')
+  const context = execFileSync('tar', ['-cz', '-C', join(directory, 'context'), '.'])
+  expect(place.piped(['build', '-q', '-t', 'piped-tar', '-'], context)).toMatchObject({ status: 0 })
+  expect((await place.mayfly(['run', '--rm', 'piped-tar'])).stdout).toBe('a file\nfor nobody\n')
+  expect(place.piped(['build', '-q', '-t', 'piped-file', '-f', '-', join(directory, 'context')], Buffer.from('FROM busybox\nCOPY file /other\nCMD ["cat", "/other"]'))).toMatchObject({ status: 0 })
+  expect((await place.mayfly(['run', '--rm', 'piped-file'])).stdout).toBe('a file\n')
+  expect((await place.mayfly(['build', '-f', '-', '-'])).stderr).toContain('cannot be both the context and the Dockerfile')
 })
 
 test('an error of a build is told at its line, with Docker\'s exit code', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { killWhileHolding } from './killing.js'
+import { interrupt, killWhileHolding } from './killing.js'
 import { openBench, type Bench } from './runner.js'
 
 let bench: Bench
@@ -11,4 +11,10 @@ test.each([
   ['in one process', ['--runInBand', 'one'], 1],
 ])('two seconds after Jest (%s) was killed nothing of it is left', async (_, words, holders) => {
   expect(await killWhileHolding('jest', bench, words, holders)).toEqual([])
+}, 120_000)
+
+// With a store of its own the set-up has images to fetch.
+test.each(['set-up', 'test'] as const)('Ctrl-C in Jest\'s %s leaves nothing', async (phase) => {
+  const own = phase === 'test' ? bench : { ...bench, environment: { ...bench.environment, MAYFLY_HOME: `${bench.directory}/interrupted` } }
+  expect(await interrupt('jest', own, ['--runInBand', 'one'], phase)).toEqual([])
 }, 120_000)

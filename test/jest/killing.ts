@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { startRunner, type Bench } from './runner.js'
-import { remains, trailOf } from './trail.js'
+import { remains, trailOf, type Trail } from './trail.js'
 
 /**
  * Starts a runner on its `hanging` project, waits until `holders` tests hold their containers, kills the runner by
@@ -27,14 +27,47 @@ export async function killWhileHolding(
     const patience = 2000 * slowness()
     child.kill('SIGKILL')
     await once(child, 'exit')
-    const deadline = Date.now() + patience
-    for (;;) {
-      const left = remains(trail)
-      if (left.length === 0 || Date.now() > deadline) return left
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
+    return await leftOf(trail, patience)
   } finally {
     child.kill('SIGKILL')
+  }
+}
+
+/**
+ * Starts a runner as a terminal does, presses Ctrl-C (SIGINT to its whole group) while its global set-up fetches images, or
+ * while a test holds containers, and answers what is left of it some seconds later.
+ */
+export async function interrupt(runner: 'jest' | 'vitest', bench: Bench, words: readonly string[], phase: 'set-up' | 'test'): Promise<string[]> {
+  const child = startRunner(runner, 'hanging', bench, words, { group: true })
+  const pid = child.pid ?? 0
+  const ended = once(child, 'exit')
+  try {
+    const address = phase === 'test' ? (await holding(child, 1))[0] ?? '' : ''
+    let trail = trailOf(pid, address)
+    while (!trail.processes.some(({ name }) => name === 'mayfly-native')) {
+      if (child.exitCode !== null) throw new Error('The runner ended early')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      trail = trailOf(pid, address)
+    }
+    const patience = 5000 * slowness()
+    process.kill(-pid, 'SIGINT')
+    await ended
+    return await leftOf(trail, patience)
+  } finally {
+    try {
+      process.kill(-pid, 'SIGKILL')
+    } catch {
+      // All of the group are gone.
+    }
+  }
+}
+
+async function leftOf(trail: Trail, patience: number): Promise<string[]> {
+  const deadline = Date.now() + patience
+  for (;;) {
+    const left = remains(trail)
+    if (left.length === 0 || Date.now() > deadline) return left
+    await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
 

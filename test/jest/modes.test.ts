@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openBench, runPlainly, runTests, type Bench } from './runner.js'
 import { watch } from './watching.js'
@@ -55,4 +57,25 @@ test('watching, the run stays warm from one re-run to the next', async () => {
   watched.change('watched.case.js', (text) => `${text}// changed\n`)
   const ids = await watched.seen(/watching (\w+) \n/g, 2)
   expect(new Set(ids).size).toBe(1)
+})
+
+test('reset: \'test\' brings a worker\'s service back before every test, its server and clients living on', async () => {
+  for (const runner of ['jest', 'vitest'] as const) {
+    const report = await runTests(runner, 'resets', bench)
+    expect(Object.values(report.tests), report.output).toEqual(['passed', 'passed', 'passed'])
+  }
+})
+
+test('what died is named with its end; by MAYFLY_KEEP=on-failure the containers of a failed test stay, and the summary says where', async () => {
+  const own = { ...bench, environment: { ...bench.environment, MAYFLY_KEEP: 'on-failure' } }
+  const died = await runPlainly('jest', 'failing', bench, ['died'])
+  expect(died.output).toMatch(/redis \(mayfly-\w+\) DIED: its process (was ended by SIG|ended with status).*, its last log lines:\n/)
+  expect(died.output).toMatch(/^Containers: 1 started\n(?: {12}.*\n)* {12}slowest to be ready: redis, [\d.]+ m?s\n/m)
+  const kept = await runPlainly('jest', 'failing', own, ['failing'])
+  const [, container = ''] = /^Kept until \d\d:\d\d: redis at redis-cli -u redis:\S+ \(ended by: mayfly stop (\S+)\)$/m.exec(kept.output) ?? []
+  expect(container, kept.output).not.toBe('')
+  const cli = (...words: string[]): string => spawnSync(process.execPath, [join(import.meta.dirname, '../../packages/cli/dist/main.js'), ...words], { env: own.environment, encoding: 'utf8' }).stdout
+  expect(cli('exec', container, 'redis-cli', 'ping')).toBe('PONG\n')
+  cli('stop', '-t', '0', container)
+  expect(cli('ps', '--format', '{{.Names}}')).not.toContain(container)
 })

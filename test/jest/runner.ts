@@ -79,11 +79,15 @@ const PROGRAMS = {
 } as const
 
 /** Starts a real runner on a fixture project. Its output goes to the returned child's streams. */
-export function startRunner(runner: keyof typeof PROGRAMS, project: string, bench: Bench, words: readonly string[]): ChildProcess {
+export function startRunner(
+  runner: keyof typeof PROGRAMS, project: string, bench: Bench, words: readonly string[], { group = false }: { readonly group?: boolean } = {},
+): ChildProcess {
   return spawn(process.execPath, [programOf(runner, bench), ...words], {
     cwd: placeOf(runner, project, bench),
     env: bench.environment,
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own, as a terminal's foreground job has.
+    detached: group,
   })
 }
 

@@ -34,6 +34,7 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
     readonly #slot = slotOf()
     readonly #before: Variables
     #session: Session | undefined
+    #asked = false
     readonly #leases: FileLeases = createFileLeases(() => this.#opened())
     readonly #tests: TestFollower = followTests(() => this.#opened(), () => this.#leases.held())
 
@@ -48,7 +49,9 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       const inherited = this.handleTestEvent?.bind(this)
       this.handleTestEvent = async (event: Circus.AsyncEvent | Circus.SyncEvent, state: Circus.State): Promise<void> => {
         await inherited?.(event as Circus.AsyncEvent, state)
-        await this.#tests.follow(event)
+        if (run?.unavailable === undefined) await this.#tests.follow(event)
+        // Before the hooks, of which a block without tests runs none.
+        else if (event.name === 'run_start' && this.#wanted()) skipAll(state.rootDescribeBlock)
       }
     }
 
@@ -57,6 +60,10 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       const run = currentRun() ?? (await ownRun(dirname(this.#file))).address
       const inside = this.global['process'] as NodeJS.Process | undefined
       Object.assign(inside?.env ?? {}, exportedVariables(run, this.#file, this.#slot))
+      if (run.unavailable !== undefined) {
+        Object.assign(this.global, { [SESSION]: this.#absentSession() })
+        return
+      }
       this.#session = openSession(run, this.#file, this.#slot)
       const session = this.#fileSession(run)
       const scopes = await Promise.all(this.#uses.map(use => session.prepare(use)))
@@ -78,6 +85,18 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       }
     }
 
+    /** Whether something of the file wants a container. */
+    #wanted(): boolean {
+      return this.#uses.length > 0 || this.#asked
+    }
+
+    /** On a machine without containers: handles that lead nowhere, of tests that do not run. */
+    #absentSession(): FileSession {
+      const session = this.#fileSession({ socket: '', token: '', addresses: {} })
+      const asked = (): void => void (this.#asked = true)
+      return { ...session, handle: (name, own) => { asked(); return session.handle(name, own) }, perTest: (key, use) => { asked(); return session.perTest(key, use) } }
+    }
+
     #opened(): Session {
       if (this.#session !== undefined) return this.#session
       throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This test file has ended')
@@ -96,6 +115,13 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
         tests: this.#tests,
       }
     }
+  }
+}
+
+function skipAll(block: Circus.DescribeBlock): void {
+  for (const child of block.children) {
+    if (child.type === 'describeBlock') skipAll(child)
+    else child.mode = 'skip'
   }
 }
 

@@ -1,4 +1,4 @@
-import { launchRun, RUN_VARIABLE, type LaunchedRun } from '@mayfly/core/plugin'
+import { launchOrSkip, RUN_VARIABLE, type LaunchedRun } from '@mayfly/core/plugin'
 import { runOwn } from './chain.js'
 
 export interface Global {
@@ -7,6 +7,8 @@ export interface Global {
   readonly projects?: readonly string[]
   readonly watch?: boolean
   readonly watchAll?: boolean
+  readonly silent?: boolean
+  readonly json?: boolean
 }
 
 export interface Project {
@@ -29,7 +31,7 @@ export interface Warm {
 export default async function setup(global: Global, project: Project): Promise<void> {
   const kept = globalThis as Kept
   const directories = [project.rootDir, ...(global.projects ?? [])]
-  const warm = (kept[RUN] ??= { run: launchRun({ directories, slots: Math.max(1, global.maxWorkers) }), users: 0 })
+  const warm = (kept[RUN] ??= { run: launchOrSkip({ directories, slots: Math.max(1, global.maxWorkers) }), users: 0 })
   warm.users += 1
   clearTimeout(warm.idle)
   try {

@@ -1,4 +1,4 @@
-import { RUN_VARIABLE } from '@mayfly/core/plugin'
+import { describeRun, RUN_VARIABLE } from '@mayfly/core/plugin'
 import { runOwn } from './chain.js'
 import { RUN, type Global, type Kept, type Project } from './setup.js'
 
@@ -15,7 +15,8 @@ export default async function teardown(global: Global, _project: Project): Promi
   const end = async (): Promise<void> => {
     delete kept[RUN]
     delete process.env[RUN_VARIABLE]
-    await (await warm.run).close()
+    const summary = await (await warm.run).close()
+    if (summary !== undefined && global.silent !== true) process.stderr.write(describeRun(summary))
   }
   if (global.watch !== true && global.watchAll !== true) return await end()
   warm.idle = setTimeout(() => void end().catch(() => undefined), IDLE).unref()

@@ -69,13 +69,15 @@ export function followTests(session: () => Session, file: () => readonly (readon
         if (test.fn != null) bodies.set(test.fn, one)
         if (!test.concurrent) current = one
         await one.ready.catch((error: unknown) => { if (everywhere.length > 0) test.errors.push(error as Circus.TestError) })
+        await session().beginTest({ concurrent: test.concurrent }).catch((error: unknown) => { test.errors.push(error as Circus.TestError) })
       }
       if (event.name === 'test_done') {
         const { test } = event
         const one = running.get(test)
         running.delete(test)
         if (current === one) current = undefined
-        await explain(test.errors, [...file(), ...(one === undefined ? [] : heldBy(one))])
+        const ended = await session().endTest({ failed: test.errors.length > 0 })
+        await explain(test.errors, [...file(), ...(one === undefined ? [] : heldBy(one))], ended)
         if (one !== undefined) await Promise.all(one.members.map(member => member.end(test)))
         // What several at the same time share is as it was when the last of them is over.
         if (running.size === 0) await session().mend()

@@ -1,7 +1,7 @@
 import { asDecorator, createHandle, createTestContainer, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/plugin'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
-import { explain, type TaskResult } from './explain.js'
-import { borrow, currentFile, openedFile, type TestFile } from './file.js'
+import { endTheirs, explain, type TaskResult } from './explain.js'
+import { borrow, fileWithContainers, openedFile, type TestFile } from './file.js'
 
 export interface UseOptions {
   /** A name of its own: a further instance of the same service. */
@@ -16,7 +16,7 @@ export interface UseOptions {
  * class for `fixtures()`, a static one is for the file and any other for each test.
  */
 export function container<const N extends Name>(name: N, options: UseOptions = {}): Handle<N> & ContainerDecorator<Handle<N>> {
-  const file = currentFile()
+  const file = fileWithContainers()
   const use = { name, ...options }
   const own = createTestContainer(options.as ?? name, use, () => file.known[options.as ?? name])
   const whole = blockContainer(file, use, own)
@@ -43,6 +43,7 @@ export function blockContainer(file: TestFile, use: Use, own?: TestContainer): B
   let scope: Scope | undefined
   let wanted = true
   // 0: no limit. Images are fetched and services started outside the tests' own time.
+  if (file.unavailable !== undefined) wanted = false
   beforeAll(async () => {
     if (!wanted) return
     scope = await file.session.prepare(use)
@@ -52,11 +53,7 @@ export function blockContainer(file: TestFile, use: Use, own?: TestContainer): B
     beforeEach(async ({ task }) => {
       if (scope === 'test') await own.begin(task, file.session, task.concurrent === true)
     }, 0)
-    afterEach(async ({ task }) => {
-      const lease = own.held(task)
-      if (lease !== undefined) await explain(task.result, [[name, lease]])
-      await own.end(task)
-    }, 0)
+    afterEach(({ task }) => endTheirs(task, [own]), 0)
   }
   // Vitest 4 and later name the suite second, and want a pattern first.
   // eslint-disable-next-line no-empty-pattern

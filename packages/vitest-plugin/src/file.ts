@@ -1,11 +1,15 @@
 import { createFileLeases, knownAddresses, MayflyError, openSession, type FileLeases, type Lease, type RunAddress, type Session, type Use } from '@mayfly/core/plugin'
-import { expect } from 'vitest'
+import { beforeEach, expect } from 'vitest'
 
 /** What one test file has of its run: a session, opened when first used, and the leases its parts share. */
 export interface TestFile extends FileLeases {
   readonly path: string
   readonly session: Session
+  /** The session, if there is one yet. */
+  readonly opened: Session | undefined
   readonly known: ReturnType<typeof knownAddresses>
+  /** Why there are no containers here. */
+  readonly unavailable: string | undefined
   /** Tests that run at the moment. */
   readonly running: Set<object>
   lease(name: string): Lease | undefined
@@ -25,6 +29,14 @@ export function currentFile(): TestFile {
   return openedFile() ?? noRun()
 }
 
+/** The file for a part of it that wants containers: where there are none, the part's tests are skipped. */
+export function fileWithContainers(): TestFile {
+  const file = currentFile()
+  const { unavailable } = file
+  if (unavailable !== undefined) beforeEach(({ skip }) => skip(`no containers here: ${unavailable}`))
+  return file
+}
+
 /** The same, or undefined outside of tests. */
 export function openedFile(): TestFile | undefined {
   return files().get(expect.getState().testPath ?? '')
@@ -39,8 +51,10 @@ export function openFile(run: RunAddress | undefined, path: string, slot: number
     ...leases,
     path,
     known: run === undefined ? {} : knownAddresses(run, path, slot),
+    unavailable: run?.unavailable,
     running: new Set(),
     get session() { return session() },
+    get opened() { return opened },
     lease: name => leases.held().find(([held]) => held === name)?.[1],
     close: async () => {
       files().delete(path)

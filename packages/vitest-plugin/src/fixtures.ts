@@ -1,24 +1,21 @@
-import { createHandle, createTestContainer, testMembers, type HandleOf, type Lease, type NamedUse, type TestContainer, type Use } from '@mayfly/core/plugin'
+import { createHandle, createTestContainer, testMembers, type HandleOf, type NamedUse, type TestContainer, type Use } from '@mayfly/core/plugin'
 import { afterEach, beforeEach, type TestAPI } from 'vitest'
 import { blockContainer } from './container.js'
-import { explain } from './explain.js'
-import { borrow, currentFile, type TestFile } from './file.js'
+import { endTheirs } from './explain.js'
+import { borrow, currentFile, fileWithContainers, type TestFile } from './file.js'
 
 /**
  * An instance of a class whose members `@container(…)` decorates: static ones are there for the file, the others anew
  * for each test. Call it at the top of a file, or in a `describe`.
  */
 export function fixtures<T extends object>(Class: new () => T): T {
-  const file = currentFile()
+  const file = fileWithContainers()
   const instance = new Class()
   const members = testMembers<TestContainer>(instance)
   beforeEach(async ({ task }) => {
     await Promise.all(members.map(member => member.begin(task, file.session, task.concurrent === true)))
   }, 0)
-  afterEach(async ({ task }) => {
-    await explain(task.result, heldBy(task, members))
-    await Promise.all(members.map(member => member.end(task)))
-  }, 0)
+  afterEach(({ task }) => endTheirs(task, members), 0)
   return instance
 }
 
@@ -30,7 +27,7 @@ export function withContainers<C, const M extends Readonly<Record<string, NamedU
   base: TestAPI<C>,
   map: M,
 ): TestAPI<C & { [K in keyof M]: HandleOf<M[K]> }> {
-  const file = currentFile()
+  const file = fileWithContainers()
   const fixturesByKey = Object.fromEntries(Object.entries(map).map(([key, wanted]) => {
     const use = typeof wanted === 'string' ? { name: wanted } : wanted
     return [key, [fixture(file, key, use), { scope: 'test' }]]
@@ -46,10 +43,7 @@ interface Test {
 function fixture(file: TestFile, key: string, use: Use): unknown {
   const own = createTestContainer(key, { ...use, as: use.as ?? file.nameFor(use.name, key) }, () => undefined)
   const whole = blockContainer(file, use)
-  afterEach(async ({ task }) => {
-    await explain(task.result, heldBy(task, [own]))
-    await own.end(task)
-  }, 0)
+  afterEach(({ task }) => endTheirs(task, [own]), 0)
   return async ({ task }: Test, give: (handle: object) => Promise<void>): Promise<void> => {
     if (await whole.scope() !== 'test') {
       await borrow(file, use)
@@ -62,11 +56,4 @@ function fixture(file: TestFile, key: string, use: Use): unknown {
       await own.end(task)
     }
   }
-}
-
-function heldBy(task: object, members: readonly TestContainer[]): (readonly [string, Lease])[] {
-  return members.flatMap(member => {
-    const lease = member.held(task)
-    return lease === undefined ? [] : [[String(member.key), lease] as const]
-  })
 }

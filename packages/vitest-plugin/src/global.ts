@@ -1,23 +1,54 @@
-import { launchRun, RUN_VARIABLE, type LaunchedRun } from '@mayfly/core/plugin'
+import { describeRun, findConfig, launchOrSkip, openSession, RUN_VARIABLE, type LaunchedRun, type RunAddress, type Session } from '@mayfly/core/plugin'
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
+import type { ProvidedServices } from './provided.js'
 
 const RUN = Symbol.for('mayfly.vitest.run')
 type Kept = typeof globalThis & { [RUN]?: { readonly run: Promise<LaunchedRun>; users: number } }
 
-/** Vitest's global set-up: one run host for the whole run, however many projects it has. */
+/** Vitest's global set-up: one run host for the whole run, however many projects it has and however often it is set up. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const shared = globalThis as Kept
-  const { root, maxWorkers } = project.config
+  const { root, maxWorkers, browser } = project.config
   const slots = typeof maxWorkers === 'number' ? maxWorkers : availableParallelism()
-  const kept = (shared[RUN] ??= { run: launchRun({ directories: [root], slots }), users: 0 })
+  const roots = [root, ...project.vitest.projects.map(({ config }) => config.root)]
+  const kept = (shared[RUN] ??= { run: launchOrSkip({ directories: [...new Set(roots)], slots }), users: 0 })
+  let address: RunAddress
+  try {
+    address = (await kept.run).address
+  } catch (error) {
+    delete shared[RUN]
+    throw error
+  }
   kept.users += 1
-  process.env[RUN_VARIABLE] = JSON.stringify((await kept.run).address)
+  process.env[RUN_VARIABLE] = JSON.stringify(address)
+  // Named for no file: only the place counts, for the configuration that holds there.
+  const session = openSession(address, join(root, 'vitest.config'), 1)
+  const services = await shareServices(address, root, session, browser.enabled)
+  project.provide('mayfly', services)
   return async () => {
+    await session.close()
     kept.users -= 1
     if (kept.users > 0) return
     delete shared[RUN]
     delete process.env[RUN_VARIABLE]
-    await (await kept.run).close()
+    const summary = await (await kept.run).close()
+    if (summary !== undefined && project.config.silent !== true) process.stderr.write(describeRun(summary))
   }
+}
+
+/** Those of scope `run`, which have one address for all. Browsers cannot lease: for them they are started here. */
+async function shareServices({ addresses }: RunAddress, root: string, session: Session, start: boolean): Promise<ProvidedServices> {
+  const known = addresses[findConfig(root) ?? '']
+  const first = known?.['1'] ?? {}
+  const shared = Object.entries(first).filter(([name, { host, ports }]) => Object.values(known ?? {}).every(slot =>
+    slot[name]?.host === host && JSON.stringify(slot[name].ports) === JSON.stringify(ports)))
+  if (start) await Promise.all(shared.map(([name]) => session.lease({ name, scope: 'run' }).catch(unlessNarrower)))
+  return Object.fromEntries(shared.map(([name, { host, ports, facts }]) => [name, { host, ports, ...facts }])) as ProvidedServices
+}
+
+/** With one worker every service has one address; those that live shorter than the run are left to the tests. */
+function unlessNarrower(error: unknown): void {
+  if ((error as { code?: unknown }).code !== 'ERR_MAYFLY_OPTION_INVALID') throw error
 }

@@ -2,6 +2,8 @@ import { createRequire } from 'node:module'
 import type { Plugin } from 'vitest/config'
 import { lowerDecorators } from './transform.js'
 
+export type { ProvidedService, ProvidedServices } from './provided.js'
+
 /** The plugin of `vitest.config`: starts the run before the tests, and gives every test file its services' addresses. */
 export function mayfly(): Plugin[] {
   const { resolve } = createRequire(import.meta.url)

@@ -16,11 +16,15 @@ if (path !== undefined) {
     setVariables(before)
     await file.close()
   }, 0)
-  beforeEach(({ task }) => void file.running.add(task))
+  beforeEach(async ({ task }) => {
+    file.running.add(task)
+    await file.opened?.beginTest({ concurrent: task.concurrent === true })
+  }, 0)
   afterEach(async ({ task }) => {
-    await explain(task.result, file.held())
+    const ended = await file.opened?.endTest({ failed: task.result?.state === 'fail' })
+    await explain(task.result, file.held(), ended)
     file.running.delete(task)
     // What several at the same time share is as it was when the last of them is over.
-    if (run !== undefined && file.running.size === 0) await file.session.mend()
+    if (file.running.size === 0) await file.opened?.mend()
   }, 0)
 }

@@ -14,7 +14,8 @@ interface Flags {
   readonly cache: boolean
   readonly pull?: boolean
   readonly platform?: string
-  readonly noCacheFilter?: readonly string[]
+  /** Of --no-cache-filter: commander takes its `no` for a negation. */
+  readonly cacheFilter: readonly string[]
   readonly secret?: readonly string[]
   readonly ssh?: readonly string[]
   readonly ulimit?: readonly string[]
@@ -44,7 +45,7 @@ export async function build(context: string, flags: Flags): Promise<void> {
     ...(flags.target === undefined ? {} : { target: flags.target }),
     ...(flags.label === undefined ? {} : { labels: pairs(flags.label) }),
     noCache: !flags.cache,
-    ...(flags.noCacheFilter === undefined ? {} : { noCacheFilter: flags.noCacheFilter.flatMap((names) => names.split(',')) }),
+    noCacheFilter: flags.cacheFilter.flatMap((names) => names.split(',')),
     pull: flags.pull === true,
     ...(flags.platform === undefined ? {} : { platform: flags.platform }),
     secrets: Object.fromEntries((flags.secret ?? []).map(secret)),

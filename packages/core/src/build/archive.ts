@@ -75,8 +75,9 @@ export async function archiveLayer(
   }, lowers)
   const opaque = report.opaque.map(below)
   const produced = produceLayer({ directory, lowers, latest }, blob)
-  produced.catch(() => undefined)
-  return { tree: { directory, opaque }, blob, produced, opaque: produced.then(({ opaque: all }) => all) }
+  const settled = produced.then(({ opaque: all }) => all)
+  settled.catch(() => undefined)
+  return { tree: { directory, opaque }, blob, produced, opaque: settled }
 }
 
 async function headOf(file: string): Promise<Buffer> {

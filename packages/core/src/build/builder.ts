@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { discardTree, openLease, openStore, type Lease, type Store } from '../images/index.js'
+import { discardTree, openLease, openStore, storeFailed, type Lease, type Store } from '../images/index.js'
 import { hostPlatform, parsePlatform } from '../platform.js'
 import { openCache, type BuildCache } from './cache.js'
 import { openContext, type Context } from './context.js'
@@ -32,6 +32,8 @@ export interface Build {
   readonly platform: BuildState['platform']
   readonly progress: Progress
   readonly secrets: SecretFiles
+  /** Layers being compressed. While they are, those below them must stay where they are. */
+  readonly packing: Set<Promise<unknown>>
   readonly signal: AbortSignal
   /** Seconds since 1970: no time in the image is later, and it is the image's own. */
   readonly epoch: number | undefined
@@ -60,7 +62,7 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
     const { global, stages: parsed } = splitStages(instructions)
     let last = 0
     const build: Build = {
-      store, lease, cache: openCache(store), options, source, context, secrets, signal, stages: parsed,
+      store, lease, cache: openCache(store), options, source, context, secrets, signal, packing: new Set(), stages: parsed,
       escape: directives['escape'] ?? '\\',
       globalArgs: {},
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
@@ -76,6 +78,8 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
     stages = createStages(build, global)
     const state = await stages.of(targetStage(source, parsed, options.target))
     return await writeImage(build, state)
+  } catch (error) {
+    throw ['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'].includes((error as NodeJS.ErrnoException).code ?? '') ? storeFailed('The build cannot be written to the store', error) : error
   } finally {
     stop.abort()
     await stages?.settle()

@@ -19,6 +19,7 @@ const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip'
 /** Brings the layers of a state into the store, with their blobs, and tells the cache. Harmless to repeat. */
 export async function keepLayers(build: Build, { layers }: Pick<BuildState, 'layers'>): Promise<readonly KeptLayer[]> {
   const { store } = build
+  await Promise.allSettled(build.packing)
   const kept: KeptLayer[] = []
   for (const layer of layers) {
     if (layer.kind === 'stored') {

@@ -21,6 +21,9 @@ export async function withLayer(
       return { cached: true, value: added(state, key, text, created(found.createdAt), found.layer) }
     }
     const fresh = await make(step)
+    // Whoever keeps the layer meets its error.
+    fresh.produced.catch(() => undefined)
+    build.packing.add(fresh.produced)
     const layer: BuildLayer = { kind: 'fresh', tree: fresh.tree, fresh, cacheKey: key, createdAt: Date.now() }
     return { cached: false, value: added(state, key, text, created(layer.createdAt), layer) }
   })

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream, createWriteStream, readFileSync } from 'node:fs'
 import { chmod, mkdir } from 'node:fs/promises'
-import { PassThrough } from 'node:stream'
+import { PassThrough, type Writable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import type { Pack } from 'tar-stream'
@@ -40,7 +40,7 @@ export async function placeEntries(entries: readonly LayerEntry[], directory: st
   await chmod(directory, 0o755)
   const tar = pack()
   const untar = startUntar(directory)
-  const fed = pipeline(tar, untar.input)
+  const fed = pipeline(batches(tar), untar.input)
   fed.catch(() => untar.kill())
   for (const entry of entries) await Promise.race([write(tar, entry, undefined), fed])
   tar.finalize()
@@ -73,10 +73,9 @@ export async function packLayer(
   stored.catch(() => undefined)
   const untar = startUntar(directory)
   const fed = (async (): Promise<void> => {
-    for await (const chunk of tar as AsyncIterable<Buffer>) {
+    for await (const chunk of batches(tar)) {
       plain.update(chunk)
-      const waits = [untar.input, toBlob].filter(stream => !stream.write(chunk))
-      await Promise.all(waits.map(stream => new Promise<void>(resolve => stream.once('drain', resolve).once('close', resolve))))
+      await Promise.all([untar.input, toBlob].filter(stream => !stream.write(chunk)).map(drained))
     }
     untar.input.end()
     toBlob.end()
@@ -103,6 +102,35 @@ export async function packLayer(
       return { diffId, digest: digestFromHex(compressed.digest('hex')), size, empty: entries.length === 0, opaque: report.opaque }
     }),
   }
+}
+
+const BATCH = 256 * 1024
+
+/** Headers, small files and padding come one by one; each alone would be a system call. */
+async function* batches(tar: Pack): AsyncGenerator<Buffer> {
+  let held: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of tar as AsyncIterable<Buffer>) {
+    held.push(chunk)
+    bytes += chunk.length
+    if (bytes < BATCH) continue
+    yield Buffer.concat(held, bytes)
+    held = []
+    bytes = 0
+  }
+  if (bytes > 0) yield Buffer.concat(held, bytes)
+}
+
+/** Takes more, or is closed and takes nothing any more: its owner says why. */
+async function drained(stream: Writable): Promise<void> {
+  if (stream.destroyed) return
+  await new Promise<void>(resolve => {
+    const done = (): void => {
+      stream.off('drain', done).off('close', done)
+      resolve()
+    }
+    stream.on('drain', done).on('close', done)
+  })
 }
 
 async function write(tar: Pack, { path, type, mode, uid, gid, mtime, size, target, content }: LayerEntry, latest: number | undefined): Promise<void> {

@@ -83,8 +83,9 @@ async function execute(
   const stack = stackOf(state)
   await removeStubs(place.directory, stack, [...OURS, ...mounts.targets])
   const produced = produceLayer({ directory: place.directory, lowers: stack.map(({ directory }) => directory), latest: build.epoch }, place.blob)
-  produced.catch(() => undefined)
-  return { tree: { directory: place.directory, opaque: [] }, blob: place.blob, produced, opaque: produced.then(({ opaque }) => opaque) }
+  const opaque = produced.then(({ opaque: all }) => all)
+  opaque.catch(() => undefined)
+  return { tree: { directory: place.directory, opaque: [] }, blob: place.blob, produced, opaque }
 }
 
 /** The files of a state, as an image for a container. */

@@ -26,6 +26,8 @@ export interface RunAddress {
   readonly token: string
   /** Per configuration file, slot and service: the addresses known from the start. */
   readonly addresses: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, Address>>>>>>
+  /** Why this machine runs no containers: whoever wants one is skipped. */
+  readonly unavailable?: string
 }
 
 export interface HostOptions {

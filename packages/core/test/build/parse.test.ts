@@ -1,4 +1,3 @@
-import { DockerfileParser } from 'dockerfile-ast'
 import { expect, test } from 'vitest'
 import { parseDockerfile } from '../../src/build/dockerfile/parse.js'
 import type { Instruction } from '../../src/build/dockerfile/types.js'
@@ -106,18 +105,4 @@ test.each([
 
 test('an error shows the line, and marks the place', () => {
   expect(() => parse('FROM a\n\tCOPY --form=b c d\n')).toThrow('Dockerfile:2:7: COPY has no flag --form\n  2 | \tCOPY --form=b c d\n    | \t     ^')
-})
-
-/** Another parser's reading: instructions and their first lines. */
-const corpus = [
-  'FROM scratch\nADD root.tar.xz /\nCMD ["bash"]\n',
-  'ARG VERSION=1\nFROM a:${VERSION} AS build\nARG VERSION\nRUN make \\\n    all \\\n    # why\n    && true\nFROM scratch\nCOPY --from=build /a /b\nENTRYPOINT ["/b"]\n',
-  '# escape=`\nFROM mcr.example/windows\nRUN dir `\n  c:\\\nWORKDIR c:\\app\n',
-  'FROM a\nENV A=1 \\\n    B=2\nLABEL a="b c" \\\n  d=e\n\n\nEXPOSE 80/tcp 53/udp\nONBUILD COPY . /app\nHEALTHCHECK --interval=1s CMD true\n',
-  'FROM a\nRUN <<EOF\nset -e\nFROM is no instruction here\nEOF\nUSER nobody\nSTOPSIGNAL 9\nVOLUME /data\nSHELL ["sh", "-c"]\n',
-  '\uFEFFFROM a\r\nRUN one\r\nCMD two\r\n',
-]
-test.each(corpus)('as another parser reads it: %j', text => {
-  const others = DockerfileParser.parse(text).getInstructions().map(one => [one.getKeyword(), one.getRange().start.line + 1])
-  expect(parse(text).map(({ kind, place }) => [kind, place.line])).toEqual(others)
 })

@@ -1,0 +1,3 @@
+const { withMayfly } = require('@mayfly/jest-env')
+
+module.exports = withMayfly({ displayName: 'shop' })

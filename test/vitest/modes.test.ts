@@ -1,0 +1,96 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { openBench, runPlainly, runTests, type Bench } from '../jest/runner.js'
+import { watch } from '../jest/watching.js'
+
+// Several runners, one after the other, on a busy machine.
+vi.setConfig({ testTimeout: 120_000 })
+
+let bench: Bench
+beforeAll(async () => { bench = await openBench() })
+afterAll(() => bench.close())
+
+const passes = (count: number): string[] => Array.from({ length: count }, () => 'passed')
+
+test('projects share one run, and a name is what the nearest configuration says', async () => {
+  const report = await runTests('vitest', 'projects', bench)
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(passes(2))
+  const runs = [...report.output.matchAll(/^run (\S+)$/gm)].map((match) => match[1])
+  expect([runs.length, new Set(runs).size]).toEqual([2, 1])
+})
+
+test.each(['forks', 'threads'])('isolate: false, %s: a shared module\'s handles serve whichever file uses them', async (pool) => {
+  const report = await runTests('vitest', 'unisolated', bench, [`--pool=${pool}`])
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(passes(4))
+  expect(report.output.match(/shared module loaded/g)).toHaveLength(1)
+  const [one = [], two = []] = [...report.output.matchAll(/kept (\w+) file (\w+) test (\w+)/g)].map((match) => match.slice(1))
+  expect([one[0] === two[0], one[1] === two[1], one[2] === two[2]]).toEqual([true, false, false])
+})
+
+test('faults, servers of the test\'s own, and commands with streams; what a test did is undone, also when its time is over', async () => {
+  const report = await runTests('vitest', 'handles', bench)
+  const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
+  expect(failed, report.output).toEqual(['FAILS: stands still until its time is over'])
+  expect(Object.keys(report.tests)).toHaveLength(13)
+})
+
+test('what the whole run shares is provided to those who cannot lease, and typed', async () => {
+  const report = await runTests('vitest', 'provided', bench)
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(passes(2))
+  const root = join(import.meta.dirname, '../..')
+  const { stdout } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(import.meta.dirname, 'fixtures/provided')], { encoding: 'utf8' })
+  expect(stdout).toBe('')
+  // A browser has no modules of Node's.
+  const bundle = readFileSync(join(root, 'packages/vitest-plugin/dist/browser.js'), 'utf8')
+  expect([...bundle.matchAll(/\b(?:from|import) "([^"]+)"/g)].map((match) => match[1])).toEqual(['vitest'])
+})
+
+test('watching, the run stays warm from one re-run to the next', async () => {
+  await using watched = watch('vitest', 'watched', bench, ['watch', '--no-isolate'])
+  await watched.seen(/Waiting for file changes()/g, 1)
+  watched.change('watched.case.js', (text) => `${text}// changed\n`)
+  const ids = await watched.seen(/watching (\w+) \n/g, 2)
+  expect(new Set(ids).size).toBe(1)
+})
+
+test('starting is not charged to tests and has a limit of its own; who connects early is held', async () => {
+  const report = await runTests('vitest', 'slow', bench)
+  expect(report.tests).toEqual({
+    'preparation and start take none of the test\'s time': 'passed',
+    'a connection that came early was held': 'passed',
+    // Vitest has no outcome for a test whose hook failed.
+    'FAILS: starting has a limit of its own': 'skipped',
+  })
+  expect(report.output).toMatch(/never\.case\.js[^]*MayflyError: .*400 ms/)
+})
+
+test('images that cannot be had are one error before any test, which lists them and ends in what to do', async () => {
+  const report = await runPlainly('vitest', 'offline', bench, ['run'])
+  expect(report.code).toBe(1)
+  expect(report.output).not.toContain('a test ran')
+  const [, text = ''] = /MayflyError: ([^]*?)\n ❯/.exec(report.output) ?? []
+  expect(text).toMatch(/mayfly\.config\.ts names images that cannot be had:\n {2}one: .*\n {2}two: .*\n.*Then: mayfly pull nowhere\.invalid\/one:1 nowhere\.invalid\/two:2$/)
+})
+
+test('a machine without containers fails; by MAYFLY_UNAVAILABLE=skip it skips what wants one, but not where CI is set', async () => {
+  const on = (more: NodeJS.ProcessEnv): Bench => {
+    const environment: NodeJS.ProcessEnv = { ...bench.environment, MAYFLY_NATIVE_PATH: '/no/such/program', ...more }
+    if (more['CI'] === undefined) delete environment['CI']
+    return { ...bench, environment }
+  }
+  const fails = await runPlainly('vitest', 'members', on({}), ['run'])
+  expect([fails.code, fails.output.includes('MAYFLY_NATIVE_PATH names /no/such/program')]).toEqual([1, true])
+  const refused = await runPlainly('vitest', 'members', on({ MAYFLY_UNAVAILABLE: 'skip', CI: 'true' }), ['run'])
+  expect([refused.code, refused.output.includes('MAYFLY_UNAVAILABLE=skip is not heeded where CI is set')]).toEqual([1, true])
+  const skips = await runTests('vitest', 'members', on({ MAYFLY_UNAVAILABLE: 'skip' }))
+  expect(skips.code).toBe(0)
+  expect(new Set(Object.values(skips.tests))).toEqual(new Set(['skipped']))
+  expect(skips.output).toContain('mayfly: no containers here, and tests that want one are skipped')
+  const jest = await runTests('jest', 'main', on({ MAYFLY_UNAVAILABLE: 'skip' }), ['--runInBand', '--testPathIgnorePatterns=unknown'])
+  expect([jest.code, new Set(Object.values(jest.tests))]).toEqual([0, new Set(['pending'])])
+})
