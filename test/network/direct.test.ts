@@ -105,6 +105,19 @@ test('a server that is started again in the container listens again', async () =
   for (let i = 0; i < 3; i += 1) expect(await ask('127.0.0.1', container.port(80), 'x')).toContain('plain')
 })
 
+test('a container that is started again listens under the same number, without and with a file of its own', async () => {
+  for (const copy of [[], [{ content: 'hello', target: '/www.txt' }]]) {
+    await using container = await run('busybox', { ...direct, command: ['httpd', '-f', '-p', '80', '-h', '/'], ports: [80], copy })
+    const port = container.port(80)
+    const status = async (host: string): Promise<number> => (await fetch(`http://${host}:${port}/www.txt`)).status
+    const expected = copy.length === 0 ? 404 : 200
+    expect(await Promise.all(['127.0.0.1', '[::1]'].map(status))).toEqual([expected, expected])
+    await container.restart({ timeout: 0 })
+    expect([container.port(80), ...await Promise.all(['127.0.0.1', '[::1]'].map(status))]).toEqual([port, expected, expected])
+    expect((await container.exec(['wget', '-O', '-', 'http://127.0.0.1:80/'])).stderr).toContain('refused')
+  }
+})
+
 test('what it does not concern is left alone: other ports, the loopback of its own, datagrams', async () => {
   const command = `httpd -p 127.0.0.1:80 && httpd -p 81 && httpd -f -p 82`
   await using container = await run('busybox', { ...direct, command, ports: [82] })

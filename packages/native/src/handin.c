@@ -125,9 +125,7 @@ static struct port *port_of(const struct container *t, uint16_t number) {
   return NULL;
 }
 
-/* Whether others may have the number, too, while nobody listens: sockets that are accepted inherit it, and keep the number for
- * a while after their end. */
-static void share(int fd, bool yes) {
+void handin_share(int fd, bool yes) {
   const int on = yes;
   (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 }
@@ -139,11 +137,11 @@ static int bind_mapped(struct port *p) {
   memcpy(&a.sin6_addr, mapped, sizeof mapped);
   if (p->family == AF_INET) memcpy(&a.sin6_addr.s6_addr[12], p->host, 4);
   int off = 0, old = p->listeners[0].fd;
-  share(old, true);
-  share(p->spare, true);
+  handin_share(old, true);
+  handin_share(p->spare, true);
   (void)setsockopt(p->spare, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   int result = bind(p->spare, (struct sockaddr *)&a, sizeof a);
-  share(result ? old : p->spare, false);
+  handin_share(result ? old : p->spare, false);
   if (result) return -1;
   source_close(&p->listeners[0]);
   p->listeners[0].fd = p->spare;
@@ -209,7 +207,7 @@ static bool give(struct container *t, const struct seccomp_notif *call, struct b
   int ours = p->listeners[at].fd;
   if (same_socket(ours, b->socket)) return true;
   mirror(b->socket, ours);
-  share(ours, true);
+  handin_share(ours, true);
   /* Where we listened for it meanwhile, it does from now on. */
   (void)epoll_ctl(run.epoll, EPOLL_CTL_DEL, ours, NULL);
   struct seccomp_notif_addfd add = {.id = call->id, .flags = SECCOMP_ADDFD_FLAG_SETFD, .srcfd = (uint32_t)ours,
@@ -255,9 +253,9 @@ static void refuse(struct port *p, int at) {
   if (fd < 0 || getsockname(fd, (struct sockaddr *)&a, &n)) return;
   (void)epoll_ctl(run.epoll, EPOLL_CTL_DEL, fd, NULL);
   (void)shutdown(fd, SHUT_RD);
-  share(fd, true);
+  handin_share(fd, true);
   (void)bind(fd, (struct sockaddr *)&a, n); /* EINVAL: it has it still */
-  share(fd, false);
+  handin_share(fd, false);
 }
 
 void handin_end(struct container *t) {

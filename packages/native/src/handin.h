@@ -8,6 +8,9 @@
 void handin_begin(struct container *t, int socket);
 /* The container has ended: nobody else may hold its sockets, which refuse connections again. */
 void handin_end(struct container *t);
+/* Whether others may have the number of a socket, too, while nobody listens: what is accepted inherits it, and keeps the number
+ * for a while after its end. */
+void handin_share(int fd, bool yes);
 /* Whether a service of the container listens on a socket that was handed in for this port of its own. */
 bool handin_listens(const struct container *t, uint16_t number);
 

@@ -70,6 +70,7 @@ void port_listen(struct port *p) {
   }
   for (int i = 0; i < 2; i++) {
     int fd = p->listeners[i].fd;
+    if (fd >= 0 && p->handed) handin_share(fd, true); /* to be had again when the container starts again */
     if (fd >= 0 && !(p->given >> i & 1) && !listen(fd, 1024) && source_add(&p->listeners[i], fd, EPOLLIN, incoming, p)) _exit(71);
   }
 }
