@@ -18,12 +18,14 @@ const execute = promisify(execFile)
 const main = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url))
 const puller = fileURLToPath(new URL('./pull/puller.mjs', import.meta.url))
 const EIGHT = 8
+const ROUNDS = Number(process.env.MAYFLY_BENCH_ROUNDS ?? 5)
 /** A pull needs no network of Docker's, and the machine's stays as it is. */
 const QUIET = ['--bridge', 'none', '--iptables=false', '--ip6tables=false']
 
 /**
  * Whole commands that pull an image of 260 MB in three layers from the real registry on loopback, each on a fresh file system;
  * further cases: the same files in twelve layers, memory, the same tag once more, and eight processes at once.
+ * MAYFLY_BENCH_ROUNDS: how often, default 5.
  */
 export async function pull() {
   if (process.geteuid() !== 0) throw new Error('only root can give each contestant a fresh file system')
@@ -32,8 +34,8 @@ export async function pull() {
   const scratch = mkdtempSync(join(tmpdir(), 'mf-bench-'))
   try {
     const setting = { registry, storage, scratch }
-    const three = await pulls(setting, IMAGES.three, { rounds: 5, warmUps: 1 })
-    const twelve = await pulls(setting, IMAGES.twelve, { rounds: 3, warmUps: 1 })
+    const three = await pulls(setting, IMAGES.three, { rounds: ROUNDS, warmUps: 1 })
+    const twelve = await pulls(setting, IMAGES.twelve, { rounds: ROUNDS, warmUps: 1 })
     const series = [
       { case: 'the same files in twelve layers', ...twelve },
       { case: 'memory above idle at its peak (MB)', ...await memory(setting) },
@@ -177,7 +179,7 @@ async function eightAtOnce({ registry, scratch }) {
     for (const one of processes) one.end()
     return took
   })
-  const result = await compete([{ name: 'mayfly', once: many(EIGHT) }, { name: 'floor', once: many(1) }], { rounds: 5, warmUps: 1 })
+  const result = await compete([{ name: 'mayfly', once: many(EIGHT) }, { name: 'floor', once: many(1) }], { rounds: ROUNDS, warmUps: 1 })
   return { case: `${String(EIGHT)} running processes at once, the floor being one`, ...result, timesDownloaded: Number(percentiles(sent).p50.toPrecision(3)) }
 }
 

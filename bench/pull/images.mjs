@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { withLock } from '../../scripts/setup/lock.mjs'
 import { imageCache } from '../../test/images/index.mjs'
-import { readImage } from '../../test/images/layout.mjs'
+import { readImage } from '../../test/images/stored.mjs'
 import { startRegistry } from '../../test/images/registry.mjs'
 
 const VERSION = '1'
@@ -15,19 +15,19 @@ export const IMAGES = { three: 'bench/postgres:three', twelve: 'bench/postgres:t
 
 /**
  * A registry's storage with two images of 260 MB made of the test images' files: PostgreSQL on Debian, its server's layer filled up
- * with MariaDB's, in three layers; and the same files in twelve. Made once, kept beside the test images.
+ * with MariaDB's and RabbitMQ's, in three layers; and the same files in twelve. Made once, kept beside the test images.
  */
 export async function pullStorage() {
   const postgres = readImage('postgres')
-  const mariadb = readImage('mariadb')
-  const digests = [...postgres.manifest.layers, ...mariadb.manifest.layers].map(({ digest }) => digest)
+  const others = [readImage('mariadb'), readImage('rabbitmq')]
+  const digests = [postgres, ...others].flatMap(({ manifest }) => manifest.layers).map(({ digest }) => digest)
   const storage = join(imageCache(), `registry-pull-${createHash('sha256').update(VERSION + digests.join()).digest('hex').slice(0, 16)}`)
   await withLock(join(imageCache(), 'lock'), async () => {
     if (existsSync(storage)) return void utimesSync(storage, new Date(), new Date())
     process.stderr.write('making the images to pull\n')
     const scratch = mkdtempSync(join(imageCache(), 'tmp-pull-'))
     try {
-      await fill(join(scratch, 'storage'), scratch, postgres, mariadb)
+      await fill(join(scratch, 'storage'), scratch, postgres, others)
       renameSync(join(scratch, 'storage'), storage)
     } finally {
       rmSync(scratch, { recursive: true, force: true })
@@ -36,25 +36,31 @@ export async function pullStorage() {
   return storage
 }
 
-async function fill(storage, scratch, postgres, mariadb) {
+async function fill(storage, scratch, postgres, others) {
   const tree = join(scratch, 'tree')
-  const blob = ({ layout }, { digest }) => join(layout, 'blobs/sha256', digest.slice(7))
-  const extract = (file) => execFileSync('tar', ['-xzpf', file, '-C', tree, '--numeric-owner'])
-  const [base, server, entrypoint] = postgres.manifest.layers
+  const extract = ({ blob }, { digest }) => {
+    const file = join(scratch, 'extracted')
+    writeFileSync(file, blob(digest))
+    execFileSync('tar', ['-xzpf', file, '-C', tree, '--numeric-owner'])
+  }
+  const [base, ...above] = postgres.manifest.layers
   mkdirSync(tree)
-  extract(blob(postgres, server))
-  extract(blob(mariadb, mariadb.manifest.layers[1]))
-  const large = filesOf(tree)
-  const middle = await pack(tree, large, scratch)
-  for (const layer of [base, entrypoint]) extract(blob(postgres, layer))
+  for (const layer of above) extract(postgres, layer)
+  for (const other of others) for (const layer of other.manifest.layers.slice(1)) extract(other, layer)
+  const own = (name) => /^usr(\/local(\/bin(\/|$)|$)|$)/.test(name)
+  const middle = await pack(tree, filesOf(tree).filter((name) => !own(name) || name === 'usr'), scratch)
+  const top = await pack(tree, filesOf(tree).filter(own), scratch)
+  extract(postgres, base)
   const parts = split(tree, filesOf(tree).filter((name) => !/(^|\/)\.wh\./.test(name)), 12)
   const twelve = []
   for (let at = 0; at < parts.length; at += 2) twelve.push(...await Promise.all(parts.slice(at, at + 2).map((names) => pack(tree, names, scratch))))
-  const asIs = (layer, at) => ({ file: blob(postgres, layer), digest: layer.digest, size: layer.size, diffId: postgres.config.rootfs.diff_ids[at] })
+  const file = join(scratch, 'base')
+  writeFileSync(file, postgres.blob(base.digest))
+  const lowest = { file, digest: base.digest, size: base.size, diffId: postgres.config.rootfs.diff_ids[0] }
   mkdirSync(storage)
   const registry = await startRegistry({ storage, writable: true })
   try {
-    for (const [name, layers] of [[IMAGES.three, [asIs(base, 0), middle, asIs(entrypoint, 2)]], [IMAGES.twelve, twelve]]) await push(registry.url, name, layers, postgres.config)
+    for (const [name, layers] of [[IMAGES.three, [lowest, middle, top]], [IMAGES.twelve, twelve]]) await push(registry.url, name, layers, postgres.config)
   } finally {
     await registry.close()
   }

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, type Stats, lstatSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { extract } from 'tar-stream'
@@ -11,6 +11,9 @@ import { parentsOf, tarOf, type Layer } from './stack.js'
 export type View = readonly string[]
 
 const LIST = ['--sort=name', '--format=posix', '--pax-option=delete=atime,delete=ctime', '--xattrs', '--xattrs-include=*', '--numeric-owner', '-cf', '-']
+
+/** An ordinary user looks as the root that its containers have. */
+const asRoot = process.geteuid?.() === 0 ? [] : ['unshare', '--user', '--map-root-user', '--map-auto']
 
 /** What a container would see: the kernel's overlay over a chain, top first, mounted where nobody else sees it. */
 export async function overlayView(layers: readonly string[], scratch: string): Promise<View> {
@@ -23,7 +26,8 @@ export async function overlayView(layers: readonly string[], scratch: string): P
 }
 
 export async function directoryView(directory: string): Promise<View> {
-  return await listed('tar', [...LIST, '.'], directory)
+  const [program = 'tar', ...words] = [...asRoot, 'tar']
+  return await listed(program, [...words, ...LIST, '.'], directory)
 }
 
 async function listed(program: string, words: readonly string[], cwd: string): Promise<View> {
@@ -46,53 +50,37 @@ async function listed(program: string, words: readonly string[], cwd: string): P
 }
 
 /**
- * What the specification says, word by word: layer after layer into one directory, deletions of what lies below first, then
- * GNU tar. Directories that a layer only passes through keep their times.
+ * What the specification says, word by word, as a script: layer after layer into one directory, deletions of what lies below first,
+ * then GNU tar. Directories that a layer only passes through keep their times.
  */
 export function extractNaively(stack: readonly Layer[], root: string, scratch: string): void {
-  for (const layer of stack) {
+  const lines = stack.flatMap((layer, at) => {
     const { nodes } = layer
-    const times = new Map<string, Stats>()
-    const whole = (path: string): string => join(root, path)
+    const archive = join(scratch, `${String(at)}.tar`)
+    writeFileSync(archive, tarOf(layer))
     const listed = new Set(nodes.flatMap(({ kind, path }) => (kind === 'whiteout' || kind === 'opaque' ? [] : [path])))
-    for (const { path } of nodes) {
-      for (const above of ['.', ...parentsOf(path), path]) {
-        const stat = found(whole(above))
-        if (stat?.isDirectory() === true && !listed.has(above)) times.set(above, stat)
-      }
-    }
-    for (const { kind, path } of nodes) {
-      if (kind === 'whiteout') rmSync(whole(path), { recursive: true })
-      if (kind === 'opaque') for (const name of readdirSync(whole(path))) rmSync(join(whole(path), name), { recursive: true })
-    }
-    for (const { kind, path } of nodes) {
-      const there = found(whole(path))
-      if (kind === 'whiteout' || kind === 'opaque' || there === undefined) continue
-      if (!there.isDirectory() || kind !== 'directory') rmSync(whole(path), { recursive: true })
+    const passed = [...new Set(nodes.flatMap(({ path }) => ['.', ...parentsOf(path), path]))].filter((path) => !listed.has(path)).sort((a, b) => b.length - a.length)
+    return [
+      ...passed.map((path, index) => `isdir ${quoted(path)} && touch -r ${quoted(path)} ${quoted(join(scratch, `time-${String(index)}`))}`),
+      ...nodes.flatMap(({ kind, path }) => (kind === 'whiteout' ? [`rm -rf ${quoted(path)}`] : kind === 'opaque' ? [`find ${quoted(path)} -mindepth 1 -delete`] : [])),
       // An entry says all of a directory: attributes that it does not have are gone.
-      else if (path !== '.') renew(whole(path))
-    }
-    execFileSync('tar', ['-xpf', '-', '--numeric-owner', '--same-owner', '--xattrs', '--xattrs-include=*', '--exclude=.wh.*', '--delay-directory-restore', '-C', root], { input: tarOf(layer), cwd: scratch, stdio: ['pipe', 'ignore', 'ignore'] })
-    // The deepest first: a change below is a change of the directory.
-    for (const [path, stat] of [...times].sort(([a], [b]) => b.length - a.length)) {
-      if (found(whole(path))?.isDirectory() === true) execFileSync('touch', ['-d', `@${String(stat.mtimeMs / 1000)}`, whole(path)])
-    }
-  }
+      ...nodes.flatMap(({ kind, path }) => (kind === 'whiteout' || kind === 'opaque' ? [] : kind === 'directory' ? [`renew ${quoted(path)}`] : [`rm -rf ${quoted(path)}`])),
+      `tar -xpf ${quoted(archive)} --numeric-owner --same-owner --xattrs '--xattrs-include=*' '--exclude=.wh.*' --delay-directory-restore 2>/dev/null`,
+      // The deepest first: a change below is a change of the directory.
+      ...passed.map((path, index) => `isdir ${quoted(path)} && [ -e ${quoted(join(scratch, `time-${String(index)}`))} ] && touch -r ${quoted(join(scratch, `time-${String(index)}`))} ${quoted(path)}`),
+      `rm -f ${quoted(join(scratch, 'time-'))}*`,
+    ]
+  })
+  const script = `isdir() { [ -d "$1" ] && [ ! -L "$1" ]; }
+renew() {
+  isdir "$1" || { rm -rf "$1"; return; }
+  mv "$1" "$1.old"; mkdir "$1"; find "$1.old" -mindepth 1 -maxdepth 1 -exec mv -t "$1" {} +; rmdir "$1.old"
+}
+${lines.join('\n')}
+true`
+  execFileSync(asRoot[0] ?? 'sh', [...asRoot.slice(1), ...(asRoot.length > 0 ? ['sh'] : []), '-c', script], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
-
-function renew(directory: string): void {
-  renameSync(directory, `${directory}.old`)
-  mkdirSync(directory)
-  for (const name of readdirSync(`${directory}.old`)) renameSync(join(`${directory}.old`, name), join(directory, name))
-  rmdirSync(`${directory}.old`)
-}
-
-function found(path: string): Stats | undefined {
-  try {
-    return lstatSync(path)
-  } catch {
-    // Not there, or below what is no directory.
-    return undefined
-  }
+function quoted(path: string): string {
+  return `'${path}'`
 }
