@@ -9,7 +9,7 @@ import { configOf, testOf } from './suite/project.mjs'
 import { MIGRATION } from './postgres.mjs'
 
 const FILES = 40
-const ROUNDS = 5
+const ROUNDS = 3
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /**

@@ -1,7 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openBench, runTests, type Bench } from './runner.js'
+
+// Real runners, on a machine that may be busy.
+vi.setConfig({ testTimeout: 120_000 })
 
 let bench: Bench
 beforeAll(async () => { bench = await openBench() })

@@ -51,12 +51,16 @@ test('shards are runs of their own, and --bail ends in order', async () => {
   expect(bailed.output).not.toMatch(/did not exit|open handle|ERR_MAYFLY_INTERNAL/)
 })
 
-test('watching, the run stays warm from one re-run to the next', async () => {
+test('watching, the run stays warm from one re-run to the next, and a changed input prepares again', async () => {
   await using watched = watch('jest', 'watched', bench, ['--watchAll', '--runInBand'])
   await watched.seen(/Ran all test suites()/g, 1)
   watched.change('watched.case.js', (text) => `${text}// changed\n`)
   const ids = await watched.seen(/watching (\w+) \n/g, 2)
   expect(new Set(ids).size).toBe(1)
+  await watched.seen(/Ran all test suites()/g, 2)
+  watched.change('state/word.txt', () => 'two')
+  watched.change('watched.case.js', (text) => `${text}// changed again\n`)
+  expect(await watched.seen(/word (\w+) \n/g, 3)).toEqual(['one', 'one', 'two'])
 })
 
 test('reset: \'test\' brings a worker\'s service back before every test, its server and clients living on', async () => {

@@ -50,12 +50,15 @@ test('what the whole run shares is provided to those who cannot lease, and typed
   expect([...bundle.matchAll(/\b(?:from|import) "([^"]+)"/g)].map((match) => match[1])).toEqual(['vitest'])
 })
 
-test('watching, the run stays warm from one re-run to the next', async () => {
+test('watching, the run stays warm from one re-run to the next; a changed input runs the tests again, and prepares again', async () => {
   await using watched = watch('vitest', 'watched', bench, ['watch', '--no-isolate'])
   await watched.seen(/Waiting for file changes()/g, 1)
   watched.change('watched.case.js', (text) => `${text}// changed\n`)
   const ids = await watched.seen(/watching (\w+) \n/g, 2)
   expect(new Set(ids).size).toBe(1)
+  await watched.seen(/Waiting for file changes()/g, 2)
+  watched.change('state/word.txt', () => 'two')
+  expect(await watched.seen(/word (\w+) \n/g, 3)).toEqual(['one', 'one', 'two'])
 })
 
 test('starting is not charged to tests and has a limit of its own; who connects early is held', async () => {

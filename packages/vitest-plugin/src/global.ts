@@ -1,11 +1,18 @@
-import { describeRun, findConfig, launchOrSkip, openSession, RUN_VARIABLE, type LaunchedRun, type RunAddress, type Session } from '@mayfly/core/plugin'
+import { cacheKey, describeRun, findConfig, launchOrSkip, openSession, RUN_VARIABLE, type LaunchedRun, type RunAddress, type Session } from '@mayfly/core/plugin'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import type { ProvidedServices } from './provided.js'
 
 const RUN = Symbol.for('mayfly.vitest.run')
-type Kept = typeof globalThis & { [RUN]?: { readonly run: Promise<LaunchedRun>; users: number } }
+type Kept = typeof globalThis & { [RUN]?: Running }
+
+interface Running {
+  run: Promise<LaunchedRun>
+  /** What it was started with: the configurations, their inputs and their modules. Known in watch mode only. */
+  state: string
+  users: number
+}
 
 /** Vitest's global set-up: one run host for the whole run, however many projects it has and however often it is set up. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -13,7 +20,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const { root, maxWorkers, browser } = project.config
   const slots = typeof maxWorkers === 'number' ? maxWorkers : availableParallelism()
   const roots = [root, ...project.vitest.projects.map(({ config }) => config.root)]
-  const kept = (shared[RUN] ??= { run: launchOrSkip({ directories: [...new Set(roots)], slots }), users: 0 })
+  const directories = [...new Set(roots)]
+  const launch = (): Promise<LaunchedRun> => launchOrSkip({ directories, slots })
+  const watching = project.vitest.config.watch
+  const kept = (shared[RUN] ??= { run: launch(), state: watching ? await stateOf(directories) : '', users: 0 })
   let address: RunAddress
   try {
     address = (await kept.run).address
@@ -22,13 +32,30 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw error
   }
   kept.users += 1
-  process.env[RUN_VARIABLE] = JSON.stringify(address)
-  // Named for no file: only the place counts, for the configuration that holds there.
-  const session = openSession(address, join(root, 'vitest.config'), 1)
-  const services = await shareServices(address, root, session, browser.enabled)
-  project.provide('mayfly', services)
+  let session: Session | undefined
+  const offer = async (): Promise<void> => {
+    address = (await kept.run).address
+    process.env[RUN_VARIABLE] = JSON.stringify(address)
+    // A page has no business with the run's token.
+    if (!browser.enabled) project.provide('mayflyRun', JSON.stringify(address))
+    await session?.close()
+    // Named for no file: only the place counts, for the configuration that holds there.
+    session = openSession(address, join(root, 'vitest.config'), 1)
+    project.provide('mayfly', await shareServices(address, root, session, browser.enabled))
+  }
+  await offer()
+  project.onTestsRerun(async () => {
+    const state = await stateOf(directories)
+    if (state !== kept.state) {
+      // A configuration or an input has changed since the last re-run.
+      kept.state = state
+      await (await kept.run).close()
+      kept.run = launch()
+    }
+    await offer()
+  })
   return async () => {
-    await session.close()
+    await session?.close()
     kept.users -= 1
     if (kept.users > 0) return
     delete shared[RUN]
@@ -36,6 +63,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     const summary = await (await kept.run).close()
     if (summary !== undefined && project.config.silent !== true) process.stderr.write(describeRun(summary))
   }
+}
+
+async function stateOf(directories: readonly string[]): Promise<string> {
+  // One that cannot be loaded is told by the run's start.
+  return (await Promise.all(directories.map(directory => cacheKey(directory).catch(() => '')))).join()
 }
 
 /** Those of scope `run`, which have one address for all. Browsers cannot lease: for them they are started here. */

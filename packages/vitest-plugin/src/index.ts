@@ -1,5 +1,8 @@
+import { configOf, findConfig } from '@mayfly/core/plugin'
 import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import type { Plugin } from 'vitest/config'
+import type {} from 'vitest/node'
 import { lowerDecorators } from './transform.js'
 
 export type { ProvidedService, ProvidedServices } from './provided.js'
@@ -9,6 +12,9 @@ export function mayfly(): Plugin[] {
   const { resolve } = createRequire(import.meta.url)
   return [lowerDecorators(), {
     name: 'mayfly',
+    configureVitest: async ({ vitest, project }) => {
+      if (vitest.config.watch) vitest.config.forceRerunTriggers.push(...await triggersOf(project.config.root))
+    },
     config: config => {
       const test = ((config as { test?: TestOptions }).test ??= {})
       test.globalSetup = [resolve('@mayfly/vitest-plugin/global'), ...listOf(test.globalSetup)]
@@ -16,6 +22,16 @@ export function mayfly(): Plugin[] {
       test.setupFiles = [resolve('@mayfly/vitest-plugin/setup'), ...listOf(test.setupFiles)]
     },
   }]
+}
+
+/** The configuration and what its services are prepared from: a change of them runs the tests again. */
+async function triggersOf(root: string): Promise<string[]> {
+  const path = findConfig(root)
+  if (path === undefined) return []
+  // One that cannot be loaded is told by the run's start.
+  const services = await configOf(root).then(({ config }) => Object.values(config.services), () => [])
+  const inputs = services.flatMap(({ options: { prepare } }) => (typeof prepare === 'object' ? prepare.inputs ?? [] : []))
+  return [path, ...inputs.map(pattern => join(dirname(path), pattern))]
 }
 
 interface TestOptions {

@@ -13,5 +13,7 @@ export type ProvidedServices = { readonly [K in keyof Registered & string]?: Pro
 declare module 'vitest' {
   interface ProvidedContext {
     readonly mayfly: ProvidedServices
+    /** The run, for our own set-up file. */
+    readonly mayflyRun: string
   }
 }

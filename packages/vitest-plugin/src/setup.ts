@@ -1,11 +1,13 @@
-import { currentRun, exportedVariables, setVariables } from '@mayfly/core/plugin'
-import { afterAll, afterEach, beforeEach, expect } from 'vitest'
+import { currentRun, exportedVariables, RUN_VARIABLE, setVariables } from '@mayfly/core/plugin'
+import { afterAll, afterEach, beforeEach, expect, inject } from 'vitest'
 import { explain } from './explain.js'
 import { openFile } from './file.js'
+import type {} from './provided.js'
 
 // Runs before every test file, also where files share their modules. Variables are assigned at once, without awaiting:
 // set-up files may run side by side.
-const run = currentRun()
+// The environment is a worker's from its start; watching, the run may be another since.
+const run = currentRun({ [RUN_VARIABLE]: inject('mayflyRun') as string | undefined }) ?? currentRun()
 const path = expect.getState().testPath
 if (path !== undefined) {
   const slot = Number(process.env['VITEST_POOL_ID'] ?? 1)
