@@ -1,6 +1,6 @@
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -57,20 +57,32 @@ export async function build(setting) {
   return { name: 'build', unit: 'ms', ...cold, series: [{ case: 'httpd, warm cache', ...warm }] }
 }
 
+/** Newer clients leave BuildKit to a plugin; Debian's own has it built in. */
+function buildKitClient() {
+  try {
+    execFileSync('docker', ['buildx', 'version'], { stdio: 'ignore' })
+  } catch {
+    if (existsSync('/usr/bin/docker')) return '/usr/bin/docker'
+  }
+  return 'docker'
+}
+
 async function contestants(setting, context, file, base, flags) {
   const { docker } = setting
   const path = join(setting.scratch, file)
   const from = await docker.image?.(base)
   const whole = (program, words, env = {}) => async () => {
     const began = performance.now()
-    await execute(program, words, { env: { ...process.env, ...env }, maxBuffer: 1 << 26 })
+    await execute(program, words, { env: { ...process.env, ...env }, maxBuffer: 1 << 26 }).catch((error) => {
+      throw new Error(String(error.stderr).trim().split('\n').at(-1) || error.message)
+    })
     return performance.now() - began
   }
   await execute(process.execPath, [main, 'pull', '-q', base])
   const words = (name) => ['build', '-q', '-f', path, '--build-arg', `BASE=${name}`, ...flags, '-t', `bench-${file.toLowerCase()}`, context]
   return [
     { name: 'mayfly', once: whole(process.execPath, [main, ...words(base)]) },
-    { name: 'docker (BuildKit)', absent: docker.absent, once: whole('docker', words(from), { DOCKER_BUILDKIT: '1' }) },
+    { name: 'docker (BuildKit)', absent: docker.absent, once: whole(buildKitClient(), words(from), { DOCKER_BUILDKIT: '1' }) },
     { name: 'docker (classic)', absent: docker.absent, once: whole('docker', words(from), { DOCKER_BUILDKIT: '0' }) },
     await viaBuildah(setting, { path, context, base, flags }),
   ]

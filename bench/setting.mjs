@@ -38,7 +38,11 @@ export async function makeSetting() {
       const image = await engine.pullImage(await engine.openStore(), engine.parseReference(name))
       const root = join(scratch, `root-${name}`)
       mkdirSync(root)
-      for (const layer of [...image.layers].reverse()) execFileSync('cp', ['-a', `${layer}/.`, root])
+      for (const layer of [...image.layers].reverse()) {
+        execFileSync('cp', ['-a', `${layer}/.`, root])
+        // What the layer deletes: the overlay's marks are character devices.
+        execFileSync('find', ['.', '-type', 'c', '-exec', 'rm', '-rf', `${root}/{}`, ';'], { cwd: layer })
+      }
       roots.set(name, root)
       return root
     },

@@ -55,6 +55,17 @@ test('stages, files, labels, hosts and platforms of a build, in Docker\'s words'
   expect((await place.mayfly(['inspect', '-f', '{{index .Config.Labels "kind"}}', 'staged'])).stdout).toBe('test\n')
 })
 
+test('limits of RUN, one stage anew, and an upload at the end', async () => {
+  const dockerfile = join(directory, 'limits')
+  writeFileSync(dockerfile, 'FROM busybox AS one\nRUN ulimit -n > /one\nFROM busybox\nCOPY --from=one /one /\nCMD ["cat", "/one"]')
+  const words = ['build', '--ulimit', 'nofile=123:456', '-t', 'limited', '-f', dockerfile, join(directory, 'context')]
+  expect(await place.mayfly(words)).toMatchObject({ code: 0 })
+  expect((await place.mayfly(['run', '--rm', 'limited'])).stdout).toBe('123\n')
+  expect((await place.mayfly(words)).stderr.match(/CACHED/g)).toHaveLength(2)
+  expect((await place.mayfly([...words, '--no-cache-filter', 'one'])).stderr).toMatch(/RUN ulimit[^\n]*\n#\d+ DONE/)
+  expect((await place.mayfly(['build', '--ulimit', 'nofile', '-'])).stderr).toContain('Invalid limit "nofile"')
+})
+
 test('a Dockerfile, or a whole context, on standard input', async () => {
   expect(await piped('FROM busybox\nCMD ["echo", "from a pipe"]', 'build', '-q', '-t', 'piped', '-')).toMatchObject({ code: 0 })
   expect((await place.mayfly(['run', '--rm', 'piped'])).stdout).toBe('from a pipe\n')

@@ -40,8 +40,3 @@ test('secrets', async () => {
 test('an error', async () => {
   await expect(build({ context, dockerfile: 'FROM busybox\nRUNN true' })).rejects.toMatchObject({ message: blocks('text')[0]?.trimEnd() })
 })
-
-test('all code of the page stands here', () => {
-  const here = readFileSync(fileURLToPath(import.meta.url), 'utf8')
-  for (const line of blocks('ts').flatMap((text) => text.trimEnd().split('\n'))) expect(here).toContain(line)
-})
