@@ -20,13 +20,15 @@ export interface Admission {
 }
 
 export interface Entry {
+  /** It has started: what it takes of the memory shows. */
+  settle(): void
   /** Harmless when it has left. */
   leave(): void
 }
 
 export interface AdmissionOptions {
-  /** Whether there is room for one more. */
-  readonly room?: () => boolean
+  /** Whether there is room for one more, while so many others are starting. */
+  readonly room?: (starting: number) => boolean
   /** Milliseconds between looks while somebody waits. */
   readonly pause?: number
   readonly waits?: (who: Applicant) => void
@@ -34,6 +36,7 @@ export interface AdmissionOptions {
 
 export function createAdmission({ room = hasMemory, pause = 200, waits = () => undefined }: AdmissionOptions = {}): Admission {
   const inside = new Map<string, number>()
+  let starting = 0
   const queue: { readonly who: Applicant; readonly admit: () => void }[] = []
   let timer: NodeJS.Timeout | undefined
 
@@ -45,16 +48,26 @@ export function createAdmission({ room = hasMemory, pause = 200, waits = () => u
   const look = (): void => {
     clearTimeout(timer)
     timer = undefined
-    while (queue.length > 0 && (inside.size === 0 || room())) queue.shift()?.admit()
+    while (queue.length > 0 && (inside.size === 0 || room(starting))) queue.shift()?.admit()
     // Memory also comes back by what others on this machine do.
     if (queue.length > 0) timer = setTimeout(look, pause)
     timer?.unref()
   }
   const enter = (owner: string, passing: boolean): Entry => {
     let left = !passing
+    let settled = false
     if (passing) count(owner, 1)
+    starting += 1
+    const settle = (): void => {
+      if (settled) return
+      settled = true
+      starting -= 1
+      look()
+    }
     return {
+      settle,
       leave: () => {
+        settle()
         if (left) return
         left = true
         count(owner, -1)
@@ -65,7 +78,7 @@ export function createAdmission({ room = hasMemory, pause = 200, waits = () => u
   return {
     enter: async (who, signal) => {
       const { owner, passing } = who
-      if (inside.has(owner) || inside.size === 0 || (queue.length === 0 && room())) return enter(owner, passing)
+      if (inside.has(owner) || inside.size === 0 || (queue.length === 0 && room(starting))) return enter(owner, passing)
       waits(who)
       return await new Promise<Entry>((resolve, reject) => {
         const abort = (): void => {
@@ -89,9 +102,12 @@ export function createAdmission({ room = hasMemory, pause = 200, waits = () => u
   }
 }
 
+/** What a service is taken to need while it starts: bytes. */
+const USUAL = 64 * 1024 ** 2
+
 /** A tenth of the machine's memory, and half a gigabyte, stay free. */
-export function hasMemory(): boolean {
+export function hasMemory(starting = 0): boolean {
   // Where a limit of the process's own is known, it counts.
   const available = (process as { availableMemory?: () => number }).availableMemory?.() ?? freemem()
-  return available > Math.min(Math.max(totalmem() / 10, 512 * 1024 ** 2), totalmem() / 4)
+  return available - starting * USUAL > Math.min(Math.max(totalmem() / 10, 512 * 1024 ** 2), totalmem() / 4)
 }

@@ -73,6 +73,7 @@ export function makeContainer(supply: Supply, { wish, service, stable: given, in
       const setting: Setting | undefined = stable === undefined ? undefined : { self: stable.self, needs: facts }
       const supplied = await supplyOf(supply, wish, service, image, { setting, place: company?.place }, signal)
       container = supplied.container
+      admitted.settle()
       if (!signal.aborted) await stable?.aim(container)
       const address = stable?.address ?? addressOf(service, container)
       journal.note({ event: 'ready', from: supplied.source, name: wish.as, slot: wish.slot, image: image.reference, container: container.id, ms: Math.round(performance.now() - began), host: address.host, ports: address.ports })
