@@ -40,21 +40,20 @@ export async function launchRun(options: HostOptions): Promise<LaunchedRun> {
   const greeting = await greetingOf(lines, gone)
   if ('error' in greeting) throw fromWire(greeting.error)
   release(child)
-  return {
-    address: greeting.address,
-    close: async () => {
-      child.ref()
-      for (const stream of [child.stdin, child.stdout]) (stream as unknown as { ref?(): void } | null)?.ref?.()
-      child.stdin.write('close\n')
-      const last = await Promise.race([lines.next(), gone])
-      child.stdin.end()
-      const farewell = last === undefined ? undefined : JSON.parse(last) as Farewell
-      // One that stays is nobody's to wait for.
-      if (farewell === undefined || farewell.summary.kept.length === 0) await gone
-      else release(child)
-      return farewell?.summary
-    },
+  let closed: Promise<RunSummary | undefined> | undefined
+  const close = async (): Promise<RunSummary | undefined> => {
+    child.ref()
+    for (const stream of [child.stdin, child.stdout]) (stream as unknown as { ref?(): void } | null)?.ref?.()
+    child.stdin.write('close\n')
+    const last = await Promise.race([lines.next(), gone])
+    child.stdin.end()
+    const farewell = last === undefined ? undefined : JSON.parse(last) as Farewell
+    // One that stays is nobody's to wait for.
+    if (farewell === undefined || farewell.summary.kept.length === 0) await gone
+    else release(child)
+    return farewell?.summary
   }
+  return { address: greeting.address, close: () => closed ??= close() }
 }
 
 interface Lines {

@@ -170,7 +170,7 @@ function bench(events: Partial<LeaseEvents> = {}) {
     take,
     engine,
     log,
-    kill: id => ends.get(id)?.({ code: -1, signal: 'SIGKILL', oomKilled: false }),
+    kill: (id: string) => ends.get(id)?.({ code: -1, signal: 'SIGKILL', oomKilled: false }),
     failNext: () => { failing = true },
   }
 }
