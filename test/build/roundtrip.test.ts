@@ -1,8 +1,8 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startRegistry } from '../images/registry.mjs'
 import { openPlace, type Place } from '../place.js'
 import { until } from '../runtime/bench.js'
@@ -126,6 +126,9 @@ function theirs(name: string): string {
 
 test('podman runs it, and what podman builds runs here', async () => {
   if (lacks('podman')) return
+  // What podman shares among all its processes, unless it was there before.
+  const locks = '/dev/shm/libpod_lock'
+  if (!existsSync(locks)) onTestFinished(() => rmSync(locks, { force: true }))
   const at = ['--root', join(place.directory, 'podman'), '--runroot', join(place.directory, 'podman-run'), '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs']
   const podman = (...words: string[]): string => run('podman', [...at, ...words], { TMPDIR: place.directory })
   podman('pull', '-q', '--tls-verify=false', ours)
