@@ -41,7 +41,7 @@ ${tests('[db.getHost(), db.getMappedPort(5432)]')}`,
 export function configOf(project) {
   const own = project === 'mayfly' ? ['import { mayfly } from \'@mayfly/vitest-plugin\'\n', 'plugins: [mayfly()], ', ''] : ['', '', project === 'shared' ? 'globalSetup: \'./shared.js\', ' : '']
   return {
-    'vitest.config.js': `${own[0]}export default { ${own[1]}test: { ${own[2]}maxWorkers: 2 } }\n`,
+    'vitest.config.js': `${own[0]}export default { ${own[1]}test: { ${own[2]}maxWorkers: 2, testTimeout: 60_000 } }\n`,
     ...(project === 'mayfly' ? { 'mayfly.config.js': `import { defineConfig, postgres } from '@mayfly/core'
 import { MIGRATION } from ${postgres}
 
