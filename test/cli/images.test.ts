@@ -46,12 +46,12 @@ test('build, run, and build again from the cache', async () => {
 test('stages, files, labels, hosts and platforms of a build, in Docker\'s words', async () => {
   const context = join(directory, 'stages')
   mkdirSync(context)
-  writeFileSync(join(context, 'other'), 'FROM busybox AS first\nRUN grep 192.0.2.9 /etc/hosts; df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2 > /shm\nFROM busybox\nRUN false\n')
+  writeFileSync(join(context, 'other'), 'FROM busybox AS first\nRUN grep 192.0.2.9 /etc/hosts; df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2 > /shm; ulimit -n >> /shm\nFROM busybox\nRUN false\n')
   const platform = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`
   const built = await place.mayfly(['image', 'build', '--file', join(context, 'other'), '--target', 'first', '--tag', 'staged', '--label', 'kind=test', '--add-host', 'far:192.0.2.9',
-    '--shm-size', '1m', '--network', 'none', '--no-cache', '--pull', '--platform', platform, context])
+    '--shm-size', '1m', '--ulimit', 'nofile=64:64', '--network', 'none', '--no-cache', '--pull', '--platform', platform, context])
   expect(built).toMatchObject({ code: 0, stderr: expect.stringContaining('named staged') as string })
-  expect((await place.mayfly(['run', '--rm', 'staged', 'cat', '/shm'])).stdout).toBe('1024\n')
+  expect((await place.mayfly(['run', '--rm', 'staged', 'cat', '/shm'])).stdout).toBe('1024\n64\n')
   expect((await place.mayfly(['inspect', '-f', '{{index .Config.Labels "kind"}}', 'staged'])).stdout).toBe('test\n')
 })
 

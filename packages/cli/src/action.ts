@@ -22,6 +22,9 @@ export function group(program: Command, name: string, description: string): Comm
   return program.commands.find((command) => command.name() === name) ?? program.command(name).description(description)
 }
 
+/** Whether a command of this name is asked for. */
+export type Wanted = (name: string) => boolean
+
 /** A command that has a short and a long form, such as `ps` and `container ls`. */
 export function both(parents: readonly (readonly [parent: Command, name: string])[], describe: (command: Command) => unknown): void {
   for (const [parent, name] of parents) describe(parent.command(name))

@@ -1,15 +1,15 @@
 import { Option, type Command } from 'commander'
 
-import { both, collect, ends1, group, whole } from './action.js'
+import { both, collect, ends1, group, whole, type Wanted } from './action.js'
 import { addRunFlags, type RunFlags } from './run-flags.js'
 
 const FORMAT = "json, or a template, such as '{{.ID}}'"
 const KEYS = 'what to type to leave; default ctrl-p,ctrl-q'
 
-/** The commands on containers, with their long forms `container …`. */
-export function containerCommands(program: Command): void {
+/** The commands on containers, with their long forms `container …`; only those that `wanted` has. */
+export function containerCommands(program: Command, wanted: Wanted): void {
   const container = group(program, 'container', 'Manage containers')
-  const twins = (name: string): [Command, string][] => [[program, name], [container, name]]
+  const twins = (name: string): [Command, string][] => (wanted(name) ? [[program, name], [container, name]] : [])
 
   both(twins('run'), (command) => addRunFlags(command).description('Create and run a container from an image')
     .option('-d, --detach', 'run in the background and print the container id')
@@ -37,7 +37,7 @@ export function containerCommands(program: Command): void {
     .action(ends1(async (names: string[]) => (await import('./commands/kill.js')).pause(names, false))))
   both(twins('wait'), (command) => command.description('Wait until containers end, and print their exit codes').argument('<container...>')
     .action(ends1(async (names: string[]) => (await import('./commands/wait.js')).wait(names))))
-  both([[program, 'rm'], [container, 'rm']], (command) => command.alias('remove').description('Remove containers').argument('<container...>')
+  both(twins('rm'), (command) => command.alias('remove').description('Remove containers').argument('<container...>')
     .option('-f, --force', 'kill those that run').option('-v, --volumes', 'as Docker has it: volumes without a name always go with their container')
     .action(ends1(async (names: string[], options) => (await import('./commands/rm.js')).rm(names, options))))
   both(twins('rename'), (command) => command.description('Give a container another name').argument('<container>').argument('<name>')
@@ -45,7 +45,7 @@ export function containerCommands(program: Command): void {
   both(twins('update'), (command) => command.description('Change settings of containers').argument('<container...>')
     .requiredOption('--restart <policy>', 'no, on-failure[:times], always, unless-stopped')
     .action(ends1(async (names: string[], options) => (await import('./commands/rm.js')).update(names, options))))
-  both([[program, 'ps'], [container, 'ls']], (command) => (command.name() === 'ls' ? command.aliases(['ps', 'list']) : command)
+  both(wanted('ps') || wanted('ls') ? [[program, 'ps'], [container, 'ls']] : [], (command) => (command.name() === 'ls' ? command.aliases(['ps', 'list']) : command)
     .description('List containers').option('-a, --all', 'also show those that do not run').option('-q, --quiet', 'only show ids')
     .option('-f, --filter <name=value>', 'id, name, label, status, exited, ancestor, before, since, network, publish, expose, volume', collect)
     .option('-n, --last <number>', 'the last so many made, whatever their state', whole(-1)).option('-l, --latest', 'the last one made, whatever its state')

@@ -1,10 +1,10 @@
 import { CommanderError } from 'commander'
 
-import { commandLine } from './program.js'
+import { commandLineFor } from './program.js'
 import { report } from './report.js'
 import { withoutValues } from './words.js'
 
-const program = commandLine()
+const program = commandLineFor(process.argv.slice(2))
 try {
   await program.parseAsync(withoutValues(program, process.argv.slice(2)), { from: 'user' })
 } catch (error) {
