@@ -1,7 +1,7 @@
 // npm run -s bench -- NAME [--json]: measures Mayfly beside the bare process and what rivals this machine has.
 import { parseArgs } from 'node:util'
 
-const names = ['start', 'stop', 'scale', 'redis', 'parallel', 'address', 'network', 'ready', 'postgres-clone', 'pull', 'suite', 'build', 'cli', 'import']
+const names = ['start', 'stop', 'exec', 'scale', 'redis', 'parallel', 'address', 'network', 'ready', 'postgres-clone', 'pull', 'suite', 'build', 'cli', 'import']
 const { values, positionals: [name] } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })
 if (!names.includes(name)) {
   process.stderr.write(`usage: npm run -s bench -- ${names.join('|')} [--json]\n`)

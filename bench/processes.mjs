@@ -23,6 +23,15 @@ export function firstByte(command, words, options = {}) {
   })
 }
 
+/** Resolves when a program has run and ended well. */
+export function wholeRun(command, words) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, words, { stdio: 'ignore' })
+    child.once('error', reject)
+    child.once('exit', (code) => { if (code === 0) resolve(); else reject(new Error(`${command} ended with ${code}`)) })
+  })
+}
+
 /** Resolves when a Redis server answers PING; asks at once again, without a pause that would count. */
 export function redisAnswers(host, port, deadline = performance.now() + 20_000) {
   return new Promise((resolve, reject) => {

@@ -12,7 +12,7 @@ function linesOf(code: string): string {
   return code.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('import ')).join('\n')
 }
 
-test.each(['building.md', 'networks.md', 'waiting.md', 'coming-from-testcontainers.md'])('%s', (page) => {
+test.each(['building.md', 'networks.md', 'waiting.md', 'coming-from-testcontainers.md', 'containers.md'])('%s', (page) => {
   const blocks = [...readFileSync(join(root, 'docs', page), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = '']) => linesOf(code))
   expect(blocks.length).toBeGreaterThan(0)
   const tested = sources.map(linesOf)

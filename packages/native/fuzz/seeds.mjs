@@ -50,6 +50,9 @@ const streams = {
   shared: [create(1, 'a'), create(2, 'b', list, u16(0), [0x20000, 'a']), create(3, 'c', list, u16(0), [0x20000, 'gone']), request(4, 21, bytes('a')), request(5, 7, bytes('a'))],
   networks: [create(1, 'a'), request(2, 33, u32(1), u32(0xC6120401), u8(27), u32(0)), request(3, 33, u32(2), u32(0xC6120421), u8(27), u32(1)), request(4, 37, u32(1), u16(1), bytes('db'), u32(0xC6120402), u16(1), u32(0), u32(0x7f000001), u16(53)), request(5, 35, bytes('a'), u8(1), u32(1), u32(0xC6120403), u32(0)), request(6, 36, bytes('a'), u8(1)), request(7, 34, u32(2))],
   faults: [create(1, 'a'), request(2, 40, u32(1), bytes('a'), u8(1), u8(3), u8(6), u32(0), u16(80), u64(5000000), u64(1000)), request(3, 40, u32(2), bytes('a'), u8(4), u8(2), u8(0), u32(0xC6120003), u16(0), u64(1000), u64(0)), request(4, 42, bytes('a'), u32(0), u16(80)), request(5, 43, bytes('a'), u64(4096)), request(6, 41, u32(1)), request(7, 43, bytes('a'), u64(2n ** 64n - 1n))],
+  restart: [create(1, 'a', Buffer.concat([operation(20, u8(0)), list])), request(2, 5, bytes('a'), u32(0), u32(9)), request(3, 23, bytes('a'), u32(4), bytes(Buffer.concat([operation(59), list]))), request(4, 8, bytes('a'), u32(22), u64(0), u32(1), u32(100)), request(5, 23, bytes('a'), u32(0), bytes(list)), request(6, 7, bytes('a'))],
+  files: [create(1, 'a', Buffer.concat([operation(20, u8(0)), list])), request(2, 4, bytes('a'), u32(33), u32(1000), bytes(Buffer.concat([operation(56), operation(58, bytes('/x'), u32(3), u32(0), u32(0), u32(0xffffffff))]))), data(2, Buffer.from('tar')), end(2), request(3, 4, bytes('a'), u32(32), u32(1000), bytes(Buffer.concat([operation(56), operation(57, bytes('/x'), u32(1))]))), credit(3, 500), request(4, 7, bytes('a'))],
+  created: [create(1, 'b', Buffer.concat([operation(20, u8(0)), waiting])), request(2, 4, bytes('b'), u32(32), u32(1000), bytes(Buffer.concat([operation(56), operation(57, bytes('/x'), u32(0))]))), request(3, 3, bytes('b'), u32(0), bytes('{}'), bytes(''), u16(0), u32(0), bytes(waiting)), request(4, 3, bytes('b'), u32(0), bytes('{}'), bytes(''), u16(0), u32(0), bytes(list))],
   shutdown: [create(1, 'a'), request(2, 19)],
 }
 
@@ -102,10 +105,13 @@ symlinkSync('d', join(tree, 'within'))
 execFileSync('ln', [join(tree, 'd/e/file'), join(tree, 'hard')])
 execFileSync('mkfifo', [join(tree, 'pipe')])
 mkdirSync(join(seeds, 'untar'), { recursive: true })
+mkdirSync(join(seeds, 'copy'), { recursive: true })
 for (const format of ['gnu', 'pax', 'ustar', 'v7']) {
   const words = [`--format=${format}`, '--sort=name', '--mtime=@1', '--owner=0', '--group=0', '-b1', '-C', tree, '-cf', '-']
   const own = format === 'pax' ? ['--pax-option=exthdr.name=%d/x/%f,delete=atime,delete=ctime'] : []
   const names = format === 'v7' || format === 'ustar' ? ['d', 'link', 'within', 'hard'] : ['.']
   writeFileSync(join(seeds, 'untar', format), execFileSync('tar', [...words, ...own, ...names]))
+  // One for each way to copy: the last byte chooses.
+  writeFileSync(join(seeds, 'copy', format), Buffer.concat([execFileSync('tar', [...words, ...own, '--exclude=.wh.*', ...names]), u8(['gnu', 'pax', 'ustar', 'v7'].indexOf(format))]))
 }
 rmSync(tree, { recursive: true })

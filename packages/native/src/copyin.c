@@ -289,7 +289,11 @@ static void read_archive(void) {
 
 void copy_in(int root, const struct copy_in *wish) {
   how = wish;
-  in.data = xalloc(INPUT);
+  if (!in.data) in.data = xalloc(INPUT);
+  in.at = in.filled = 0;
+  in.ended = false;
+  made = NULL;
+  temporary_dir = -1;
   where = (struct place){.root = root, .base = -1, .parent = -1, .uid = how->uid, .gid = how->gid};
   read_archive();
   finish_directories();
