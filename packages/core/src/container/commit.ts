@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { chainIds, digestOf, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
 import { blobPath, openLease, openStore, readBlob, writeAtomically, writeRef, type Image, type Store } from '../images/index.js'
-import { produceLayer, type StackLayer } from '../layers/index.js'
+import { STUBS, produceLayer, type StackLayer } from '../layers/index.js'
 import { formatPlatform } from '../platform.js'
 import { parseReference } from '../reference.js'
 import { parseManifest } from '../registry/index.js'
@@ -22,7 +22,6 @@ export interface Committed {
   readonly id: string
 }
 
-const OURS = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf']
 const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip'
 
 /** Writes an image of the container's image with one more layer. [OCI image specification, "Image Configuration"] */
@@ -92,7 +91,7 @@ function freshTrees(store: Store, image: Image, upper: string): { readonly direc
 
 async function layerOf(store: Store, directory: string, lowers: readonly string[]): Promise<Awaited<ReturnType<typeof produceLayer>> & { readonly file: string }> {
   const file = join(store.home, 'ingest', `commit-${randomBytes(6).toString('hex')}`)
-  return { ...await produceLayer({ directory, lowers, skip: OURS }, file), file }
+  return { ...await produceLayer({ directory, lowers, skip: STUBS }, file), file }
 }
 
 /** Instructions of a Dockerfile that change settings: `CMD ["x"]`, `ENV a=b`. */

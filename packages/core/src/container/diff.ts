@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import { MayflyError } from '../errors.js'
 import { treeSize } from '../images/du.js'
 import { defaultHome } from '../images/store.js'
-import { layerTar, removeTree, resolveInStack } from '../layers/index.js'
+import { STUBS, layerTar, removeTree, resolveInStack } from '../layers/index.js'
 import { METHOD } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { keptDirectory } from './kept.js'
@@ -17,8 +17,6 @@ export interface PathChange {
   /** Absolute. */
   readonly path: string
 }
-
-const OURS = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf']
 
 /** What a container changed of its image's files, sorted by path. Throws ERR_MAYFLY_UNSUPPORTED when its files are a copy of the image's. */
 export async function containerDiff(container: RunningListing): Promise<PathChange[]> {
@@ -38,7 +36,7 @@ export async function changesSize(container: RunningListing): Promise<number | u
 
 async function changesIn(directory: string, { stack }: RunningListing): Promise<PathChange[]> {
   const { extract } = await import('tar-stream')
-  const { tar, done } = layerTar({ directory, lowers: stack.map((layer) => layer.directory), skip: OURS })
+  const { tar, done } = layerTar({ directory, lowers: stack.map((layer) => layer.directory), skip: STUBS })
   const changes = new Map<string, PathChange['kind']>()
   for await (const entry of tar.pipe(extract())) {
     const path = `/${entry.header.name.replace(/^\.?\/|\/$/g, '')}`

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { run } from '@mayfly/core'
 import { extract, type Header } from 'tar-stream'
 import { expect, test } from 'vitest'
+import { STUBS } from '../../src/layers/stubs.js'
 import { layerDiffId, layerTar, produceLayer, type LayerSource } from '../../src/layers/produce.js'
 import { useBench } from '../../../../test/runtime/bench.js'
 
@@ -55,7 +56,7 @@ async function changed(script: string): Promise<LayerSource> {
   const { findSnapshot } = await import('../../src/images/snapshots.js')
   const { openStore } = await import('../../src/images/store.js')
   const [directory = '', ...lowers] = (await findSnapshot(await openStore(join(bench.home, 'home')), key))?.image.layers ?? []
-  return { directory, lowers, skip: ['etc/hosts', 'etc/hostname', 'etc/resolv.conf'] }
+  return { directory, lowers, skip: STUBS }
 }
 
 async function entriesOf(source: LayerSource): Promise<readonly string[]> {
