@@ -203,6 +203,11 @@ test.runIf(root)('ulimits, sysctls, names, groups and the OOM score', async () =
   expect(text.split('\n')).toEqual(['100', '200', '77', '9000', '1', 'example.org', 'box', 'uid=33(www-data) gid=33(www-data) groups=33(www-data),29(audio),1234', '500', '3072', '/made/up'])
 })
 
+test('ulimits hold for commands in the container, too', async () => {
+  await using container = await run('busybox', { ...sleeper, ulimits: { nofile: { soft: 100, hard: 200 } } })
+  expect((await sh(container, 'ulimit -n; ulimit -Hn')).stdout).toBe('100\n200\n')
+})
+
 test.runIf(root)('privileged: every capability and device, nothing masked, no filter', async () => {
   await using container = await run('busybox', { ...sleeper, privileged: true })
   const { stdout } = await sh(container, 'grep -E "CapBnd|Seccomp:" /proc/self/status; mkdir /mnt && mount -t tmpfs t /mnt && echo mounted; cd /sys/fs/cgroup; [ -e cgroup.controllers ] || cd pids; mkdir x && rmdir x && echo groups; test -e /dev/loop-control -o -e /dev/kmsg && echo devices; echo 1 > /proc/sys/net/ipv4/ip_forward && echo sys')

@@ -22,14 +22,14 @@ export interface InsideInput {
 }
 
 export function insideOf({ image, options, hostname, identity }: InsideInput): Inside {
-  const { capAdd, capDrop, privileged, seccomp, timeOffsets, noNewPrivileges } = options
+  const { capAdd, capDrop, privileged, seccomp, timeOffsets, noNewPrivileges, ulimits } = options
   return {
     env: environment(image, options.env ?? {}, hostname, '').filter((entry) => entry !== 'HOME='),
     hostname,
     workdir: options.workdir ?? (image.WorkingDir === '' ? '/' : image.WorkingDir),
     identity,
     groupAdd: options.groupAdd,
-    rights: { capAdd, capDrop, privileged, seccomp, timeOffsets, noNewPrivileges },
+    rights: { capAdd, capDrop, privileged, seccomp, timeOffsets, noNewPrivileges, ulimits },
   }
 }
 

@@ -14,7 +14,7 @@ export interface Kind {
 /** Options that shape the setting and are told apart by their text. */
 const SHAPING = [
   'user', 'groupAdd', 'workdir', 'hostname', 'domainname', 'capAdd', 'capDrop', 'readonly', 'tmpfs', 'ulimits', 'sysctls', 'oomScoreAdj',
-  'extraHosts', 'dns', 'dnsSearch', 'dnsOptions', 'storage', 'scratch', 'noNewPrivileges',
+  'extraHosts', 'dns', 'dnsSearch', 'dnsOptions', 'storage', 'scratch', 'noNewPrivileges', 'noNewPrivileges',
 ] as const
 const images = new WeakMap<Image, number>()
 let seen = 0

@@ -92,7 +92,7 @@ function terminalEnvironment(tty: Terminal, env: readonly string[]): readonly st
 }
 
 /** What of a container's options shapes the commands in it. */
-export type Rights = Pick<ResolvedOptions, 'capAdd' | 'capDrop' | 'privileged' | 'seccomp' | 'timeOffsets' | 'noNewPrivileges'>
+export type Rights = Pick<ResolvedOptions, 'capAdd' | 'capDrop' | 'privileged' | 'seccomp' | 'timeOffsets' | 'noNewPrivileges' | 'ulimits'>
 
 /** The operation list of a command in a running container. */
 export function compileExec(input: {
@@ -109,6 +109,7 @@ export function compileExec(input: {
   if (input.options.timeOffsets !== undefined) list.enter(NAMESPACES.time, input.container)
   list.join()
   if (hasTerminal(input.tty)) list.terminal(sizeOf(input.tty), false)
+  for (const { resource, soft, hard } of rlimits(input.options.ulimits ?? {})) list.rlimit(resource, soft, hard)
   list.umask(0o022).chdir(absolute('cwd', input.cwd))
   becomeUser(list, input.identity, input.options, input.map)
   return list.env(terminalEnvironment(input.tty, input.env)).argv(input.argv).exec()
