@@ -90,7 +90,7 @@ describe('stop', () => {
     expect(await place.mayfly(['stop', '-t', '0', detached.slice(0, 6)])).toEqual({ code: 0, stdout: `${detached.slice(0, 6)}\n`, stderr: '' })
     expect((await place.mayfly(['ps', '-q'])).stdout).toBe(`${fixed.id.slice(0, 12)}\n`)
     expect((await place.mayfly(['ps', '-a', '--format', '{{.Names}} {{.State}}'])).stdout).toBe(`kept exited\n${fixed.name} running\n`)
-    await expect.poll(() => existsSync(`/proc/${keeper}`)).toBe(false)
+    await expect.poll(() => existsSync(`/proc/${keeper}`), { timeout: 10_000, interval: 20 }).toBe(false)
     expect(await place.mayfly(['logs', '--tail', '1', 'kept'])).toEqual({ code: 0, stdout: '5\n', stderr: '' })
     expect(await place.mayfly(['rm', 'kept'])).toMatchObject({ code: 0 })
   })

@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import type { Command, Option } from 'commander'
 import { describe, expect, test } from 'vitest'
 
 import { commandLine } from '../../packages/cli/src/program.js'
@@ -9,6 +8,8 @@ import { readTable, usesCommand, usesFlag, type CommandTable } from './docker-co
 const root = new URL('../../', import.meta.url)
 const table = readTable(new URL('docs/docker-commands.md', root))
 const program = commandLine()
+type Command = typeof program
+type Option = Command['options'][number]
 
 function commandOf(name: string): Command | undefined {
   return name.split(' ').reduce<Command | undefined>((at, word) => at?.commands.find((one) => one.name() === word || one.aliases().includes(word)), program)

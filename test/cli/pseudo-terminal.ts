@@ -22,7 +22,8 @@ const quoted = (word: string): string => `'${word.replaceAll('\'', String.raw`'\
 /** Starts it in a pseudo-terminal of 80 × 24, which util-linux's `script` makes; `after` runs in the same terminal when it has ended. */
 export function session(words: readonly string[], after = ''): Session {
   const command = [process.execPath, program, ...words].map(quoted).join(' ')
-  const child = spawn('script', ['-qec', `stty rows 24 cols 80; ${command}; code=$?; ${after === '' ? '' : `${after};`} exit $code`, '/dev/null'], { stdio: 'pipe' })
+  // A shell that waits for a program is not ended by the terminal's Ctrl-C itself, whichever shell it is.
+  const child = spawn('script', ['-qec', `trap : INT; stty rows 24 cols 80; ${command}; code=$?; ${after === '' ? '' : `${after};`} exit $code`, '/dev/null'], { stdio: 'pipe' })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { text += chunk.toString() })
   const exit = new Promise<number | null>((resolve) => child.once('close', resolve))

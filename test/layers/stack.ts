@@ -7,7 +7,8 @@ export type Node =
   | { readonly kind: 'directory' | 'file' | 'fifo' | 'device', readonly path: string, readonly mode: number, readonly owner: Owner, readonly mtime: number, readonly xattr: string, readonly content: string }
   | { readonly kind: 'symlink', readonly path: string, readonly target: string, readonly owner: Owner, readonly mtime: number }
   | { readonly kind: 'link', readonly path: string, readonly target: string }
-  | { readonly kind: 'whiteout' | 'opaque', readonly path: string }
+  | { readonly kind: 'whiteout', readonly path: string }
+  | { readonly kind: 'opaque', readonly path: string }
 
 interface Owner { readonly uid: number, readonly gid: number }
 

@@ -69,9 +69,16 @@ test.skipIf(why !== undefined)('a chain is what umoci unpacks', { timeout: 120_0
     const layout = join(place, 'layout')
     writeLayout(layout, `stack${String(count)}`)
     execFileSync('umoci', ['unpack', '--image', `${layout}:latest`, join(place, 'bundle')], { stdio: ['ignore', 'ignore', 'pipe'] })
-    expect(actual, described(stack)).toEqual(await directoryView(join(place, 'bundle/rootfs')))
+    const theirs = await directoryView(join(place, 'bundle/rootfs'))
+    // What an opaque mark hides it deletes when it comes to the mark, and leaves the directories it deletes from with the time of that.
+    const times = stack.some(({ nodes }) => nodes.some(({ kind }) => kind === 'opaque')) ? withoutDirectoryTimes : (view: View) => view
+    expect(times(actual), described(stack)).toEqual(times(theirs))
   })), { numRuns: RUNS, interruptAfterTimeLimit: 60_000 })
 })
+
+function withoutDirectoryTimes(view: View): View {
+  return view.map((line) => line.replace(/ (directory \d+ \d+:\d+) \d+ /, ' $1 - '))
+}
 
 /** What the registry has, as a directory. [OCI image layout specification] */
 function writeLayout(directory: string, name: string): void {

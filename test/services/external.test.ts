@@ -1,4 +1,4 @@
-import type { Container, PostgresContainer, RedisContainer, SqlContainer } from '@mayfly/core'
+import type { Container, PostgresContainer, RedisContainer, MysqlContainer } from '@mayfly/core'
 import { run as start, wait } from '@mayfly/core'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { failure, openPlace, type Place } from '../place.js'
@@ -92,7 +92,7 @@ test('MariaDB elsewhere', async () => {
   const url = `mysql://root:secret@${my.host}:${String(my.port(3306))}/own`
   const run = await openRun(`${SQL}
     export default defineConfig({ services: { db: mariadb({ scope: 'worker', external: '${url}', prepare: sql('CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, x int); INSERT INTO t (x) VALUES (1), (2)') }) } })`)
-  const db = await take<SqlContainer>(run.session('a.test.ts'), { name: 'db' })
+  const db = await take<MysqlContainer>(run.session('a.test.ts'), { name: 'db' })
   const ask = async (text: string): Promise<string> => (await my.exec(['mariadb', '-N', '-uroot', '-psecret'], { input: text })).stdout.trim()
   await ask(`DELETE FROM ${db.database}.t; INSERT INTO ${db.database}.t (x) VALUES (9)`)
   await db.reset()

@@ -1,4 +1,4 @@
-import type { PostgresContainer, RedisContainer, SqlContainer } from '@mayfly/core'
+import type { PostgresContainer, RedisContainer, MysqlContainer } from '@mayfly/core'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openPlace, type Place } from '../place.js'
 import { openRun, take, type TestRun } from './project.js'
@@ -52,7 +52,7 @@ afterAll(async () => {
   await place.close()
 })
 
-async function ask(db: SqlContainer, text: string): Promise<string> {
+async function ask(db: PostgresContainer | MysqlContainer, text: string): Promise<string> {
   const command = db.url.startsWith('postgres') ? ['psql', '-qAt', '-U', db.user, '-d', db.database] : ['mariadb', '-N', '-uroot', `-p${db.password}`, db.database]
   const { exitCode, stdout, stderr } = await db.exec(command, { input: text })
   if (exitCode !== 0) throw new Error(stderr)
@@ -107,13 +107,13 @@ test('PostgreSQL: a changed schema comes back, and an open transaction does not 
 test('MariaDB: rows, counters and definitions are as prepared', async () => {
   const facts = 'SELECT (SELECT COUNT(*) FROM owner), (SELECT COUNT(*) FROM pet), (SELECT HEX(name) FROM pet WHERE id = 1)'
   const session = run.session('a.test.ts')
-  const db = await take<SqlContainer>(session, { name: 'my' })
+  const db = await take<MysqlContainer>(session, { name: 'my' })
   const before = await ask(db, facts)
   expect(before).toBe('2\t2\t00FF27')
   await ask(db, 'DELETE FROM pet; DELETE FROM owner; INSERT INTO owner (name) VALUES (\'x\')')
   await session.close()
   const next = run.session('b.test.ts')
-  const again = await take<SqlContainer>(next, { name: 'my' })
+  const again = await take<MysqlContainer>(next, { name: 'my' })
   expect(again.id).toBe(db.id)
   expect(await ask(again, facts)).toBe(before)
   expect(await ask(again, 'INSERT INTO owner (name) VALUES (\'y\'); SELECT LAST_INSERT_ID()')).toBe('3')

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Container, PostgresContainer, RedisContainer, SqlContainer } from '@mayfly/core'
+import type { Container, PostgresContainer, RedisContainer, MysqlContainer } from '@mayfly/core'
 import { openContainer } from '@mayfly/core/engine'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { failure, openPlace, type Place } from '../place.js'
@@ -90,8 +90,8 @@ test('what is eager starts with the run, for every worker', async () => {
 })
 
 test('PostgreSQL by database: one server, a copy of the prepared one for every worker, brought back between files', async () => {
-  const sessions = [run.session('a.test.ts', 1), run.session('b.test.ts', 2)]
-  const [one, two] = await Promise.all(sessions.map(session => take<PostgresContainer>(session, { name: 'pg' }))) as [PostgresContainer, PostgresContainer]
+  const [first, second] = [run.session('a.test.ts', 1), run.session('b.test.ts', 2)]
+  const [one, two] = await Promise.all([take<PostgresContainer>(first, { name: 'pg' }), take<PostgresContainer>(second, { name: 'pg' })])
   expect(one.id).toBe(two.id)
   expect([one.database, two.database]).toEqual(['app_1', 'app_2'])
   expect(run.run.address.addresses[`${run.directory}/mayfly.config.ts`]?.['2']?.['pg']?.exports).toEqual({ DATABASE_URL: two.url })
@@ -99,7 +99,7 @@ test('PostgreSQL by database: one server, a copy of the prepared one for every w
   expect([await psql(one, 'SELECT count(*) FROM t'), await psql(two, 'SELECT count(*) FROM t')]).toEqual(['21', '20'])
   // A pause would meet all workers.
   await expect(one.pause()).rejects.toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID' })
-  await Promise.all(sessions.map(session => session.close()))
+  await Promise.all([first.close(), second.close()])
   const next = await take<PostgresContainer>(run.session('c.test.ts', 1), { name: 'pg' })
   expect(await psql(next, 'SELECT count(*), max(x) FROM t')).toBe('20|20')
   const own = await take<PostgresContainer>(run.session('c.test.ts', 1), { name: 'pg', scope: 'file' })
@@ -108,7 +108,7 @@ test('PostgreSQL by database: one server, a copy of the prepared one for every w
 
 test('MariaDB by database: for its user too, and gone with the file', async () => {
   const session = run.session('a.test.ts')
-  const my = await take<SqlContainer>(session, { name: 'my' })
+  const my = await take<MysqlContainer>(session, { name: 'my' })
   expect([my.user, my.database]).toEqual(['me', 'mayfly_1'])
   const { stdout, stderr } = await my.exec(['mariadb', '-N', '-h', '127.0.0.1', '-ume', '-psecret', my.database], { input: 'SELECT COUNT(*) FROM t' })
   expect([stdout.trim(), stderr]).toEqual(['2', ''])

@@ -193,10 +193,16 @@ void cgroups_kill(const struct cgroups *g, const int *fds) {
   if (g->list[0].controllers[0] || switched_off("cgroup_kill") || write_file_at(fds[0], "cgroup.kill", "1")) kill_each(fds[0]);
 }
 
+/* By its only thread: v1's `tasks` moves the thread that writes without the lock on all thread groups, which since Linux
+ * 5.6 only cgroup.procs takes, and which costs an RCU grace period (10 to 25 ms) on a machine where nobody has just had it. */
+static int join(int directory) {
+  if (!write_file_at(directory, "tasks", "0")) return 0;
+  return errno == ENOENT ? write_file_at(directory, "cgroup.procs", "0") : -1;
+}
+
 int cgroups_join(const struct cgroups *g, const int *fds, struct failure *f) {
   for (size_t i = 0; i < g->count && !g->into; i++)
-    if (fds[i] >= 0 && write_file_at(fds[i], "cgroup.procs", "0"))
-      return fail(f, "cgroup", g->list[i].controllers, "join");
+    if (fds[i] >= 0 && join(fds[i])) return fail(f, "cgroup", g->list[i].controllers, "join");
   return 0;
 }
 

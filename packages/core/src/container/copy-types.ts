@@ -6,8 +6,8 @@ export type CopySource =
   | string
   /** A file's content. A stream is read whole first. */
   | { readonly content: string | Uint8Array | Readable }
-  /** A plain tar, whose entries count from the target. */
-  | { readonly tar: Uint8Array | Readable }
+  /** A plain tar, whole or as a stream of bytes such as tar-stream's, whose entries count from the target. */
+  | { readonly tar: Uint8Array | AsyncIterable<unknown> }
 
 export interface CopyOptions {
   /** Milliseconds; then it ends with ERR_MAYFLY_TIMEOUT. Default: none. */
@@ -32,5 +32,5 @@ export interface CopyInOptions extends CopyOptions {
 export type StartCopy = CopyInOptions & { readonly target: string } & (
   | { readonly source: string }
   | { readonly content: string | Uint8Array | Readable }
-  | { readonly tar: Uint8Array | Readable }
+  | { readonly tar: Uint8Array | AsyncIterable<unknown> }
 )

@@ -91,7 +91,7 @@ async function tarOf(source: CopySource, target: string, { follow, mode }: CopyI
     return { stream: child.stdout, trouble: ended }
   }
   const trouble = Promise.resolve('')
-  if ('tar' in source) return { stream: source.tar instanceof Uint8Array ? Readable.from([Buffer.from(source.tar)], { objectMode: false }) : source.tar, trouble }
+  if ('tar' in source) return { stream: Readable.from(source.tar instanceof Uint8Array ? [Buffer.from(source.tar)] : source.tar, { objectMode: false }), trouble }
   const bytes = await bytesOf(source.content)
   const { pack } = await import('tar-stream')
   const tar = pack()
