@@ -91,7 +91,7 @@ async function tarOf(source: CopySource, target: string, { follow, mode }: CopyI
     return { stream: child.stdout, trouble: ended }
   }
   const trouble = Promise.resolve('')
-  if ('tar' in source) return { stream: Readable.from(source.tar instanceof Uint8Array ? [Buffer.from(source.tar)] : source.tar, { objectMode: false }), trouble }
+  if ('tar' in source) return { stream: streamOf(source.tar), trouble }
   const bytes = await bytesOf(source.content)
   const { pack } = await import('tar-stream')
   const tar = pack()
@@ -188,4 +188,10 @@ function check({ mode, timeout, archive, user }: CopyInOptions): void {
 
 function isPipeEnd(error: unknown): boolean {
   return ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED', 'ECONNRESET', 'ERR_MAYFLY_STDIN_CLOSED', 'ABORT_ERR'].includes(String((error as NodeJS.ErrnoException).code))
+}
+
+/** A stream stays itself: one in between could not be ended while it waits for more. */
+function streamOf(bytes: Uint8Array | AsyncIterable<unknown>): Readable {
+  if (bytes instanceof Uint8Array) return Readable.from([Buffer.from(bytes)], { objectMode: false })
+  return 'pipe' in bytes && 'destroy' in bytes ? bytes as Readable : Readable.from(bytes, { objectMode: false })
 }
