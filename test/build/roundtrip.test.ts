@@ -129,7 +129,9 @@ test('podman runs it, and what podman builds runs here', async () => {
   // What podman shares among all its processes, unless it was there before.
   const locks = '/dev/shm/libpod_lock'
   if (!existsSync(locks)) onTestFinished(() => rmSync(locks, { force: true }))
-  const at = ['--root', join(place.directory, 'podman'), '--runroot', join(place.directory, 'podman-run'), '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs']
+  const at = ['--root', join(place.directory, 'podman'), '--runroot', join(place.directory, 'podman-run'), '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs',
+    // crun, its first choice where it is installed, refuses the hybrid layout of cgroups.
+    ...(['/usr/bin/runc', '/usr/sbin/runc'].some((path) => existsSync(path)) ? ['--runtime', 'runc'] : [])]
   const podman = (...words: string[]): string => run('podman', [...at, ...words], { TMPDIR: place.directory })
   podman('pull', '-q', '--tls-verify=false', ours)
   expect(podman('inspect', '--format', '{{.Digest}}', ours).trim()).toBe(digest)

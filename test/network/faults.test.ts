@@ -1,6 +1,6 @@
 // What goes wrong on purpose: between clients and containers, and between containers. Run as root and as an ordinary user.
 import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
+import { on, once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, expect, test } from 'vitest'
 import { endRun, network, run, wait, type Container } from '../../packages/core/src/container/index.js'
@@ -254,9 +254,17 @@ test('datagrams are late, or lost', async () => {
   const socket = createSocket('udp4')
   const asks = async (text: string, patience = 5000): Promise<number> => {
     const began = performance.now()
-    socket.send(text, server.port(53, 'udp'), server.host)
-    const [answer] = await once(socket, 'message', { signal: AbortSignal.timeout(patience) }) as [Buffer]
-    expect(answer.toString()).toBe(text.toUpperCase())
+    const ask = (): void => { socket.send(text, server.port(53, 'udp'), server.host) }
+    ask()
+    // As whoever speaks in datagrams asks again: on a busy machine a first one has been seen to get lost.
+    const again = setInterval(ask, 1000)
+    try {
+      for await (const [answer] of on(socket, 'message', { signal: AbortSignal.timeout(patience) }) as AsyncIterable<[Buffer]>) {
+        if (answer.toString() === text.toUpperCase()) break
+      }
+    } finally {
+      clearInterval(again)
+    }
     return performance.now() - began
   }
   await asks('one')
