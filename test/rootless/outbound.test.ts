@@ -8,6 +8,8 @@ import { makeUser, processesOf, withoutUser, type User } from './user.js'
 const why = withoutUser() ?? (['/usr/sbin/ip', '/sbin/ip', '/bin/ip'].some((path) => existsSync(path)) ? undefined : 'iproute2 is not installed')
 if (why !== undefined) process.stderr.write(`an ordinary user's ways out are not tested: ${why}\n`)
 
+/** Not the one whose processes test/rootless/rootless counts meanwhile. */
+const USER = 61_001
 const common = `
   import { createServer } from 'node:http'
   import { endRun, info } from '@mayfly/core/engine'
@@ -62,7 +64,7 @@ const proxied = `${common}
 
 describe.skipIf(why !== undefined)('an ordinary user gets out', () => {
   let user: User
-  beforeAll(() => { user = makeUser({ ranges: true, tun: true }) })
+  beforeAll(() => { user = makeUser({ ranges: true, tun: true, id: USER }) })
   afterAll(() => { user.remove() })
 
   async function outcome(script: string, env: Readonly<Record<string, string>>): Promise<unknown> {
@@ -86,7 +88,7 @@ describe.skipIf(why !== undefined)('an ordinary user gets out', () => {
     expect(await outcome(relayed, { MAYFLY_OUTBOUND: way })).toEqual({
       outbound: { way }, lone: '203.0.113.2', inside: '203.0.113.2', shut: '', datagram: 'there and back', loopback: ['', '', ''], env: false,
     })
-    await expect.poll(processesOf, { timeout: 5000, interval: 20 }).toEqual([])
+    await expect.poll(() => processesOf(USER), { timeout: 5000, interval: 20 }).toEqual([])
   })
 
   test('not by a word that is none', async () => {

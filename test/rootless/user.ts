@@ -29,19 +29,19 @@ export function withoutUser(): string | undefined {
 /**
  * Makes an ordinary user. `ranges`: with subordinate ids, as `useradd` gives them. The machine's own files stay as they
  * are: copies lie over them in the user's mount namespace, and the checkout and the images where the user may read them.
- * `cgroups`: directories that the user's programs start in. `tun`: with a /dev/net/tun that everybody may open.
+ * `cgroups`: directories that the user's programs start in. `tun`: with a /dev/net/tun that everybody may open. `id`: not the usual one.
  */
-export function makeUser({ ranges, cgroups = [], tun = false }: { readonly ranges: boolean, readonly cgroups?: readonly string[], readonly tun?: boolean }): User {
+export function makeUser({ ranges, cgroups = [], tun = false, id = ID }: { readonly ranges: boolean, readonly cgroups?: readonly string[], readonly tun?: boolean, readonly id?: number }): User {
   const directory = mkdtempSync(join(tmpdir(), 'mayfly-user-'))
   chmodSync(directory, 0o755)
   const at = (name: string): string => join(directory, name)
   for (const name of ['passwd', 'group']) copyFileSync(`/etc/${name}`, at(name))
-  appendFileSync(at('passwd'), `mayfly-tester:x:${ID}:${ID}::${at('home')}:/bin/sh\n`)
-  appendFileSync(at('group'), `mayfly-tester:x:${ID}:\n`)
+  appendFileSync(at('passwd'), `mayfly-tester:x:${id}:${id}::${at('home')}:/bin/sh\n`)
+  appendFileSync(at('group'), `mayfly-tester:x:${id}:\n`)
   for (const name of ['subuid', 'subgid']) writeFileSync(at(name), ranges ? `mayfly-tester:200000:65536\n` : '')
   for (const name of ['home', 'tmp', 'cache', 'temp']) {
     mkdirSync(at(name), { mode: 0o700 })
-    chownSync(at(name), ID, ID)
+    chownSync(at(name), id, id)
   }
   for (const name of ['work', 'images']) mkdirSync(at(name))
   // Where vitest writes inside the checkout.
@@ -60,7 +60,7 @@ export function makeUser({ ranges, cgroups = [], tun = false }: { readonly range
     ...cgroups.map((cgroup) => `echo $$ > '${cgroup}/cgroup.procs'`),
     ...network === undefined ? [] : [`node='${process.execPath}'`, ...network],
     // What such a network's script started ends with the shell.
-    `${network === undefined ? 'exec ' : ''}setpriv --reuid ${ID} --regid ${ID} --init-groups --inh-caps=-all "$@"`,
+    `${network === undefined ? 'exec ' : ''}setpriv --reuid ${id} --regid ${id} --init-groups --inh-caps=-all "$@"`,
   ].join('\n')
   return {
     directory,
@@ -108,9 +108,9 @@ export async function testAs(user: User, files: readonly string[], env: Readonly
 }
 
 /** A process's children are the kernel's to reap; what the user's id still runs is told. */
-export function processesOf(): string[] {
+export function processesOf(id = ID): string[] {
   try {
-    return execFileSync('pgrep', ['-a', '-u', String(ID)], { encoding: 'utf8' }).trim().split('\n').filter((line) => !line.endsWith('<defunct>'))
+    return execFileSync('pgrep', ['-a', '-u', String(id)], { encoding: 'utf8' }).trim().split('\n').filter((line) => !line.endsWith('<defunct>'))
   } catch {
     return []
   }
