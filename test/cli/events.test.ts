@@ -1,5 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openPlace, type Place } from '../place.js'
+import { readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readEvents } from '@mayfly/core/engine'
+import { execute, openPlace, type Place } from '../place.js'
 
 let place: Place
 beforeAll(async () => { place = await openPlace() })
@@ -45,4 +49,68 @@ test('what happens to containers and networks is told as it happens, and afterwa
   const [first] = (await mayfly('system', 'events', '--since', begun, '--until', until, '--filter', 'container=told', '--format', 'json')).split('\n')
   expect(JSON.parse(first ?? '')).toMatchObject({ status: 'create', from: 'busybox', Type: 'container', Actor: { ID: id } })
   expect(await place.mayfly(['events', '--filter', 'colour=red', '--until', '1s'])).toMatchObject({ code: 1, stderr: expect.stringContaining('container=') as string })
+})
+
+test('what other processes do with containers and networks is told as well: a command in the foreground, a program, one that ends without a word', async () => {
+  const begun = new Date().toISOString()
+  const live = place.spawn(['events', '--since', begun, '--format', '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'])
+  const seen: string[] = []
+  const over = (async () => {
+    for await (const chunk of live.stdout) {
+      seen.push(...String(chunk).trimEnd().split('\n'))
+      if (seen.includes('container destroy left')) live.kill()
+    }
+  })()
+  expect((await place.mayfly(['run', '--rm', '--name', 'brief', '-l', 'by=hand', 'busybox', 'sh', '-c', 'exit 3'])).code).toBe(3)
+  const program = `
+    import { events, network, run } from '@mayfly/core'
+    const stop = new AbortController()
+    const net = await network({ name: 'own' })
+    const told = (async () => { for await (const { kind, name, ...event } of events({ everywhere: true, since: new Date(process.argv[1]), signal: stop.signal })) if (name === 'brief' || name === 'made') { console.log(kind, name, event.code ?? ''); if (name === 'made' && kind === 'removed') stop.abort() } })()
+    const one = await run('busybox', { command: ['sleep', '1000'], name: 'made', network: net })
+    await one.restart({ timeout: 0 })
+    await one.stop({ timeout: 0 })
+    await told
+    await net.remove()
+    await run('busybox', { command: ['sleep', '1000'], name: 'left' })
+    process.exit(0)
+  `
+  const { code, stdout, stderr } = await execute(process.execPath, ['--input-type=module', '-e', program, begun], process.env)
+  expect([code, stderr]).toEqual([0, ''])
+  expect(stdout.trim().split('\n').map((one) => one.trim())).toEqual([
+    'created brief', 'started brief', 'exited brief 3', 'removed brief',
+    'created made', 'started made', 'exited made -1', 'stopped made', 'started made', 'restarted made', 'exited made -1', 'stopped made', 'removed made',
+  ])
+  await over
+  const ofEach = (name: string): string[] => seen.filter((one) => one.endsWith(` ${name}`)).map((one) => one.split(' ').slice(0, 2).join(' '))
+  expect(ofEach('brief')).toEqual(['container create', 'container start', 'container die', 'container destroy'])
+  expect(ofEach('left')).toEqual(['container create', 'container start', 'container die', 'container destroy'])
+  expect(ofEach('own')).toEqual(['network create', 'network connect', 'network disconnect', 'network destroy'])
+  const die = await mayfly('events', '--since', begun, '--until', String(Date.now() / 1000), '-f', 'event=die', '-f', 'label=by=hand')
+  expect(die).toMatch(/container die [0-9a-f]{64} \(by=hand, execDuration=\d+, exitCode=3, image=busybox, name=brief\)$/)
+})
+
+test('the journal is bounded, and who follows it misses nothing of it', async () => {
+  const home = join(place.directory, 'home')
+  const attributes = { name: 'x', image: 'y', filler: 'z'.repeat(1000) }
+  // Three writers, which turn the file over twice.
+  const program = `
+    import { noteEvent, flushEvents } from ${JSON.stringify(fileURLToPath(new URL('../../packages/core/src/container/journal.ts', import.meta.url)))}
+    for (let i = 0; i < 700; i += 1) { noteEvent(process.argv[2] ?? "", { type: 'container', action: 'start', id: process.argv[3] + String(i), time: Date.now(), attributes: ${JSON.stringify(attributes)} }); if (i % 3 === 0) { flushEvents(); await new Promise(setImmediate) } }
+  `
+  const file = join(place.directory, 'writer.ts')
+  writeFileSync(file, program)
+  const stop = new AbortController()
+  const ids = new Set<string>()
+  const read = (async () => {
+    for await (const { id, attributes } of readEvents({ since: Date.now(), signal: stop.signal })) {
+      if (attributes['filler'] !== undefined) ids.add(id)
+      if (ids.size === 2100) stop.abort()
+    }
+  })()
+  const writers = await Promise.all(['a', 'b', 'c'].map((name) => execute(process.execPath, ['--import', 'jiti/register', file, home, name], process.env)))
+  expect(writers.map(({ code, stderr }) => [code, stderr])).toEqual(writers.map(() => [0, '']))
+  await read
+  expect(statSync(join(home, 'events')).size).toBeLessThan(1.1 * 2 ** 20)
+  expect(readdirSync(home).filter((name) => name.startsWith('events')).sort()).toEqual(['events', 'events.old'])
 })

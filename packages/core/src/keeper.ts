@@ -4,8 +4,8 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 
-import { writeEvent } from './container/journal.js'
-import { NamedNetworks, type NetworkRequest } from './container/named.js'
+import { flushEvents } from './container/journal.js'
+import { NamedNetworks } from './container/named.js'
 import { isMayflyError } from './errors.js'
 import { KeptContainers } from './keeper/containers.js'
 import type { Session } from './keeper/entry.js'
@@ -67,7 +67,11 @@ async function serve(socket: Socket): Promise<void> {
   clearTimeout(ending)
   socket.on('error', () => undefined)
   const gone = new Promise<void>((resolve) => void socket.once('close', () => resolve()))
-  const say = (answer: object): void => { if (!socket.destroyed) socket.write(`${JSON.stringify(answer)}\n`) }
+  const say = (answer: object): void => {
+    // Who is told that it is done may look what happened.
+    flushEvents()
+    if (!socket.destroyed) socket.write(`${JSON.stringify(answer)}\n`)
+  }
   const session = (released: boolean): Session => ({ gone, released })
   try {
     for await (const line of createInterface({ input: socket })) {
@@ -102,7 +106,7 @@ async function attend(id: string, session: Session, say: (answer: object) => voi
 async function answer(request: KeeperRequest, session: Session | undefined, gone: Promise<void>): Promise<unknown> {
   if (request.do === 'run') return containers.run(request, session)
   if (request.do === 'create') return containers.create(request)
-  if (request.do === 'network') return network(request.request)
+  if (request.do === 'network') return networks.carryOut(request.request, (which) => containers.running(which))
   const { container: id } = request
   if (!containers.has(id)) return undefined
   if (request.do === 'files') return containers.files(id, gone)
@@ -119,17 +123,6 @@ async function answer(request: KeeperRequest, session: Session | undefined, gone
   return id
 }
 
-async function network(request: NetworkRequest): Promise<unknown> {
-  const result = await networks.carryOut(request, (which) => containers.running(which))
-  const tell = (action: string, id: string, attributes: Readonly<Record<string, string>>): Promise<void> =>
-    writeEvent({ type: 'network', action, id, time: Date.now(), attributes: { ...attributes, type: 'bridge' } }).catch(() => undefined)
-  if (request.act === 'create') await tell('create', String(result), { name: request.options.name ?? '' })
-  else if (request.act === 'connect' || request.act === 'disconnect') await tell(request.act, request.network, { name: request.network, container: containers.running(request.container).id })
-  else if (request.act === 'remove') await tell('destroy', String(result), { name: String(result) })
-  else if (request.act === 'prune') for (const name of result as readonly string[]) await tell('destroy', name, { name })
-  return result
-}
-
 function release(id: string): void {
   const session = sessions.get(id)
   if (session !== undefined) session.released = true
@@ -139,7 +132,7 @@ function release(id: string): void {
 function endWhenIdle(patience: number): void {
   clearTimeout(ending)
   if (busy > 0 || networks.size > 0 || containers.busy) return
-  ending = setTimeout(() => { void containers.told.then(() => { process.exit(0) }) }, patience)
+  ending = setTimeout(() => { process.exit(0) }, patience)
 }
 
 function described(error: unknown): object {

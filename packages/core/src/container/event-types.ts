@@ -1,6 +1,6 @@
 import type { HealthStatus } from './health-types.js'
 
-/** What happened to a container. Times are this process's. */
+/** What happened to a container. */
 export type ContainerEvent = {
   readonly time: Date
   /** The container's id. */
@@ -21,4 +21,14 @@ export type ContainerEvent = {
 export interface EventOptions {
   /** Ends it. */
   readonly signal?: AbortSignal | undefined
+}
+
+export interface AllEventOptions extends EventOptions {
+  /**
+   * Those of all runs of this user with this MAYFLY_HOME, the command line's among them, which come some 25 ms later. What a
+   * killed process would have told of its containers' end is missing. Default false: this process's.
+   */
+  readonly everywhere?: boolean | undefined
+  /** With `everywhere`: begin with what happened from then on, of which the last 1 to 2 MiB are kept. A Date, or milliseconds since 1970. */
+  readonly since?: Date | number | undefined
 }

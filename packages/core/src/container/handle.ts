@@ -58,6 +58,8 @@ export interface HandleInput {
   readonly given: RunOptions
   readonly driver: DriverName
   readonly label: Label
+  /** Whether others hear of it from here; of one that is kept they hear from its keeper. */
+  readonly journal: boolean
 }
 
 const ENDING = new Set([signalNumber('SIGTERM'), signalNumber('SIGKILL'), signalNumber('SIGINT'), signalNumber('SIGQUIT')])
@@ -76,6 +78,7 @@ export class RunningContainer implements Container {
   #begins = false
   #awaited = false
   #ended = false
+  #startedAt: number | undefined
   #frozen = false
   #removal: Promise<void> | undefined
   #sockets: Sockets
@@ -265,7 +268,8 @@ export class RunningContainer implements Container {
   }
 
   #tell(what: Happening): void {
-    this.#input.run.events.tell(this, what)
+    const { run, options: { labels = {} }, journal } = this.#input
+    run.events.tell({ id: this.id, name: this.#name, image: this.image, labels, startedAt: this.#startedAt }, what, journal)
   }
 
   /** One life of its, until the end. */
@@ -285,6 +289,7 @@ export class RunningContainer implements Container {
   #begun(kind: 'started' | 'restarted'): void {
     const { checkup, run } = this.#input
     this.#begins = true
+    this.#startedAt = Date.now()
     this.#tell({ kind })
     if (checkup === undefined) return
     this.#watch = new Watch(checkup, async (command, timeout) => {
@@ -292,7 +297,7 @@ export class RunningContainer implements Container {
       if (this.#frozen) return undefined
       const { exitCode, stdout, stderr } = await execute(run.connection, this.id, await this.#compile(command, {}), { timeout }, true)
       return { exitCode, output: `${stdout}${stderr}` }
-    }, (status) => run.events.tell(this, { kind: 'health_status', status }))
+    }, (status) => { this.#tell({ kind: 'health_status', status }) })
   }
 
   async #ensureEnd(): Promise<void> {

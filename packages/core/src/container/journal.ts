@@ -1,10 +1,11 @@
-import { watch } from 'node:fs'
-import { appendFile, open, rename, stat } from 'node:fs/promises'
+import { appendFileSync, renameSync, statSync, watch } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as later } from 'node:timers'
 
 import { claimHome, defaultHome } from '../images/store.js'
 
-/** What happened to a container or network of the background run, in Docker's words. */
+/** What happened to a container or network of this user, in Docker's words. */
 export interface JournalEvent {
   readonly type: 'container' | 'network'
   /** `create`, `start`, `die`, `health_status: healthy`. */
@@ -12,6 +13,8 @@ export interface JournalEvent {
   readonly id: string
   /** `name`, `image`, `exitCode`, labels. */
   readonly attributes: Readonly<Record<string, string>>
+  /** The one that ended it, beside the exit code that shells give. */
+  readonly signal?: string | undefined
   /** Milliseconds since 1970. */
   readonly time: number
 }
@@ -27,41 +30,69 @@ export interface JournalOptions {
 /** Bytes of the file; its predecessor is kept beside it. */
 const MOST = 1 << 20
 const FILE = 'events'
+/** Milliseconds that an event waits for others, so that nothing is written while a container starts. */
+const SOON = 25
 
-/** Writes it down for whoever reads. Written by the keeper alone. */
-export async function writeEvent(event: JournalEvent): Promise<void> {
-  const file = join(claimHome(), FILE)
-  const size = (await stat(file).catch(() => undefined))?.size ?? 0
-  if (size > MOST) await rename(file, `${file}.old`)
-  await appendFile(file, `${JSON.stringify(event)}\n`, { mode: 0o600 })
+const waiting = new Map<string, string>()
+
+/** Writes it down for whoever reads, in a moment; at the end of this process at the latest. */
+export function noteEvent(home: string, event: JournalEvent): void {
+  if (waiting.size === 0) {
+    later(flushEvents, SOON).unref()
+    process.once('exit', flushEvents)
+  }
+  waiting.set(home, `${waiting.get(home) ?? ''}${JSON.stringify(event)}\n`)
+}
+
+/** Writes down what waits. A journal that cannot be written is no reason to stop anything. */
+export function flushEvents(): void {
+  process.off('exit', flushEvents)
+  const all = [...waiting]
+  waiting.clear()
+  for (const [home, lines] of all) {
+    try {
+      append(join(home, FILE), lines)
+    } catch {
+      // Full, or the home is gone.
+    }
+  }
+}
+
+/** Many processes write here: each piece is whole lines, and lands behind the others'. [open(2), O_APPEND] */
+function append(file: string, lines: string): void {
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0
+  if (size > MOST) renameSync(file, `${file}.old`)
+  appendFileSync(file, lines, { mode: 0o600 })
 }
 
 /** What happened, and with no `until` in the past what happens. */
 export async function* readEvents({ since, until, signal }: JournalOptions = {}): AsyncGenerator<JournalEvent> {
   const home = claimHome(defaultHome())
-  const [file, began] = [join(home, FILE), Date.now()]
+  const file = join(home, FILE)
   let wake = (): void => undefined
   // Watched before it is read: nothing is written in between.
   const watcher = watch(home, () => { wake() })
-  const clock = until === undefined ? undefined : setTimeout(() => { wake() }, Math.min(2 ** 31 - 1, Math.max(0, until - began)))
+  // What has happened by then is written a moment later.
+  const end = until === undefined ? undefined : until + 2 * SOON
+  const clock = end === undefined ? undefined : setTimeout(() => { wake() }, Math.min(2 ** 31 - 1, Math.max(0, end - Date.now()) + 1))
   const abort = (): void => { wake() }
   signal?.addEventListener('abort', abort)
+  const reader = new Reader(file)
   try {
-    const reader = new Reader(file, since === undefined)
-    if (since !== undefined) yield* (await linesOf(`${file}.old`)).filter((event) => fits(event, since, until))
+    const before = await reader.begin()
+    if (since !== undefined) yield* before.sort((a, b) => a.time - b.time).filter((event) => fits(event, since, until))
     for (;;) {
       const changed = new Promise<void>((resolve) => void (wake = resolve))
-      for (const event of await reader.more()) {
-        if (until !== undefined && event.time > until) return
-        if (fits(event, since, until)) yield event
-      }
-      if (signal?.aborted === true || (until !== undefined && Date.now() >= until)) return
+      const over = end !== undefined && Date.now() >= end
+      for (const event of await reader.more()) if (fits(event, since, until)) yield event
+      if (signal?.aborted === true || over) return
       await changed
     }
   } finally {
     watcher.close()
     clearTimeout(clock)
     signal?.removeEventListener('abort', abort)
+    await reader.close()
   }
 }
 
@@ -69,41 +100,75 @@ function fits({ time }: JournalEvent, since = 0, until = Number.POSITIVE_INFINIT
   return time >= since && time <= until
 }
 
-async function linesOf(file: string): Promise<JournalEvent[]> {
-  return new Reader(file, false).more()
+interface Opened {
+  readonly handle: FileHandle
+  readonly inode: number
+  at: number
 }
 
-/** Reads on where it stopped; a file that has taken the other's place is read from its beginning. */
+/** Reads on where it stopped. A file that another has taken the place of is still read to its end. */
 class Reader {
   readonly #file: string
-  #skip: boolean
-  #at = 0
-  #inode = 0
-  #rest = ''
+  #opened: Opened | undefined
 
-  constructor(file: string, skip: boolean) {
+  constructor(file: string) {
     this.#file = file
-    this.#skip = skip
+  }
+
+  /** All there is, that of the predecessor included. */
+  async begin(): Promise<JournalEvent[]> {
+    this.#opened = await opened(this.#file)
+    return [...await this.#before(this.#opened), ...await linesOf(this.#opened)]
+  }
+
+  /** What the predecessor has, unless that is one of these. */
+  async #before(...others: (Opened | undefined)[]): Promise<JournalEvent[]> {
+    const before = await opened(`${this.#file}.old`)
+    const lines = others.some((one) => one?.inode === before?.inode) ? [] : await linesOf(before)
+    await before?.handle.close()
+    return lines
   }
 
   async more(): Promise<JournalEvent[]> {
-    const opened = await open(this.#file).catch(() => undefined)
-    if (opened === undefined) {
-      this.#skip = false
-      return []
+    const found = await opened(this.#file)
+    const last = this.#opened
+    const rest = await linesOf(last)
+    if (found === undefined || found.inode === last?.inode) {
+      await found?.handle.close()
+      return rest
     }
-    try {
-      const { ino, size } = await opened.stat()
-      if (ino !== this.#inode) [this.#inode, this.#at, this.#rest] = [ino, this.#skip ? size : 0, '']
-      this.#skip = false
-      const bytes = Buffer.alloc(Math.max(0, size - this.#at))
-      const { bytesRead } = await opened.read(bytes, 0, bytes.length, this.#at)
-      this.#at += bytesRead
-      const lines = (this.#rest + bytes.toString('utf8', 0, bytesRead)).split('\n')
-      this.#rest = lines.pop() ?? ''
-      return lines.map((line) => JSON.parse(line) as JournalEvent)
-    } finally {
-      await opened.close()
-    }
+    await last?.handle.close()
+    this.#opened = found
+    // Two may have gone by.
+    const between = last === undefined ? [] : await this.#before(last, found)
+    return [...rest, ...between, ...await linesOf(found)]
+  }
+
+  async close(): Promise<void> {
+    await this.#opened?.handle.close()
+  }
+}
+
+async function opened(file: string): Promise<Opened | undefined> {
+  const handle = await open(file).catch(() => undefined)
+  return handle === undefined ? undefined : { handle, inode: (await handle.stat()).ino, at: 0 }
+}
+
+async function linesOf(file: Opened | undefined): Promise<JournalEvent[]> {
+  if (file === undefined) return []
+  const { size } = await file.handle.stat()
+  const bytes = Buffer.alloc(Math.max(0, size - file.at))
+  const { bytesRead } = await file.handle.read(bytes, 0, bytes.length, file.at)
+  // The last line may be half written yet.
+  const whole = bytes.subarray(0, bytes.subarray(0, bytesRead).lastIndexOf(10) + 1)
+  file.at += whole.length
+  return whole.toString('utf8').split('\n').flatMap(parsed)
+}
+
+function parsed(line: string): JournalEvent[] {
+  try {
+    return line === '' ? [] : [JSON.parse(line) as JournalEvent]
+  } catch {
+    return [] // cut off by a full disk
   }
 }

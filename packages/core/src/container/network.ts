@@ -42,6 +42,7 @@ export async function createNetwork({ name, internal = false, size, labels = {} 
   run.networks.add(made)
   try {
     await made.open()
+    run.events.tellNetwork('create', made)
     return made
   } catch (error) {
     made.forget()
@@ -168,6 +169,7 @@ export class PrivateNetwork implements Network {
     const plug: Plug = { id: member.id, name: member.name, aliases, number, names, dns, address: this.#addresses.take() }
     this.#plugs.set(member.id, plug)
     this.#renamed()
+    this.run.events.tellNetwork('connect', this, { container: member.id })
     return plug
   }
 
@@ -177,6 +179,7 @@ export class PrivateNetwork implements Network {
     if (plug !== undefined) {
       this.#addresses.free(plug.address)
       this.#renamed()
+      this.run.events.tellNetwork('disconnect', this, { container: member.id })
     }
     const at = member.networks?.indexOf(this) ?? -1
     if (at >= 0) member.networks?.splice(at, 1)
@@ -273,6 +276,7 @@ export class PrivateNetwork implements Network {
     } finally {
       for (const member of members) this.unplug(member)
       this.forget()
+      this.run.events.tellNetwork('destroy', this)
     }
     await Promise.all(members.map(refreshHosts))
   }

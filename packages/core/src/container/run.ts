@@ -1,4 +1,4 @@
-import type { Container, ContainerEvent, CreatedContainer, EventOptions, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, Volume, VolumeOptions } from './types.js'
+import type { AllEventOptions, Container, ContainerEvent, CreatedContainer, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, Volume, VolumeOptions } from './types.js'
 
 let engine: Promise<typeof import('./start.js')> | undefined
 
@@ -51,8 +51,8 @@ export async function create(image: string, options: RunOptions = {}): Promise<C
   return (await engine).createOnly(image, options)
 }
 
-/** What happens to the containers of this process, from the first read on, until `signal` ends it. */
-export async function* events(options: EventOptions = {}): AsyncGenerator<ContainerEvent> {
+/** What happens to the containers of this process, or of all of this user's, from the first read on, until `signal` ends it. */
+export async function* events(options: AllEventOptions = {}): AsyncGenerator<ContainerEvent> {
   yield* (await import('./events.js')).runEvents(options)
 }
 

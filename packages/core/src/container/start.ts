@@ -267,7 +267,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver,
     const container = new RunningContainer({
       run, id: slot.id, name, image, options, address, exit: slot.exit, published: published.ports, accounts, closed,
       scratch, given, driver: driver.name,
-      inside, label, begin, again, renamed, checkup: checkupOf(image.config, given.healthcheck),
+      inside, label, journal: own === undefined, begin, again, renamed, checkup: checkupOf(image.config, given.healthcheck),
     })
     for (const copy of given.copy ?? []) await copyFirst(container, copy)
     if (!hold) await container.begin()

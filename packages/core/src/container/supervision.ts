@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { chmodSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 import { MayflyError } from '../errors.js'
 import type { IdMap } from '../idmap.js'
@@ -113,6 +113,7 @@ export async function endRun(): Promise<void> {
   current = undefined
   await run?.connection.request(METHOD.shutdown).catch(() => undefined)
   run?.connection.close()
+  run?.events.close()
 }
 
 async function start(): Promise<Run> {
@@ -130,6 +131,7 @@ async function start(): Promise<Run> {
     throw error
   })
   const exits: Run['exits'] = new Map()
+  const events = new Events(dirname(dirname(dir)))
   connection.onEvent = (payload) => {
     const event = decodeEvent(payload)
     if (event?.kind !== 'exited') return
@@ -139,6 +141,7 @@ async function start(): Promise<Run> {
   }
   connection.onLost = () => {
     current = undefined
+    events.close()
     for (const tell of exits.values()) tell({ code: -1, signal: 9, oomKilled: false })
     exits.clear()
   }
@@ -148,7 +151,7 @@ async function start(): Promise<Run> {
   const own = privilege()
   warn(own)
   const run = {
-    id, dir, connection, hello, addresses, exits, events: new Events(), names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1, nextFault: 1,
+    id, dir, connection, hello, addresses, exits, events, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1, nextFault: 1,
     networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined, outbound: undefined, proxy: undefined,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }

@@ -517,7 +517,7 @@ export interface HttpWaitOptions {
 }
 
 export type { BindMount, Mount, NamespaceMode, VolumeMount, SandboxOptions, TerminalSize } from '../sandbox/options.js'
-export type { ContainerEvent, EventOptions } from './event-types.js'
+export type { AllEventOptions, ContainerEvent, EventOptions } from './event-types.js'
 export type { Health, Healthcheck, HealthProbe, HealthStatus } from './health-types.js'
 export type { CopyInOptions, CopyOptions, CopySource, StartCopy } from './copy-types.js'
 export type { Direction, Fault, Faults, FaultScope } from './fault-types.js'

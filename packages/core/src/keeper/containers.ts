@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto'
 
 import { leaseForRun, loadImage, openStore, type Image } from '../images/index.js'
+import { defaultHome } from '../images/store.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { commitChanges } from '../container/commit.js'
 import { checkForm } from '../container/form.js'
 import { settingsOf } from '../container/settings.js'
 import { obtainImage } from '../container/image.js'
 import { discardKept, keptDirectory, listKept, writeKept, type KeptContainer } from '../container/kept.js'
-import { writeEvent } from '../container/journal.js'
+import { noteEvent } from '../container/journal.js'
+import { dieAttributes } from '../container/journal-words.js'
 import { keepLog } from '../container/kept-logs.js'
 import { labelOf, type Label } from '../container/label.js'
 import type { NamedNetworks } from '../container/named.js'
@@ -19,7 +21,7 @@ import { keepVolume } from '../container/volumes.js'
 import type { RunningContainer } from '../container/handle.js'
 import type { CommitOptions, CommittedImage, Container, ExitStatus, RunOptions } from '../container/types.js'
 import { parseReference } from '../reference.js'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { entryOf, isBusy, type Entry, type Session } from './entry.js'
 import type { EndRequest, KeptRequest } from './types.js'
 
@@ -33,8 +35,6 @@ export class KeptContainers {
   readonly #entries = new Map<string, Entry>()
   readonly #networks: NamedNetworks
   readonly #idle: () => void
-  /** What was told is written one after the other. */
-  #told: Promise<void> = Promise.resolve()
 
   /** `idle` is called when something has ended. */
   constructor(networks: NamedNetworks, idle: () => void) {
@@ -58,11 +58,6 @@ export class KeptContainers {
   /** Whether some run, or will. */
   get busy(): boolean {
     return [...this.#entries.values()].some(isBusy)
-  }
-
-  /** Settles when all that happened is written down. */
-  get told(): Promise<void> {
-    return this.#told
   }
 
   has(id: string): boolean {
@@ -281,7 +276,7 @@ export class KeptContainers {
     const { record } = entry
     const delay = record.stopped || record.remove ? undefined : restartDelay(record.restart, { code: end.code, restarts: record.restarts, lasted: at - startedAt, waited: entry.waited })
     if (oomKilled) this.#tell(entry, 'oom')
-    this.#tell(entry, 'die', { exitCode: String(end.code), execDuration: String(Math.round((at - startedAt) / 1000)) })
+    this.#tell(entry, 'die', dieAttributes(code, signal, at - startedAt), signal)
     await this.#write(entry, { ended: end, ...(delay === undefined ? {} : { restarting: process.pid }) })
     // What a client has not read yet is lost with it.
     if (session !== undefined) await session.gone
@@ -315,10 +310,9 @@ export class KeptContainers {
     await this.#alone(entry, async () => { if (this.#entries.has(entry.record.id)) await writeKept(entry.record) })
   }
 
-  /** Told to whoever listens; a journal that cannot be written is no reason to stop anything. */
-  #tell({ record }: Entry, action: string, attributes: Readonly<Record<string, string>> = {}): void {
+  #tell({ record }: Entry, action: string, attributes: Readonly<Record<string, string>> = {}, signal?: string): void {
     const { id, name, image, label } = record
-    this.#told = this.#told.then(() => writeEvent({ type: 'container', action, id, time: Date.now(), attributes: { ...label.labels, image, name, ...attributes } })).catch(() => undefined)
+    noteEvent(resolve(defaultHome()), { type: 'container', action, id, time: Date.now(), attributes: { ...label.labels, image, name, ...attributes }, signal })
   }
 
   #alone(entry: Entry, work: () => Promise<void>): Promise<void> {
