@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
 import type { Container, PostgresContainer, RedisContainer, MysqlContainer } from '@mayfly/core'
 import { openContainer } from '@mayfly/core/engine'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -26,6 +27,7 @@ export default defineConfig({
     }),
     eager: redis({ scope: 'worker', start: 'eager' }),
     shared: redis({ scope: 'run' }),
+    checked: image('busybox', { command: ['sh', '-c', 'touch /tmp/well; exec sleep 1000'], healthcheck: { test: ['CMD', 'ls', '/tmp/well'], interval: 50, retries: 2 } }),
     pg: postgres('postgres:17', {
       scope: 'worker', isolation: 'database', env: { POSTGRES_DB: 'app' }, exports: { DATABASE_URL: pg => pg.url },
       prepare: async pg => {
@@ -152,6 +154,57 @@ test('a server of the test\'s own is reached from its containers until the test 
     expect((await one.exec(['wget', '-qO-', way.url()])).stdout).toBe('from the test')
     await session.mend()
     expect((await one.exec(['wget', '-T', '5', '-qO-', `http://${way.host}:${String((server.address() as AddressInfo).port)}`])).exitCode).not.toBe(0)
+  } finally {
+    server.close()
+    await session.close()
+  }
+})
+
+test('a handle does what the handle of run() does: archives, streams in, names, processes, health, events, snapshots', async () => {
+  const session = run.session('whole.test.ts')
+  const server = createServer((_, answer) => void answer.end('from one test')).listen(0, '127.0.0.1')
+  await new Promise(resolve => server.once('listening', resolve))
+  try {
+    const app = await take<Container>(session, { name: 'app' })
+    const seen: string[] = []
+    const happened = (async () => { for await (const { kind, time } of app.events()) { expect(time).toBeInstanceOf(Date); seen.push(kind) } })()
+    await app.copyIn({ content: Readable.from(['a', 'b']) }, '/text', { mode: 0o600 })
+    const tar = Buffer.concat(await (await app.archive('/text')).toArray() as Buffer[])
+    await app.copyIn({ tar: Readable.from([tar]) }, '/srv')
+    await app.copyIn({ tar }, '/opt')
+    await app.copyIn({ content: Buffer.alloc(70 << 20, 1) }, '/large')
+    expect((await app.exec(['sh', '-c', 'cat /text /srv/text /opt/text; stat -c %a /text; stat -c %s /large'])).stdout).toBe(`ababab600\n${String(70 << 20)}\n`)
+    await expect(app.archive('/nowhere')).rejects.toMatchObject({ code: 'ERR_MAYFLY_PATH_NOT_FOUND' })
+    await expect(app.copyIn({ content: 'x' }, '/late', { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i)
+    await app.rename('called-so')
+    expect([app.name, (await openContainer(app.id)).name]).toEqual(['called-so', 'called-so'])
+    expect((await app.top())[0]?.command).toEqual(['nc', '-ll', '-p', '8080', '-e', 'echo', 'hello'])
+    const way = await app.reach(server)
+    expect((await app.exec(['wget', '-qO-', way.url()])).stdout).toBe('from one test')
+    await way.close()
+    expect((await app.exec(['wget', '-T', '1', '-qO-', way.url()])).exitCode).not.toBe(0)
+    expect([app.health, app.udpPorts]).toEqual([undefined, []])
+    await app.kill('SIGSTOP')
+    await app[Symbol.asyncDispose]()
+    await happened
+    expect(seen).toEqual(['renamed', 'killed', 'exited', 'stopped', 'removed'])
+
+    const checked = await take<Container>(session, { name: 'checked' })
+    expect(checked.health).toMatchObject({ status: 'healthy', failingStreak: 0 })
+    await checked.exec(['rm', '/tmp/well'])
+    await expect.poll(() => checked.health?.status, { timeout: 20_000 }).toBe('unhealthy')
+    expect(checked.health?.log.at(-1)).toMatchObject({ exitCode: 1, start: expect.any(Date) as Date })
+    await checked.exec(['touch', '/kept'])
+    await using snapshot = await checked.snapshot({ label: 'by hand' })
+    expect(snapshot).toMatchObject({ label: 'by hand', image: 'busybox', createdAt: expect.any(Date) as Date })
+    const [one, two] = await Promise.all([snapshot.run({ env: { WHICH: 'one' } }), snapshot.run()])
+    expect((await one.exec(['sh', '-c', 'ls /kept; echo $WHICH'])).stdout).toBe('/kept\none\n')
+    expect(two.id).not.toBe(one.id)
+    await expect(snapshot.run({ ready: { description: 'x', ready: () => Promise.resolve() } })).rejects.toMatchObject({ code: 'ERR_MAYFLY_UNSUPPORTED', message: expect.stringContaining('ready') as string })
+    await one.stop({ timeout: 0 })
+    await two[Symbol.asyncDispose]()
+    const shared = await take<RedisContainer>(session, { name: 'shared' })
+    await expect(shared.snapshot()).rejects.toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID' })
   } finally {
     server.close()
     await session.close()

@@ -1,6 +1,6 @@
 /** The run host's process: one line of options in, one line of address out, then it serves until its lifeline ends. */
 import { closeSync, openSync, rmSync } from 'node:fs'
-import { alone, findImage, keepRun, network, openHeldAddress, openSnapshot, reach, run, socketDirectory, wait } from './container/index.js'
+import { alone, findImage, followHealth, keepRun, network, openHeldAddress, openSnapshot, reach, run, socketDirectory, wait } from './container/index.js'
 import { openHost, type Host } from './services/host.js'
 import type { Farewell, Greeting, HostOptions } from './services/index.js'
 import { keepFor } from './services/keep.js'
@@ -9,7 +9,7 @@ import { toWire } from './services/wire.js'
 // Ctrl-C goes to the whole process group; the runner decides, and the lifeline tells.
 process.on('SIGINT', () => undefined)
 
-const engine = { run, network, reach, alone, openSnapshot, findImage, openHeldAddress, wait }
+const engine = { run, network, reach, alone, openSnapshot, findImage, followHealth, openHeldAddress, wait }
 let host: Host | undefined
 let text = ''
 let ending = false

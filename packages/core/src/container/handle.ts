@@ -84,6 +84,7 @@ export class RunningContainer implements Container {
   #sockets: Sockets
   #faults: ContainerFaults | undefined
   readonly #reached: Reached[] = []
+  readonly checks = new Set<() => void>()
 
   constructor(input: HandleInput) {
     this.#input = input
@@ -133,6 +134,11 @@ export class RunningContainer implements Container {
   /** Every TCP port the image EXPOSEs or the options name. */
   get ports(): readonly number[] {
     return [...new Set([...optionPorts(this.#input.options), ...exposedPorts(this.#input.image)])]
+  }
+
+  get udpPorts(): readonly number[] {
+    const { options: { ports }, image: { config } } = this.#input
+    return [...new Set([...containerPorts(parsePorts(ports), 'udp'), ...exposed(config.ExposedPorts, 'udp')])]
   }
 
   port(container: number, protocol: Protocol = 'tcp'): number {
@@ -297,7 +303,7 @@ export class RunningContainer implements Container {
       if (this.#frozen) return undefined
       const { exitCode, stdout, stderr } = await execute(run.connection, this.id, await this.#compile(command, {}), { timeout }, true)
       return { exitCode, output: `${stdout}${stderr}` }
-    }, (status) => { this.#tell({ kind: 'health_status', status }) })
+    }, (status) => { this.#tell({ kind: 'health_status', status }) }, () => { for (const tell of [...this.checks]) tell() })
   }
 
   async #ensureEnd(): Promise<void> {

@@ -53,6 +53,7 @@ export class Watch {
   readonly #checkup: Checkup
   readonly #ask: Ask
   readonly #changed: (status: HealthStatus) => void
+  readonly #checked: () => void
   readonly #log: HealthProbe[] = []
   readonly #waiting = new Set<() => void>()
   readonly #began = Date.now()
@@ -63,10 +64,11 @@ export class Watch {
   #timer: NodeJS.Timeout | undefined
   #over = false
 
-  constructor(checkup: Checkup, ask: Ask, changed: (status: HealthStatus) => void) {
+  constructor(checkup: Checkup, ask: Ask, changed: (status: HealthStatus) => void, checked: () => void = () => undefined) {
     this.#checkup = checkup
     this.#ask = ask
     this.#changed = changed
+    this.#checked = checked
     this.#schedule(checkup.startInterval ?? 0)
   }
 
@@ -154,8 +156,22 @@ export class Watch {
   }
 
   #tell(): void {
+    this.#checked()
     for (const go of [...this.#waiting]) go()
   }
+}
+
+/** A container that tells of its checks. */
+export interface Checked {
+  /** Called after each of them, and when there are no more. */
+  readonly checks: Set<() => void>
+}
+
+/** Tells what every check of the container says, until what is answered is called. */
+export function followHealth(container: { readonly health: Health | undefined } & Partial<Checked>, tell: (health: Health) => void): () => void {
+  const told = (): void => { if (container.health !== undefined) tell(container.health) }
+  container.checks?.add(told)
+  return () => void container.checks?.delete(told)
 }
 
 /** Throws ERR_MAYFLY_OPTION_INVALID for figures without anything to ask. */

@@ -1,3 +1,4 @@
+export { followHealth } from './health.js'
 export { openHeldAddress, type HeldAddress } from './held.js'
 export { findImage, type FoundImage } from './image.js'
 export { alone, create, events, network, openSnapshot, reach, run, volume } from './run.js'

@@ -333,6 +333,8 @@ export interface Container {
   readonly host: string
   /** Every TCP port the image EXPOSEs or the options name. */
   readonly ports: readonly number[]
+  /** The same of UDP ports. */
+  readonly udpPorts: readonly number[]
   /** The number under which the container's port is reached at `host`. Throws ERR_MAYFLY_OPTION_INVALID when it is none. */
   port(container: number, protocol?: Protocol): number
   /** `scheme://host:port`. Default scheme `http`. */

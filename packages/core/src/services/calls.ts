@@ -1,8 +1,11 @@
-import type { Container, ExecOptions, LogLine, LogOptions, OutputOptions, OutputPiece } from '../container/types.js'
+import { createReadStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import type { Container, ContainerEvent, CopyInOptions, CopyOptions, CopySource, ExecOptions, LogLine, LogOptions, OutputOptions, OutputPiece } from '../container/types.js'
 import { MayflyError } from '../errors.js'
+import type { WireCopySource } from './remote-copies.js'
 
 /** Methods of a container that a test may call through the run host; arguments and results are JSON. */
-export const REMOTE_METHODS = ['exec', 'logs', 'output', 'kill', 'pause', 'unpause', 'stats', 'stop', 'exit', 'socket', 'commit', 'copyIn', 'copyOut', 'start', 'restart'] as const
+export const REMOTE_METHODS = ['exec', 'logs', 'output', 'kill', 'pause', 'unpause', 'stats', 'stop', 'exit', 'socket', 'commit', 'copyIn', 'copyOut', 'restart', 'rename', 'top'] as const
 
 /** What JSON cannot say of an exec's options. */
 export type WireExecOptions = Omit<ExecOptions, 'stdin' | 'input' | 'signal'> & { readonly input?: { readonly base64: string } }
@@ -12,10 +15,17 @@ export type WireLogLine = Omit<LogLine, 'time'> & { readonly time: number }
 export type WireLogOptions = Omit<LogOptions, 'since' | 'until'> & { readonly since?: number; readonly until?: number }
 export type WirePiece = Omit<OutputPiece, 'time' | 'bytes'> & { readonly time: number; readonly base64: string }
 
-/** Calls a container's method on behalf of a worker. `logs` and `output` answer with an iterable. */
+/** Its time as milliseconds since 1970. */
+export type WireEvent = Omit<ContainerEvent, 'time'> & { readonly time: number }
+
+/** Calls a container's method on behalf of a worker. `logs`, `output`, `events` and `archive` answer with an iterable. */
 export async function callContainer(
   container: Container, method: string, args: readonly unknown[], signal: AbortSignal,
 ): Promise<unknown> {
+  if (method === 'events') return untilLeft(container.events({ signal }), plainEvent, signal)
+  if (method === 'archive') return untilLeft(await container.archive(args[0] as string, { ...args[1] as CopyOptions | undefined, signal }), inBase64, signal)
+  if (method === 'copyOut') return await container.copyOut(args[0] as string, args[1] as string, { ...args[2] as CopyOptions | undefined, signal })
+  if (method === 'copyIn') return await container.copyIn(await sourceOf(args[0] as WireCopySource), args[1] as string, { ...args[2] as CopyInOptions | undefined, signal })
   if (!(REMOTE_METHODS as readonly string[]).includes(method)) {
     throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `A leased container has no method "${method}"`)
   }
@@ -34,6 +44,19 @@ export async function callContainer(
 export function execOptions(given: unknown): ExecOptions {
   const { input, ...options } = (given ?? {}) as WireExecOptions
   return { ...options, ...(input === undefined ? {} : { input: Buffer.from(input.base64, 'base64') }) }
+}
+
+async function sourceOf(source: WireCopySource): Promise<CopySource> {
+  if (typeof source === 'string') return source
+  return 'tar' in source ? { tar: createReadStream(source.tar.file) } : { content: await readFile(source.content.file) }
+}
+
+function plainEvent({ time, ...rest }: ContainerEvent): WireEvent {
+  return { ...rest, time: time.getTime() }
+}
+
+function inBase64(bytes: unknown): string {
+  return Buffer.from(bytes as Uint8Array).toString('base64')
 }
 
 function plainLine(line: LogLine): WireLogLine {

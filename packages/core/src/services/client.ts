@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { MayflyError } from '../errors.js'
-import type { ExitStatus, Listening, Reached } from '../container/types.js'
+import type { ExitStatus, Health, Listening, Reached } from '../container/types.js'
 import type { Address } from './addresses.js'
 import { findConfig } from './config.js'
 import type { RunAddress } from './host.js'
-import type { Grant } from './leases.js'
+import type { Grant, WireHealth } from './leases.js'
 import type { Scope } from './types.js'
 import type { Until } from './visit.js'
 import { shownError, speak, type Answer, type Peer } from './wire.js'
@@ -32,11 +32,20 @@ export interface TestAttempt {
 
 export interface Lease {
   readonly grant: Grant
+  /** What changes of it, as it was told last. */
+  readonly state: LeaseState
   call(method: string, args: readonly unknown[], signal?: AbortSignal): Promise<unknown>
   stream(method: string, args: readonly unknown[]): AsyncGenerator<unknown>
   /** Its last log lines, and how it ended if it did. */
   describe(): Promise<Description>
   giveBack(): Promise<void>
+  /** A container from one of its snapshots, which ends with the file. */
+  another(snapshot: string, options: object): Promise<Lease>
+}
+
+export interface LeaseState {
+  name: string
+  health: Health | undefined
 }
 
 /** A container that ended by itself. */
@@ -117,32 +126,39 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
   const peer = (): Promise<Peer> => {
     connection ??= connectTo(run, (op, params) => {
       if (op === 'ended') ended.push(params as unknown as EndedContainer)
+      if (op === 'health') for (const { grant, state } of held) if (grant.lease === params['lease']) state.health = healthOf(params['health'] as WireHealth)
     }).then(host => {
       void host.closed.then(() => endOrphan(parent))
       return host
     })
     return connection
   }
+  const adopt = (host: Peer, grant: Grant): Lease => {
+    const lease: Lease = {
+      grant,
+      state: { name: grant.name, health: grant.health === undefined ? undefined : healthOf(grant.health) },
+      call: async (method, args, signal) => {
+        if (DISTURBING.includes(method)) disturbed = true
+        const result = await host.request('call', { lease: grant.lease, method, args }, signal)
+        if (method === 'rename') lease.state.name = String(args[0])
+        return result
+      },
+      stream: (method, args) => host.stream('call', { lease: grant.lease, method, args }),
+      describe: async () => (await host.request('describe', { lease: grant.lease })) as Description,
+      giveBack: async () => {
+        held.delete(lease)
+        await host.request('release', { lease: grant.lease })
+      },
+      another: async (snapshot, options) => adopt(host, (await host.request('another', { lease: grant.lease, snapshot, options, file, slot, attempt })) as Grant),
+    }
+    held.add(lease)
+    return lease
+  }
   return {
     prepare: async ({ name, scope }) => (await (await peer()).request('prepare', { name, scope, file, slot })) as Scope,
     lease: async ({ name, as, scope, test }) => {
       const host = await peer()
-      const grant = (await host.request('lease', { name, as, scope, file, slot, attempt, test })) as Grant
-      const lease: Lease = {
-        grant,
-        call: (method, args, signal) => {
-          if (DISTURBING.includes(method)) disturbed = true
-          return host.request('call', { lease: grant.lease, method, args }, signal)
-        },
-        stream: (method, args) => host.stream('call', { lease: grant.lease, method, args }),
-        describe: async () => (await host.request('describe', { lease: grant.lease })) as Description,
-        giveBack: async () => {
-          held.delete(lease)
-          await host.request('release', { lease: grant.lease })
-        },
-      }
-      held.add(lease)
-      return lease
+      return adopt(host, (await host.request('lease', { name, as, scope, file, slot, attempt, test })) as Grant)
     },
     reach: async (server, until) => {
       const host = await peer()
@@ -179,6 +195,10 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
   }
 }
 
+function healthOf({ log, ...rest }: WireHealth): Health {
+  return { ...rest, log: log.map(({ start, end, ...probe }) => ({ ...probe, start: new Date(start), end: new Date(end) })) }
+}
+
 function atTheSameTime({ name }: Grant): MayflyError {
   return shownError('ERR_MAYFLY_OPTION_INVALID', `${name} goes back to its prepared state before every test, and several tests run at the same time`, {
     hint: 'Give each its own by scope: \'test\', or run them one after the other.',
@@ -189,7 +209,7 @@ function atTheSameTime({ name }: Grant): MayflyError {
 const DISTURBING: readonly string[] = ['fault', 'pause']
 
 /** The part of a server that another process needs to find it. */
-function placeOf(server: Listening): { readonly port: number; readonly address: string } {
+export function placeOf(server: Listening): { readonly port: number; readonly address: string } {
   const address = typeof server === 'number' ? { port: server, address: '' } : server.address()
   if (address !== null && typeof address === 'object') return { port: address.port, address: address.address }
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Containers cannot reach this: the server ${address === null ? 'does not listen yet' : 'listens on a unix socket'}`, {

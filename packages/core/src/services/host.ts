@@ -3,11 +3,12 @@ import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { MayflyError } from '../errors.js'
 import { createAdmission } from './admission.js'
+import type { Health, RunOptions } from '../container/types.js'
 import type { Address } from './addresses.js'
 import type { TestAttempt } from './client.js'
 import { findConfig } from './config.js'
 import { createImages } from './images.js'
-import { createInstances } from './instances.js'
+import { cloneMaker, createInstances } from './instances.js'
 import { createJournal, type Journal, type RunSummary } from './journal.js'
 import { chooseKept, type Kept } from './keep.js'
 import { createLeases, lastLines, type Grant, type Held, type Leases } from './leases.js'
@@ -113,14 +114,28 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
 
   const serve = (socket: Socket): void => {
     const held = new Set<string>()
+    const followed = new Map<string, () => void>()
     const visit = createVisit(engine)
     let attempt: string | undefined
     let trusted = false
     const giveBack = async (id: string): Promise<void> => {
       held.delete(id)
       sessions.delete(id)
+      followed.get(id)?.()
+      followed.delete(id)
       // Who looks into a failure shall find it as it was.
       if (!failed.has(id)) await leases.giveBack(id)
+    }
+    const handOver = async (grant: Grant): Promise<Grant> => {
+      held.add(grant.lease)
+      sessions.set(grant.lease, peer)
+      if (socket.destroyed) await giveBack(grant.lease)
+      const container = (await leases.held(grant.lease))?.made.container
+      if (container?.health === undefined) return grant
+      const tell = (health: Health): void => void peer.request('health', { lease: grant.lease, health }).catch(() => undefined)
+      followed.get(grant.lease)?.()
+      followed.set(grant.lease, engine.followHealth(container, tell))
+      return { ...grant, health: container.health }
     }
     const heldBy = async (params: Params): Promise<Held> => {
       const one = await leases.held(text(params, 'lease'))
@@ -137,11 +152,15 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
       prepare,
       lease: async params => {
         attempt = text(params, 'attempt')
-        const grant = await lease(params)
-        held.add(grant.lease)
-        sessions.set(grant.lease, peer)
-        if (socket.destroyed) await giveBack(grant.lease)
-        return grant
+        return await handOver(await lease(params))
+      },
+      another: async params => {
+        const { wish } = await heldBy(params)
+        const from = visit.snapshot(text(params, 'snapshot'))
+        const { service } = await used({ name: wish.name, file: wish.file })
+        const as = `${wish.as}-${randomBytes(4).toString('hex')}`
+        const clone = { ...wish, as, attempt: text(params, 'attempt'), scope: 'file' as const, concurrent: false }
+        return await handOver(await leases.take(clone, 'never', cloneMaker(service, () => from.run(params['options'] as RunOptions))))
       },
       release: params => giveBack(text(params, 'lease')),
       call: async (params, signal) => {

@@ -1,8 +1,10 @@
+import type { Container } from '../container/types.js'
 import { createDatabaseMaker } from './database.js'
 import type { Leases, Make, Wish } from './leases.js'
 import { fillPool, makeContainer, type HeldNeed, type Supply } from './make.js'
 import type { Place, Places, Project } from './places.js'
 import { resetOf, scopeOfService } from './resolve.js'
+import { addressOf, insideFactsOf } from './start.js'
 import type { Service } from './types.js'
 
 /** Instances of services, of whatever kind: a container, a database of a server, a server of somebody else's. */
@@ -76,4 +78,20 @@ export function createInstances(supply: Supply, places: Places): Instances {
 /** A second use of one service in a file under another name, or by another test at the same time, has an address of its own. */
 function behind({ as, name, concurrent }: Wish, { stable }: Place): Place['stable'] {
   return as === name && !concurrent ? stable : undefined
+}
+
+/** A container from a snapshot that a test made, at its own address. */
+export function cloneMaker(service: Service, start: () => Promise<Container>): Make {
+  return async () => {
+    const container = await start()
+    return {
+      container,
+      address: addressOf(service, container),
+      inside: { host: container.ip, facts: insideFactsOf(service, { host: container.ip, port: n => n }, { self: container }) },
+      exit: container.exit,
+      reset: undefined,
+      detach: () => Promise.resolve(),
+      end: () => container.stop({ timeout: 0 }),
+    }
+  }
 }

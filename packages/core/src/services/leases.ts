@@ -1,4 +1,4 @@
-import type { Container, ExitStatus } from '../container/types.js'
+import type { Container, ExitStatus, Health, HealthProbe } from '../container/types.js'
 import type { Address } from './addresses.js'
 import type { Facts } from './presets/index.js'
 import type { Reset, Scope } from './types.js'
@@ -30,9 +30,16 @@ export interface Grant {
   readonly image: string
   readonly ip: string
   readonly address: Address
+  /** Numbers of UDP ports, where that address is the container's own. */
+  readonly udp: Readonly<Record<string, number>>
+  /** Told anew after every check. */
+  readonly health?: WireHealth | undefined
   /** As other containers see it. */
   readonly inside: Seen
 }
+
+/** Its times as JSON has them: texts. */
+export type WireHealth = Omit<Health, 'log'> & { readonly log: readonly (Omit<HealthProbe, 'start' | 'end'> & { readonly start: string | Date; readonly end: string | Date })[] }
 
 /** Where something is reached from another container, as plain values. */
 export interface Seen {
@@ -206,7 +213,7 @@ export function createLeases(events: LeaseEvents): Leases {
       const { made: { container, address, inside } } = await obtain(wish, lease, resets, make)
       const { host } = address
       return {
-        lease, scope: wish.scope, reset: resets, address, inside,
+        lease, scope: wish.scope, reset: resets, address, inside, udp: udpOf(container, address), health: container?.health,
         id: container?.id ?? '', name: container?.name ?? host, image: container?.image ?? '', ip: container?.ip ?? host,
       }
     },
@@ -239,6 +246,11 @@ export function createLeases(events: LeaseEvents): Leases {
       }))
     },
   }
+}
+
+function udpOf(container: Container | undefined, { host }: Address): Readonly<Record<string, number>> {
+  if (container === undefined || container.host !== host) return {}
+  return Object.fromEntries(container.udpPorts.map(port => [String(port), container.port(port, 'udp')]))
 }
 
 /** As many lines of a log are kept of a container that ended. */

@@ -1,5 +1,5 @@
 import type { FoundImage, HeldAddress } from '../container/index.js'
-import type { Container, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
+import type { Container, Health, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import type { Address } from './addresses.js'
 import { containerPorts, parsePorts } from '../network/ports.js'
@@ -12,6 +12,8 @@ export interface Engine {
   network(options?: NetworkOptions): Promise<Network>
   /** Lets all containers of the run reach a server of this machine. */
   reach(server: Listening): Promise<Reached>
+  /** Tells what every check of a container says, until what is answered is called. */
+  followHealth(container: Container, tell: (health: Health) => void): () => void
   /** Pulls the image if need be. */
   findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<FoundImage>
   openHeldAddress(containerPorts: readonly number[]): Promise<HeldAddress>

@@ -1,8 +1,9 @@
-import type { Container, Fault, Faults, Listening, Reached } from '../container/types.js'
+import type { Container, Fault, Faults, Listening, Reached, Snapshot, SnapshotOptions } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import { callContainer } from './calls.js'
 import { createRemoteProcesses } from './processes.js'
 import type { Grant } from './leases.js'
+import type { WireSnapshot } from './remote-snapshots.js'
 import type { Engine } from './start.js'
 
 /** How long something of a test's is there. */
@@ -13,6 +14,8 @@ export interface Visit {
   call(container: Container, grant: Pick<Grant, 'scope' | 'name'>, method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown>
   /** Whether a test of the file stopped it. */
   stopped(container: Container): boolean
+  /** One that the file made. Throws ERR_MAYFLY_OPTION_INVALID. */
+  snapshot(key: string): Snapshot
   /** Lets containers reach a server of the test's. */
   reach(server: Listening, until: Until): Promise<Pick<Reached, 'host' | 'port'>>
   unreach(port: number): Promise<void>
@@ -24,15 +27,39 @@ export interface Visit {
 
 export const FAULT_KINDS = ['latency', 'bandwidth', 'timeout', 'cut', 'slowClose', 'reset', 'pause', 'memory', 'disk'] as const
 /** What would end a service for all who share it, or stop it. */
-const FATAL: readonly string[] = ['kill', 'pause', 'stop', 'memory']
+const FATAL: readonly string[] = ['kill', 'pause', 'stop', 'memory', 'snapshot']
 
 export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
   const faults = new Map<number, Fault>()
   const paused = new Set<Container>()
   const stopped = new Set<Container>()
   const reached = new Map<number, { readonly until: Until; readonly way: Reached }>()
+  const ways = new Map<number, Reached>()
+  const snapshots = new Map<string, Snapshot>()
   const processes = createRemoteProcesses()
   let last = 0
+
+  const snapshotOf = (key: string): Snapshot => {
+    const found = snapshots.get(key)
+    if (found !== undefined) return found
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `There is no snapshot ${key}`)
+  }
+  const keep = async (container: Container, options: SnapshotOptions | undefined): Promise<WireSnapshot> => {
+    stopped.add(container)
+    const { key, label, image, createdAt, size, ...snapshot } = await container.snapshot(options)
+    snapshots.set(key, { key, label, image, createdAt, size, ...snapshot })
+    return { key, label, image, createdAt: createdAt.getTime(), size }
+  }
+  const open = async (container: Container, place: { readonly port: number; readonly address: string }): Promise<object> => {
+    const way = await container.reach({ address: () => place })
+    ways.set(++last, way)
+    return { id: last, host: way.host, port: way.port }
+  }
+  const shut = async (id: number): Promise<void> => {
+    const way = ways.get(id)
+    ways.delete(id)
+    await way?.close()
+  }
 
   const inject = async (container: Container, kind: string, options: unknown): Promise<unknown> => {
     const set: unknown = (FAULT_KINDS as readonly string[]).includes(kind) ? container.faults[kind as keyof Faults] : undefined
@@ -70,7 +97,11 @@ export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
       if (method === 'heal') return await heal(Number(args[0]))
       if (method === 'control') return await processes.control(String(args[0]), String(args[1]), args[2])
       if (method === 'spawn' || method === 'attach') return await processes.open(container, method, args, signal)
+      if (method === 'reach') return await open(container, args[0] as { readonly port: number; readonly address: string })
+      if (method === 'unreach') return await shut(Number(args[0]))
+      if (method === 'removeSnapshot') return await snapshotOf(String(args[0])).remove()
       refuseShared(grant, method)
+      if (method === 'snapshot') return await keep(container, args[0] as SnapshotOptions | undefined)
       if (method === 'stop') stopped.add(container)
       const result = await callContainer(container, method, args, signal)
       if (method === 'pause') paused.add(container)
@@ -89,8 +120,12 @@ export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
       reached.delete(port)
       await one?.way.close()
     },
+    snapshot: snapshotOf,
     mend: () => undo(until => until === 'test'),
-    end: () => undo(() => true),
+    end: async () => {
+      await Promise.allSettled([...ways.keys()].map(shut))
+      await undo(() => true)
+    },
   }
 }
 

@@ -132,7 +132,7 @@ function bench(events: Partial<LeaseEvents> = {}) {
       ends.get(id)?.({ code: 0, signal: undefined, oomKilled: false })
       return Promise.resolve()
     }
-    return { id, name: id, ip: '198.18.0.1', host: '198.18.0.1', ports: [6379], port: (port: number) => port, exit, stop, exec } as unknown as Container
+    return { id, name: id, ip: '198.18.0.1', host: '198.18.0.1', ports: [6379], udpPorts: [], port: (port: number) => port, exit, stop, exec } as unknown as Container
   }
   const strategy = { description: 'nothing', ready: () => Promise.resolve() }
   const engine: Engine = {
@@ -141,6 +141,7 @@ function bench(events: Partial<LeaseEvents> = {}) {
       failing = false
       return failed ? Promise.reject(new Error('no')) : Promise.resolve(start())
     },
+    followHealth: () => () => undefined,
     findImage: reference => Promise.resolve({ reference, digest: '', ports: [6379], origin: '', pulledAt: 0 }),
     openSnapshot: () => Promise.resolve(undefined),
     alone: (_, work) => work(),
