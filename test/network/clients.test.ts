@@ -56,6 +56,14 @@ test.each(ways)('clients that say nothing keep nobody waiting, and leave nothing
   expect(await answer(last)).toBe('got 1')
 })
 
+test('whatever told that a service is ready, its published port is open by then', async () => {
+  const command = ['perl', '-e', 'use IO::Socket::INET; my $l = IO::Socket::INET->new(LocalPort => 80, Listen => 10) or die; print STDERR "up\\n"; while (my $c = $l->accept) { syswrite($c, "hello"); close $c }']
+  for (let round = 0; round < 20; round += 1) {
+    await using container = await run('debian', { command, ports: [80], loopback: true, ready: wait.log('up') })
+    expect(await answer(await client(container))).toBe('hello')
+  }
+})
+
 test('a client that comes before the service, and one that comes after its end, are refused', async () => {
   await using container = await run('debian', { ...counter, loopback: true, stdin: true, command: ['sh', '-c', 'read x; exec "$@"', 'sh', ...counter.command], ready: { description: 'nothing', ready: () => Promise.resolve() } })
   const refused = async (): Promise<string> => await client(container).then((socket) => { socket.destroy(); return 'connected' }, (error: NodeJS.ErrnoException) => error.code ?? '')
@@ -87,7 +95,7 @@ test('a container has the loopback of IPv6, too', async () => {
 test('aliases that clash: one\'s own twice, in capitals, another\'s, another\'s name', async () => {
   await using net = await network()
   await using one = await run('busybox', { ...sleeper, network: net, name: 'one', aliases: ['db', 'DB', 'db', 'one'] })
-  expect((await one.exec(['nslookup', 'Db'])).stdout.match(/Address.*198\.18\..*\b/g)?.filter((line) => line.endsWith(one.ip))).toHaveLength(1)
+  expect((await one.exec(['nslookup', 'Db'])).stdout.match(/Address.*198\.1[89]\..*\b/g)?.filter((line) => line.endsWith(one.ip))).toHaveLength(1)
   await using two = await run('busybox', { ...sleeper, network: net, aliases: ['db', 'one'] })
   // As in Docker, a name of several is any of theirs.
   const found = async (name: string): Promise<string[]> => [...(await two.exec(['nslookup', name])).stdout.matchAll(/^Address(?: \d+)?: (198\.\d+\.\d+\.\d+)/gm)].map(([, ip]) => ip ?? '').filter((ip) => ip !== net.gateway).sort()

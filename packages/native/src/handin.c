@@ -64,8 +64,7 @@ int op_notify(struct child *c, struct reader *r) {
   return result;
 }
 
-/* A procfs of this pid namespace, where processes have the numbers that notifications give them. */
-static int own_proc(void) {
+int handin_proc(void) {
   static int proc = -1;
   if (proc >= 0) return proc;
   int fs = sys_fsopen("proc");
@@ -78,7 +77,7 @@ static int own_proc(void) {
 /* The number after a word at the beginning of a line, in this base; -1. */
 static long number_after(const char *path, const char *word, int base) {
   char text[4096];
-  if (read_file_at(own_proc(), path, text, sizeof text) < 0) return -1;
+  if (read_file_at(handin_proc(), path, text, sizeof text) < 0) return -1;
   const char *at = strstr(text, word);
   return at ? strtol(at + strlen(word), NULL, base) : -1;
 }
@@ -214,6 +213,8 @@ static bool give(struct container *t, const struct seccomp_notif *call, struct b
                                     .newfd = (uint32_t)b->fd, .newfd_flags = b->cloexec ? O_CLOEXEC : 0};
   if (ioctl(t->handin.fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0) return false;
   p->given |= (uint8_t)(1u << at);
+  p->holders[at] = (struct holder){.process = (pid_t)call->pid, .fd = b->fd};
+  handin_watch();
   return true;
 }
 
@@ -256,6 +257,15 @@ static void refuse(struct port *p, int at) {
   handin_share(fd, true);
   (void)bind(fd, (struct sockaddr *)&a, n); /* EINVAL: it has it still */
   handin_share(fd, false);
+}
+
+void handin_abandon(struct port *p, int at) {
+  refuse(p, at);
+  p->given &= (uint8_t)~(1u << at);
+  if (p->given) return;
+  /* With it the address that was copied to it. Who listens there next is heard of as ever. */
+  refuse(p, !at);
+  port_await(p);
 }
 
 void handin_end(struct container *t) {

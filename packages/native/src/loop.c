@@ -164,6 +164,7 @@ void supervisor_main(int owner, int janitor) {
   STEP(INJECT_SUPERVISOR);
   await_network(janitor);
   join_hub();
+  hub_ports();
   run.memory_xattrs = !run.rootless || memory_keeps_xattrs();
   STEP(INJECT_SUPERVISOR);
   listen_for_clients();

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
@@ -13,9 +14,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "nlmessage.h"
+
+enum { OPERATIONAL = 6 }; /* IF_OPER_UP of linux/if.h, which does not go with net/if.h */
+/* A worker of the kernel's is waited for so long. */
+static const uint64_t SETTLE_NS = 500000000;
 
 int route_socket(void) { return netlink_socket(NETLINK_ROUTE); }
 int diag_socket(void) { return netlink_socket(NETLINK_SOCK_DIAG); }
@@ -71,6 +77,42 @@ int veth_create(int route, const char *name, uint32_t bridge, const char *peer, 
   message_end(&m, data);
   message_end(&m, info);
   return message_command(route, &m);
+}
+
+static const struct rtattr *attribute(const void *first, size_t left, uint16_t type) {
+  for (const struct rtattr *a = first; RTA_OK(a, left); a = RTA_NEXT(a, left))
+    if ((a->rta_type & NLA_TYPE_MASK) == type) return a;
+  return NULL;
+}
+
+static const struct rtattr *nested(const struct rtattr *in, uint16_t type) {
+  return in ? attribute(RTA_DATA(in), RTA_PAYLOAD(in), type) : NULL;
+}
+
+static bool is(const struct rtattr *a, uint8_t value) { return a && RTA_PAYLOAD(a) >= 1 && *(const uint8_t *)RTA_DATA(a) == value; }
+
+/* 1: its packets pass; 0: not yet; -1. */
+static int passes(int route, const char *name) {
+  struct message m;
+  struct ifinfomsg link = {0};
+  message_begin(&m, RTM_GETLINK, 0, &link, sizeof link);
+  message_add(&m, IFLA_IFNAME, name, strlen(name) + 1);
+  _Alignas(struct nlmsghdr) uint8_t reply[16384];
+  if (message_ask(route, &m, reply, sizeof reply)) return -1;
+  const struct nlmsghdr *h = (const void *)reply;
+  if (h->nlmsg_type != RTM_NEWLINK || h->nlmsg_len > sizeof reply) return -1;
+  const size_t n = h->nlmsg_len - NLMSG_LENGTH(sizeof link);
+  const struct rtattr *first = IFLA_RTA(NLMSG_DATA(h));
+  if (!is(attribute(first, n, IFLA_OPERSTATE), OPERATIONAL)) return 0;
+  const struct rtattr *info = attribute(first, n, IFLA_LINKINFO);
+  if (!nested(info, IFLA_INFO_SLAVE_KIND)) return 1;
+  return is(nested(nested(info, IFLA_INFO_SLAVE_DATA), IFLA_BRPORT_STATE), BR_STATE_FORWARDING);
+}
+
+void link_settle(int route, const char *name) {
+  const struct timespec pause = {.tv_nsec = 200000};
+  const uint64_t end = now_ns(CLOCK_MONOTONIC) + SETTLE_NS;
+  while (!passes(route, name) && now_ns(CLOCK_MONOTONIC) < end) nanosleep(&pause, NULL);
 }
 
 bool address_unrouted(int route, uint32_t address) {

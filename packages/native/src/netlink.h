@@ -15,6 +15,12 @@ int link_delete(int route, uint32_t index);
 int bridge_create(int route, const char *name);
 /* A pair: `name` in this namespace (up; in `bridge` unless 0), `peer` in the namespace of `peer_namespace`. */
 int veth_create(int route, const char *name, uint32_t bridge, const char *peer, int peer_namespace);
+/*
+ * Waits until an end of a pair, by its name in the socket's namespace, passes packets. Its other end's coming up is told to it, and
+ * to its bridge, by a worker of the kernel's (linkwatch), later on a busy machine: what is sent before that is lost. From
+ * Linux 6.8 on the question itself has it told.
+ */
+void link_settle(int route, const char *name);
 /* Whether nothing but a default route leads to the address. */
 bool address_unrouted(int route, uint32_t address);
 

@@ -28,6 +28,18 @@ static int internal_routes(uint32_t table, uint32_t host) {
   return (run.linked && route_add(run.route, &to_host)) || route_add(run.route, &range) || route_add(run.route, &rest) ? -1 : 0;
 }
 
+/* Every client of a published port costs a port of the hub's, for a minute after its end: the kernel's usual 28,000 would be
+ * gone after as many, and the next ones broken. */
+void hub_ports(void) {
+  static const char *const settings[][2] = {{"sys/net/ipv4/ip_local_port_range", "1024 65535"}, {"sys/net/ipv4/tcp_tw_reuse", "1"}};
+  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+    int fd = openat(run.proc_fd, settings[i][0], O_WRONLY | O_CLOEXEC);
+    if (fd < 0) continue; /* a read-only /proc/sys, as in a container */
+    (void)!write(fd, settings[i][1], strlen(settings[i][1]));
+    close(fd);
+  }
+}
+
 int hub_routes(void) {
   const uint32_t host = run.gateway;
   if (internal_routes(TABLE_OUTBOUND, host) || internal_routes(TABLE_INTERNAL, host)) return -1;
@@ -165,6 +177,7 @@ static int plug(int hub, uint32_t veth, const struct interface *i, const char **
   if (!result && i->gateway) result = lead(route, i, index);
   saved = errno;
   if (route >= 0) close(route);
+  if (!result) link_settle(hub, name);
   errno = saved;
   return result;
 }

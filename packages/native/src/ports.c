@@ -263,6 +263,11 @@ static void aim(struct port *p, struct container *t) {
   waiters_start();
 }
 
+void port_await(struct port *p) {
+  p->listening = false;
+  aim(p, p->container);
+}
+
 int port_target(struct reader *r, struct failure *f) {
   uint32_t name = get_u32(r);
   char id[80];

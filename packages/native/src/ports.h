@@ -11,6 +11,13 @@ struct allowed {
   uint32_t address, mask;
 };
 
+/* A process that has a socket of ours, and as what. */
+struct holder {
+  pid_t process;
+  int fd;
+  bool missed; /* at the last look nobody had it */
+};
+
 struct port {
   struct port *next;
   uint32_t id;
@@ -21,6 +28,7 @@ struct port {
   bool udp;
   bool handed;        /* its sockets are the service's own, if that can be */
   uint8_t given;      /* a bit for each of the listeners that is */
+  struct holder holders[2]; /* of those, as seen last */
   int spare;          /* unbound, for a service that wants one for both families, or -1 */
   char awaits[80];    /* a container that is still to be made */
   struct source listeners[2];
@@ -40,6 +48,8 @@ struct port {
 
 struct port *port_find(uint32_t id);
 void ports_sweep(void);
+/* Listens again when its container's service does. */
+void port_await(struct port *p);
 
 /* The janitor's socket for a connection that waits for one. */
 void pair_outside(uint32_t id, int fd);

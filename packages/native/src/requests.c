@@ -153,6 +153,7 @@ static int attach(struct connection *c, uint32_t id, struct reader *r, struct fa
 static int sockets(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
   struct container *t = named(r, "sockets", f);
   if (!t) return -1;
+  waiters_check(t);
   struct listener found[256];
   int n = container_listeners(t, found, 256);
   if (n < 0) return fail(f, "sockets", t->id, "sock_diag");

@@ -220,6 +220,8 @@ struct waiter *waiter_add(enum wait_kind kind, struct connection *c, uint32_t re
 void waiters_exited(struct container *t);
 void waiters_removed(struct container *t);
 void waiters_tick(struct source *s, uint32_t events);
+/* Looks at once who listens in the container: its published ports do from then on, and who waits for it is told. */
+void waiters_check(struct container *t);
 void waiters_start(void);
 void waiters_forget(struct connection *c);
 void waiters_sweep(void);

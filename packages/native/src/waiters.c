@@ -99,7 +99,7 @@ static bool reachable(const struct listener *l) {
   return !l->v6only && memcmp(l->address, loopback6, sizeof loopback6) != 0;
 }
 
-static void check(struct container *t) {
+void waiters_check(struct container *t) {
   /* Published ports listen first: who is told that the service is there may connect at once. */
   static const enum wait_kind order[] = {WAIT_LISTEN, WAIT_PORT};
   struct listener found[MAX_LISTENERS];
@@ -132,7 +132,7 @@ void waiters_tick(struct source *s, uint32_t events) {
   for (struct container *t = run.containers; t; t = t->next)
     for (struct waiter *w = run.waiters; w; w = w->next)
       if (!w->done && w->container == t && (w->kind == WAIT_PORT || w->kind == WAIT_LISTEN)) {
-        check(t);
+        waiters_check(t);
         break;
       }
   schedule();

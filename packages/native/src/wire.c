@@ -217,6 +217,7 @@ static int lay(struct wire *w, const char **step) {
   *step = "up";
   /* The hub itself answers nobody there. */
   if (link_arp(run.route, w->peer, false) || link_arp(run.route, w->end, false) || link_up(run.route, if_nametoindex(w->peer))) return -1;
+  link_settle(run.route, w->name);
   *step = "packet";
   if (tap(&w->sides[TO_CONTAINER], w, w->peer) || tap(&w->sides[FROM_CONTAINER], w, w->end)) return -1;
   *step = "timer";

@@ -131,6 +131,11 @@ export class RunningContainer implements Container {
     return this.#exit
   }
 
+  /** Whether it has ports on the machine. */
+  get isPublished(): boolean {
+    return this.#input.published.length > 0
+  }
+
   /** Every TCP port the image EXPOSEs or the options name. */
   get ports(): readonly number[] {
     return [...new Set([...optionPorts(this.#input.options), ...exposedPorts(this.#input.image)])]

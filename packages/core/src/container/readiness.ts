@@ -55,6 +55,8 @@ export async function waitReady(connection: Connection, container: RunningContai
   })
   try {
     await Promise.race([strategy.ready(context), ended])
+    // Who is ready by what it logs, say, may listen since less than a look ago: its published ports do, once it is asked.
+    if (container.isPublished && (options.ready !== undefined || container.health !== undefined)) await listTcp(connection, container.id).catch(() => undefined)
   } catch (error) {
     throw await explain(error, { container, options, waitedFor: `${strategy.description}${seen === undefined ? '' : `, and last seeing ${seen}`}`, seen }, () => whatListens(connection, container, image, options))
   } finally {
