@@ -152,6 +152,7 @@ int container_restart(struct connection *c, uint32_t id, struct container *t, st
   t->held = flags & FLAG_HELD;
   t->ooms = cgroups_oom_kills(&run.cgroups, t->cgroup_fds);
   t->log.life = t->log.first + (t->log.data.length - t->log.start);
+  t->log.life_written = t->log.written;
   ports_arrived(t);
   return 0;
 }

@@ -17,6 +17,7 @@ void log_append(struct log *l, uint8_t stream, const uint8_t *data, size_t n) {
   put_u64(&l->data, now_ns(CLOCK_REALTIME));
   put_u8(&l->data, stream);
   put_bytes(&l->data, data, n);
+  l->written += n;
   while (l->data.length - l->start > cap) {
     size_t gone = record_length(l, l->start);
     if (l->start + gone >= l->data.length) break; /* the newest record stays, whatever the cap */
@@ -59,8 +60,9 @@ void logs_pump_one(struct waiter *w) {
       put_u64(&b, record_time(l, l->start));
       put_u8(&b, 0);
       put_u32(&b, 8);
-      put_u64(&b, l->first - w->offset);
+      put_u64(&b, l->dropped - w->passed);
       w->offset = l->first;
+      w->passed = l->dropped;
     }
     while (w->offset < end && b.length < CHUNK) {
       size_t at = l->start + (size_t)(w->offset - l->first);
@@ -68,6 +70,7 @@ void logs_pump_one(struct waiter *w) {
       uint8_t stream = l->data.data[at + 8];
       if (w->flags >> stream & 1 && record_time(l, at) >= w->since) buffer_append(&b, l->data.data + at, n);
       w->offset += n;
+      w->passed += n - RECORD_HEADER;
     }
     w->credit -= (int64_t)b.length;
     if (b.length) send_frame(w->conn, FRAME_DATA, w->request, &b);

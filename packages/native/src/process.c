@@ -78,6 +78,19 @@ static void started(struct process *p) {
   if (p->exec) process_output(p);
 }
 
+/* What joins a container that dies fails here and there, for one reason: its main process gives up its namespaces some time
+ * before its end is told. The ninth field of its `stat` has it. [proc_pid_stat(5); PF_EXITING of linux/sched.h] */
+static bool is_dying(const struct container *t) {
+  enum { EXITING = 4 };
+  char path[32], text[1024];
+  unsigned flags;
+  if (!t->main || t->main->exited) return true;
+  snprintf(path, sizeof path, "%d/stat", t->main->pid);
+  if (read_file_at(handin_proc(), path, text, sizeof text) < 0) return true;
+  const char *at = strrchr(text, ')');
+  return at && sscanf(at, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && flags & EXITING;
+}
+
 static void error_ready(struct source *s, uint32_t events) {
   (void)events;
   struct process *p = s->owner;
@@ -100,6 +113,7 @@ static void error_ready(struct source *s, uint32_t events) {
     return;
   }
   source_close(&p->error);
+  if (p->exec && !p->files && is_dying(p->container)) fail_with(&f, ESRCH, "exec", p->container->id, "not running");
   if (p->pending) send_failure(p->conn, p->request, &f);
   p->pending = false;
   p->reported = true; /* no exited event for what never started */
@@ -261,7 +275,8 @@ struct process *process_spawn(struct container *t, struct connection *c, uint32_
   if (pid < 0) {
     if (mounts >= 0) close(mounts);
     pipes_close(&pipes);
-    fail_with(f, saved, exec ? "exec" : "container.create", t->id, "clone3");
+    if (exec && !files && is_dying(t)) fail_with(f, ESRCH, "exec", t->id, "not running");
+    else fail_with(f, saved, exec ? "exec" : "container.create", t->id, "clone3");
     return NULL;
   }
   struct process *p = xalloc(sizeof *p);

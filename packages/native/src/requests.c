@@ -119,7 +119,9 @@ static int logs(struct connection *c, uint32_t id, struct reader *r, struct fail
   w->since = since;
   w->credit = credit;
   if (flags & LOG_HOLD) t->held = false;
-  w->offset = !tail ? t->log.first + (t->log.data.length - t->log.start) : flags & LOG_LIFE ? t->log.life : 0;
+  const struct log *l = &t->log;
+  w->offset = !tail ? l->first + (l->data.length - l->start) : flags & LOG_LIFE ? l->life : 0;
+  w->passed = !tail ? l->written : flags & LOG_LIFE ? l->life_written : 0;
   send_reply(c, id);
   logs_pump_one(w);
   log_follow_on(t);

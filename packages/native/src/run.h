@@ -39,6 +39,7 @@ struct log {
   size_t cap;
   uint64_t dropped;
   uint64_t life;      /* absolute offset at which the container's last start began */
+  uint64_t written, life_written; /* bytes of output: of all, and of all before that */
 };
 
 struct input { /* a client's data on its way into a pipe */
@@ -107,7 +108,7 @@ struct waiter {
   uint16_t number;
   struct port *port;
   uint32_t flags; /* logs, and what is watched */
-  uint64_t offset, since;
+  uint64_t offset, since, passed; /* passed: bytes of output before that offset */
   int64_t credit;
   bool done;
 };
