@@ -13,8 +13,9 @@ test.each([
   expect(await killWhileHolding('jest', bench, words, holders)).toEqual([])
 }, 120_000)
 
-// With a store of its own the set-up has images to fetch.
-test.each(['set-up', 'test'] as const)('Ctrl-C in Jest\'s %s leaves nothing', async (phase) => {
+// With a store of its own the set-up has images to fetch, and nothing is prepared.
+test.each(['set-up', 'prepare', 'lease', 'test', 'teardown'] as const)('Ctrl-C in Jest\'s %s leaves nothing', async (phase) => {
   const own = phase === 'test' ? bench : { ...bench, environment: { ...bench.environment, MAYFLY_HOME: `${bench.directory}/interrupted` } }
-  expect(await interrupt('jest', own, ['--runInBand', 'one'], phase)).toEqual([])
+  const word = phase === 'set-up' || phase === 'test' ? 'one' : phase
+  expect(await interrupt('jest', own, ['--runInBand', word], phase)).toEqual([])
 }, 120_000)

@@ -33,16 +33,19 @@ export async function killWhileHolding(
   }
 }
 
+export type Phase = 'set-up' | 'prepare' | 'lease' | 'test' | 'teardown'
+
 /**
- * Starts a runner as a terminal does, presses Ctrl-C (SIGINT to its whole group) while its global set-up fetches images, or
- * while a test holds containers, and answers what is left of it some seconds later.
+ * Starts a runner as a terminal does, presses Ctrl-C (SIGINT to its whole group) while its global set-up fetches images, while
+ * a service is prepared or leased, while a test holds containers, or in a file's tear-down, and answers what is left of it some seconds later.
  */
-export async function interrupt(runner: 'jest' | 'vitest', bench: Bench, words: readonly string[], phase: 'set-up' | 'test'): Promise<string[]> {
-  const child = startRunner(runner, 'hanging', bench, words, { group: true })
+export async function interrupt(runner: 'jest' | 'vitest', bench: Bench, words: readonly string[], phase: Phase): Promise<string[]> {
+  const project = phase === 'set-up' || phase === 'test' ? 'hanging' : 'phases'
+  const child = startRunner(runner, project, bench, words, { group: true })
   const pid = child.pid ?? 0
   const ended = once(child, 'exit')
   try {
-    const address = phase === 'test' ? (await holding(child, 1))[0] ?? '' : ''
+    const address = phase === 'set-up' ? '' : (await holding(child, 1))[0] ?? ''
     let trail = trailOf(pid, address)
     while (!trail.processes.some(({ name }) => name === 'mayfly-native')) {
       if (child.exitCode !== null) throw new Error('The runner ended early')

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openBench, runPlainly, runTests, type Bench } from '../jest/runner.js'
@@ -96,4 +96,26 @@ test('a machine without containers fails; by MAYFLY_UNAVAILABLE=skip it skips wh
   expect(skips.output).toContain('mayfly: no containers here, and tests that want one are skipped')
   const jest = await runTests('jest', 'main', on({ MAYFLY_UNAVAILABLE: 'skip' }), ['--runInBand', '--testPathIgnorePatterns=unknown'])
   expect([jest.code, new Set(Object.values(jest.tests))]).toEqual([0, new Set(['pending'])])
+})
+
+test('sixteen workers on however few processors: all have their containers at the same time, and the run host stays small', async () => {
+  const meeting = join(bench.directory, 'crowd')
+  mkdirSync(meeting)
+  // Beside the other projects, whose packages it finds.
+  const project = join(import.meta.dirname, 'fixtures', `crowd-${String(process.pid)}`)
+  try {
+    cpSync(join(import.meta.dirname, 'fixtures/crowd'), project, { recursive: true })
+    for (let nth = 2; nth <= 16; nth++) cpSync(join(project, 'one.case.js'), join(project, `${String(nth)}.case.js`))
+    const own = { ...bench, environment: { ...bench.environment, MEETING_POINT: meeting } }
+    const report = await runTests('vitest', `crowd-${String(process.pid)}`, own)
+    expect(report.failures.trim()).toBe('')
+    expect(report.output).toMatch(/Tests +32 passed \(32\)/)
+    expect(new Set(readdirSync(meeting).map((slot) => readFileSync(join(meeting, slot), 'utf8'))).size).toBe(16)
+    const peaks = [...report.output.matchAll(/^peak (\S+) (\d+)$/gm)].map((match) => [match[1], Number(match[2])] as const)
+    expect(new Set(peaks.map(([name]) => name))).toEqual(new Set(['node', 'mayfly-native']))
+    // Kilobytes. Node takes half of its share by itself.
+    for (const [name, peak] of peaks) expect([name, peak < (name === 'node' ? 250_000 : 30_000), peak]).toEqual([name, true, peak])
+  } finally {
+    rmSync(project, { recursive: true })
+  }
 })

@@ -19,14 +19,15 @@ export function container<const N extends Name>(name: N, options: UseOptions = {
   let scope: Scope | undefined
   let wanted = !session.declared(as)
   if (wanted) {
-    const { beforeAll, afterAll, beforeEach } = jestGlobals()
+    const { beforeAll, beforeEach } = jestGlobals()
     beforeAll(async () => {
       if (!wanted) return
       scope = await session.prepare(use)
-      if (scope !== 'test') await session.hold(use)
+      if (scope === 'test') return
+      session.tests.afterBlock(() => session.letGo(use))
+      await session.hold(use)
     }, NO_LIMIT)
     beforeEach(async () => { if (scope === 'test') await session.tests.begin([own]) }, NO_LIMIT)
-    afterAll(async () => { if (wanted && scope !== 'test') await session.letGo(use) }, NO_LIMIT)
   }
   const handle = session.handle(as, own) as Handle<N>
   const perTest = (key: PropertyKey): TestContainer => {

@@ -9,7 +9,6 @@ type Hook = (hook: () => Promise<void>, timeout: number) => void
 /** Jest's globals of the file that is being loaded. */
 export interface JestGlobals {
   readonly beforeAll: Hook
-  readonly afterAll: Hook
   readonly beforeEach: Hook
   readonly test: JestTest
 }

@@ -22,6 +22,8 @@ export interface FileSession extends FileLeases {
 export interface TestLeases {
   /** Whether a test runs. */
   readonly running: boolean
+  /** Called in a beforeAll, for when its block is over: Jest runs afterAlls in the order of the file, and later ones still use containers. */
+  afterBlock(work: () => Promise<void>): void
   /** Leases for the running test. */
   begin(members: readonly TestContainer[]): Promise<void>
   /** Leases before a test with this body begins; its time is not counted then. */

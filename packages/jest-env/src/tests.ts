@@ -25,6 +25,9 @@ export function followTests(session: () => Session, file: () => readonly (readon
   const bodies = new WeakMap<object, Running>()
   let everywhere: readonly TestContainer[] = []
   let current: Running | undefined
+  /** Whose beforeAll runs or ran last, and what is to be done when a block is over. */
+  let block: object | undefined
+  const afterwards = new Map<object, (() => Promise<void>)[]>()
 
   const start = (test: object, members: readonly TestContainer[], concurrent: boolean): Running => {
     const ready = Promise.all(members.map(member => member.begin(test, session(), concurrent)))
@@ -43,6 +46,9 @@ export function followTests(session: () => Session, file: () => readonly (readon
 
   return {
     get running() { return running.size > 0 },
+    afterBlock: work => {
+      if (block !== undefined) afterwards.set(block, [...afterwards.get(block) ?? [], work])
+    },
     always: members => void (everywhere = members),
     begin: async members => { if (current !== undefined) await attach(current, members) },
     need: (body, members) => void needs.set(body, members),
@@ -62,6 +68,12 @@ export function followTests(session: () => Session, file: () => readonly (readon
       return { test: one.test, done }
     },
     follow: async event => {
+      if (event.name === 'hook_start' && event.hook.type === 'beforeAll') block = event.hook.parent
+      if (event.name === 'run_describe_finish') {
+        const works = afterwards.get(event.describeBlock) ?? []
+        afterwards.delete(event.describeBlock)
+        await Promise.all(works.map(work => work()))
+      }
       if (event.name === 'test_started') {
         const { test } = event
         const one = start(test, [...everywhere, ...(needs.get(test.fn ?? test) ?? [])], test.concurrent)

@@ -54,6 +54,11 @@ export function errorOf(failure: NativeFailure): MayflyError {
       details: { ...details, port: Number(path) }, hint: 'Choose another host port, or leave it out for a free one.',
     })
   }
+  if (operation === 'scratch.save' && ['ENOSPC', 'EDQUOT', 'EIO', 'EROFS'].includes(errno)) {
+    return new MayflyError('ERR_MAYFLY_STORE_FAILED', `The changes of a container could not be copied to the store: ${path}: ${errno}`, {
+      details, hint: errno === 'ENOSPC' ? 'The disk is full.' : 'Look after the disk that holds the image store.',
+    })
+  }
   const option = optionOf(failure)
   if (option !== undefined) {
     return new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${option}: ${errno}`, { details })

@@ -121,6 +121,7 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
   let ended: EndedContainer[] = []
   const parent = process.ppid
   let connection: Promise<Peer> | undefined
+  let over = false
   /** Whether a test did something that must be undone: most do nothing, and their end costs no round trip. */
   let disturbed = false
   const peer = (): Promise<Peer> => {
@@ -128,7 +129,7 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       if (op === 'ended') ended.push(params as unknown as EndedContainer)
       if (op === 'health') for (const { grant, state } of held) if (grant.lease === params['lease']) state.health = healthOf(params['health'] as WireHealth)
     }).then(host => {
-      void host.closed.then(() => endOrphan(parent))
+      void host.closed.then(() => { if (!over) endOrphan(parent) })
       return host
     })
     return connection
@@ -190,6 +191,7 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
       if (connection === undefined) return
       const host = await connection
       await Promise.all([...held].map(lease => lease.giveBack()))
+      over = true
       host.close()
     },
   }
@@ -217,9 +219,13 @@ export function placeOf(server: Listening): { readonly port: number; readonly ad
   })
 }
 
-/** A killed runner leaves its forked workers running to the end of their file. Without run and parent, nobody waits for it. */
-function endOrphan(parent: number): void {
+/**
+ * A killed runner leaves its forked workers running to the end of their file. Without run and parent, nobody waits for it.
+ * The kernel closes the parent's files, which ends the run, a moment before it gives its children to another.
+ */
+function endOrphan(parent: number, looks = 50): void {
   if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL')
+  else if (looks > 1) setTimeout(endOrphan, 100, parent, looks - 1).unref()
 }
 
 async function connectTo({ socket: path, token }: RunAddress, answer: Answer): Promise<Peer> {

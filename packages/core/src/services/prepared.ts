@@ -4,12 +4,13 @@ import type { FoundImage } from '../container/index.js'
 import type { Container, RunOptions, Snapshot } from '../container/types.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { openAddress } from './addresses.js'
+import { clientsOf, type Client } from './clients.js'
 import { hashInputs } from './inputs.js'
 import type { Journal } from './journal.js'
 import { lastLines } from './leases.js'
 import { shellIn } from './shell.js'
 import { environmentOf, exportsOf, factsOf, needsAddress, presetOf, runOptions, type Engine, type Setting } from './start.js'
-import type { Prepare, Service } from './types.js'
+import type { Prepare, Self, Service } from './types.js'
 
 /** Where a service stands: its configuration and its name there. */
 export interface Identity {
@@ -99,9 +100,8 @@ async function make({ engine, journal, service, identity: { config, name }, key,
     const whole: Setting = first ?? { self: container }
     const directory = dirname(config)
     const sh = shellIn(directory, exportsOf(service, { ...whole, self: container }), AbortSignal.timeout(LONGEST))
-    const before = openSockets()
     await prepareOf(service)(withFacts(container, factsOf(service, { ...whole, self: container })) as never, { sh, directory })
-    await warnOfClients(name, before)
+    await warnOfClients(name, first?.self ?? container, container.ports)
     await presetOf(service)?.state?.keep({ container, env: environmentOf(service, whole) })
     const clear = presetOf(service)?.clear ?? []
     const kept = await container.snapshot({ key, label: `${name} of ${config}`, clear })
@@ -117,20 +117,21 @@ async function make({ engine, journal, service, identity: { config, name }, key,
   }
 }
 
-/** Connections of this process that a `prepare` may have left open: it runs here. */
-function openSockets(): number {
-  return process.getActiveResourcesInfo().filter(kind => kind === 'TCPSocketWrap').length
-}
-
 /** They are cut when the container stops. A close that is under way is given a moment. */
-async function warnOfClients(name: string, before: number): Promise<void> {
-  for (let turn = 0; openSockets() > before; turn += 1) {
-    if (turn === 20) {
-      process.stderr.write(`mayfly: the \`prepare\` of "${name}" left ${String(openSockets() - before)} connections open, which are cut now. Close its clients at the end.\n`)
-      return
-    }
+async function warnOfClients(name: string, at: Self, ports: readonly number[]): Promise<void> {
+  const numbers = new Set(ports.map(port => at.port(port)))
+  for (let turn = 0; ; turn += 1) {
+    const clients = await clientsOf(at.host, numbers)
+    if (clients.length === 0) return
+    if (turn === 20) return void process.stderr.write(leftConnected(name, clients))
     await new Promise(resolve => setTimeout(resolve, 5))
   }
+}
+
+function leftConnected(name: string, clients: readonly Client[]): string {
+  const several = clients.length > 1 ? 'connections' : 'a connection'
+  const lines = clients.map(({ owner, local, remote }) => `  ${owner}, from ${local} to ${remote}\n`)
+  return `mayfly: the \`prepare\` of "${name}" left ${several} open, cut now. Close its clients at the end:\n${lines.join('')}`
 }
 
 /** Migrations of a big project take their time; one that hangs shall not hang a build for hours. */

@@ -92,6 +92,7 @@ export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
       const args = given.map(value => value ?? undefined)
       if (method === 'fault') {
         refuseShared(grant, String(args[0]))
+        refuseEverybodys(grant, String(args[0]), args[1])
         return await inject(container, String(args[0]), args[1])
       }
       if (method === 'heal') return await heal(Number(args[0]))
@@ -134,6 +135,14 @@ function refuseShared({ scope, name }: Pick<Grant, 'scope' | 'name'>, method: st
   if (scope !== 'run' || !FATAL.includes(method)) return
   throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${name} has scope run: "${method}" would hit every test that runs at the moment`, {
     hint: 'Take an instance of your own: container(name, { scope: \'file\' }).',
+  })
+}
+
+/** A fault belongs to whoever set it: between a shared service and everybody there is none, with one's own container there is. */
+function refuseEverybodys({ scope, name }: Pick<Grant, 'scope' | 'name'>, kind: string, options: unknown): void {
+  if (scope !== 'run' || (options as { readonly peer?: unknown } | undefined)?.peer !== undefined) return
+  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${name} has scope run: the fault "${kind}" would meet every test that runs at the moment`, {
+    hint: 'Take an instance of your own, container(name, { scope: \'file\' }), or name a container of yours that the fault is between: { peer }.',
   })
 }
 
