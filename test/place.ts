@@ -7,8 +7,12 @@ import { fileURLToPath } from 'node:url'
 import { endRun } from '@mayfly/core/engine'
 import { expect } from 'vitest'
 import { connectRun, listRuns } from '../packages/core/src/container/runs.js'
+import { removeTree } from '../packages/core/src/layers/native.js'
 import { decodeList, METHOD, type ListedContainer } from '../packages/core/src/native/index.js'
 import { startRegistry } from './images/registry.mjs'
+
+/** Whether the tests are root's: an ordinary user's containers have their ports on the loopback, and no cgroups unless they were handed over. */
+export const rootful = process.geteuid?.() === 0
 
 /** The built command line. */
 export const program = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url))
@@ -53,7 +57,8 @@ export async function openPlace(): Promise<Place> {
         else process.env[name] = before[name]
       }
       await registry.close()
-      // The janitor is still deleting there.
+      // The janitor is still deleting there; an ordinary user's store has files of other ids.
+      if (!rootful) await removeTree(join(directory, 'home'))
       rmSync(directory, { recursive: true, force: true, maxRetries: 10 })
     },
   }

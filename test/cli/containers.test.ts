@@ -33,7 +33,7 @@ describe('ps', () => {
     expect(cells).toEqual([
       [detached.slice(0, 12), 'busybox', '"sh -c seq 1 5; slee…"', when, when, 'kept', expect.stringMatching(/^\d+ mayfly keeper$/)],
       [fixed.id.slice(0, 12), 'busybox', '"sh -c echo out; ech…"', when, when, `127.0.0.1:${fixed.port(80)}->80/tcp`, fixed.name, owner(process.pid)],
-      [own.id.slice(0, 12), 'busybox', '"sleep 4000"', when, when, `${own.ip}:8080->8080/tcp`, 'own', owner(process.pid)],
+      [own.id.slice(0, 12), 'busybox', '"sleep 4000"', when, when, `${own.host}:${own.port(8080)}->8080/tcp`, 'own', owner(process.pid)],
     ])
   })
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openPlace, type Place } from '../place.js'
+import { openPlace, type Place, rootful } from '../place.js'
 
 let place: Place
 beforeAll(async () => { place = await openPlace() })
@@ -12,7 +12,7 @@ afterAll(() => place.close())
 test('info names what containers get here, the driver included', async () => {
   const { code, stdout } = await place.mayfly(['info', '--format', 'json'])
   expect(code).toBe(0)
-  expect(JSON.parse(stdout)).toMatchObject({ version: '0.1.0', mode: 'root', driver: 'overlay', refused: {}, addresses: true, hub: [expect.stringContaining('127.0.0.1')] })
+  expect(JSON.parse(stdout)).toMatchObject({ version: '0.1.0', mode: rootful ? 'root' : 'user', driver: 'overlay', refused: {}, addresses: rootful, hub: [expect.stringContaining('127.0.0.1')] })
   const { stdout: text } = await place.mayfly(['info'])
   expect(text).toMatch(/^Storage driver: {2}overlay$/m)
 })

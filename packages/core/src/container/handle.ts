@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 
-import { MayflyError } from '../errors.js'
+import { isMayflyError, MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD, type LogRecord, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
@@ -79,6 +79,7 @@ export class RunningContainer implements Container {
   #awaited = false
   #ended = false
   #startedAt: number | undefined
+  #early: ExitStatus | undefined
   #frozen = false
   #removal: Promise<void> | undefined
   #sockets: Sockets
@@ -254,7 +255,7 @@ export class RunningContainer implements Container {
     this.#faults = undefined
     this.#frozen = false
     const { exit } = await this.#input.again()
-    this.#ended = this.#awaited = this.#stopping = false
+    this.#ended = this.#awaited = this.#stopping = this.#begins = false
     this.#exit = this.#live(exit)
     this.#begun('restarted')
     const { waitReady } = await import('./readiness.js')
@@ -289,12 +290,16 @@ export class RunningContainer implements Container {
       this.#ended = true
       this.#watch?.stop()
       const status = { code, signal: signalName(signal), oomKilled }
-      if (!this.#begins) return status
-      if (oomKilled) this.#tell({ kind: 'oom' })
-      this.#tell({ kind: 'exited', code, signal: status.signal })
-      if (this.#stopping) this.#tell({ kind: 'stopped' })
+      if (this.#begins) this.#tellEnd(status)
+      else this.#early = status
       return status
     })
+  }
+
+  #tellEnd({ code, signal, oomKilled }: ExitStatus): void {
+    if (oomKilled) this.#tell({ kind: 'oom' })
+    this.#tell({ kind: 'exited', code, signal })
+    if (this.#stopping) this.#tell({ kind: 'stopped' })
   }
 
   #begun(kind: 'started' | 'restarted'): void {
@@ -302,6 +307,10 @@ export class RunningContainer implements Container {
     this.#begins = true
     this.#startedAt = Date.now()
     this.#tell({ kind })
+    // It may have ended before its start was told.
+    const early = this.#early
+    this.#early = undefined
+    if (early !== undefined) return this.#tellEnd(early)
     if (checkup === undefined) return
     this.#watch = new Watch(checkup, async (command, timeout) => {
       // While it stands still nothing can be said.
@@ -346,13 +355,23 @@ export class RunningContainer implements Container {
     const { image, run, scratch, driver, given } = this.#input
     this.#there()
     const [{ commitChanges }, { changesOf }] = await Promise.all([import('./commit.js'), import('./changes.js')])
-    const still = pause && !this.#ended && !this.#frozen
-    if (still) await this.pause()
+    const still = pause && !this.#ended && !this.#frozen && await this.#stands()
     try {
       await using changes = await changesOf(run, { id: this.id, name: this.name, scratch, driver })
       return await commitChanges({ image, id: this.id, upper: join(changes.directory, 'upper'), config: settingsOf(image, given) }, options)
     } finally {
       if (still) await this.unpause()
+    }
+  }
+
+  /** Has it stand still, where the machine can. */
+  async #stands(): Promise<boolean> {
+    try {
+      await this.pause()
+      return true
+    } catch (error) {
+      if (isMayflyError(error) && error.code === 'ERR_MAYFLY_LIMIT_UNSUPPORTED') return false
+      throw error
     }
   }
 
@@ -400,7 +419,7 @@ export class RunningContainer implements Container {
 
   stats(): Promise<ContainerStats> {
     const { run, options } = this.#input
-    return readStats(run.connection, run.hello.features, this.id, options.network !== 'host')
+    return readStats(run, this.id, options.network !== 'host')
   }
 
   [Symbol.asyncDispose](): Promise<void> {

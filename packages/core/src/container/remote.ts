@@ -89,7 +89,7 @@ export class RemoteContainer implements AsyncDisposable {
 
   /** What it has used so far, and how much memory it may. */
   async stats(): Promise<ContainerStats & { readonly memoryLimit: number }> {
-    const [used, memoryLimit] = await Promise.all([readStats(this.#connection, this.#features, this.id, true), readMemoryLimit(this.#connection, this.#features, this.id)])
+    const [used, memoryLimit] = await Promise.all([readStats(this.#run, this.id, true), readMemoryLimit(this.#connection, this.#features, this.id)])
     return { ...used, memoryLimit }
   }
 

@@ -3,10 +3,16 @@ import { totalmem } from 'node:os'
 import { METHOD, Reader, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import type { Features } from '../sandbox/index.js'
+import type { Run } from './supervision.js'
 import type { ContainerStats } from './types.js'
 
-/** What a container has used so far, from its cgroups and its network's counters. What the machine does not count is 0. */
-export async function readStats(connection: Connection, features: Features, container: string, network: boolean): Promise<ContainerStats> {
+/**
+ * What a container has used so far, from its cgroups and its network's counters. What the machine does not count is 0; without
+ * cgroups its processes are added up.
+ */
+export async function readStats(run: Pick<Run, 'connection' | 'hello'>, container: string, network: boolean): Promise<ContainerStats> {
+  const { connection, hello: { features } } = run
+  const counted = features.get('cgroup') === 'none'
   const v2 = features.get('cgroup') === 'v2'
   const read = async (controller: string, file: string): Promise<string> => {
     const fields = new Writer().str(container).str(controller).str(file).take()
@@ -26,7 +32,14 @@ export async function readStats(connection: Connection, features: Features, cont
     v2 ? read('io', 'io.stat').then(ioOfV2) : read('blkio', 'blkio.throttle.io_service_bytes').then(ioOfV1),
     network ? interfaces().then(trafficOf) : { received: 0, sent: 0 },
   ])
+  if (counted) return { ...await sumOf(run, container), io, network: traffic }
   return { memory, memoryPeak: Math.max(memory, memoryPeak), cpu, pids, io, network: traffic }
+}
+
+async function sumOf(run: Pick<Run, 'connection' | 'hello'>, container: string): Promise<Pick<ContainerStats, 'memory' | 'memoryPeak' | 'cpu' | 'pids'>> {
+  const all = await (await import('./top.js')).processesOf(run, container)
+  const [memory, cpu] = [all.reduce((sum, one) => sum + one.memory, 0), all.reduce((sum, one) => sum + one.cpu, 0)]
+  return { memory, memoryPeak: memory, cpu, pids: all.length }
 }
 
 /** Bytes of memory it may use: its own limit, else the machine's memory. */

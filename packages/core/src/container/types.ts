@@ -276,6 +276,7 @@ export interface EndOptions extends StopOptions {
   readonly remove?: boolean | undefined
 }
 
+/** Where the machine gives Mayfly no cgroups: what the processes that run at the moment have. */
 export interface ContainerStats {
   /** Bytes; 0 where the machine does not count. */
   readonly memory: number
@@ -415,7 +416,7 @@ export interface CommitOptions {
   readonly author?: string | undefined
   /** Instructions as in a Dockerfile that change the image's settings: `CMD ["x"]`. */
   readonly changes?: readonly string[] | undefined
-  /** Whether the container stands still meanwhile. Default true. */
+  /** Whether the container stands still meanwhile, where the machine can have it so. Default true. */
   readonly pause?: boolean | undefined
 }
 

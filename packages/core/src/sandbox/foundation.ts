@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+
 import type { IdMap } from '../idmap.js'
 import { parseSize } from '../units.js'
 import { deviceProgram, deviceRules } from './devices.js'
@@ -72,7 +74,9 @@ function devices(list: Operations, options: Foundation['options'], borrowed: boo
   list.mountDevpts('/dev/pts').symlink('/dev/ptmx', 'pts/ptmx')
   list.symlink('/dev/fd', '/proc/self/fd').symlink('/dev/stdin', '/proc/self/fd/0')
   list.symlink('/dev/stdout', '/proc/self/fd/1').symlink('/dev/stderr', '/proc/self/fd/2').symlink('/dev/core', '/proc/kcore')
-  list.mountMqueue('/dev/mqueue')
+  // The host's queues are root's to mount: who is not finds them where the host has them.
+  if (!borrowed || options.ipc !== 'host') list.mountMqueue('/dev/mqueue')
+  else if (existsSync('/dev/mqueue')) list.mountBind('/dev/mqueue', '/dev/mqueue', NO_ESCAPE)
   const other = sharedWith(options.ipc)
   if (other !== undefined) list.mountPeer(other, '/dev/shm', '/dev/shm')
   else if (options.ipc === 'host') list.mountBind('/dev/shm', '/dev/shm', NO_ESCAPE)
