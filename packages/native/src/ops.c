@@ -175,6 +175,19 @@ static int carry_out(struct child *c, uint16_t op, struct reader *r) {
   }
 }
 
+/* What an exec would close, and no operation after `pivot` asks for: there are dozens, the supervisor's own, and the start
+   that is waited for had to close them. */
+static void let_go(const struct child *c) {
+  const int kept[] = {c->error_fd, c->control_fd, c->self_fd, c->root_fd, c->terminal_fd, c->notify_fd};
+  for (unsigned from = 3; from != ~0u;) {
+    unsigned next = ~0u;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+      if (kept[i] >= 0 && (unsigned)kept[i] >= from && (unsigned)kept[i] < next) next = (unsigned)kept[i];
+    if (next > from) (void)sys_close_range(from, next == ~0u ? next : next - 1, 0);
+    from = next == ~0u ? next : next + 1;
+  }
+}
+
 /* `await`: tells the supervisor, then reads the rest from the control pipe: u32 length, list. */
 static uint8_t *await_rest(struct child *c, size_t *length) {
   struct failure waiting = {.index = NO_INDEX, .operation = "await"};
@@ -198,6 +211,7 @@ static uint8_t *await_rest(struct child *c, size_t *length) {
 
 void ops_run(struct child *c, const uint8_t *data, size_t length) {
   struct reader r = reader_of(data, length);
+  bool pivoted = false;
   for (uint32_t index = 0; r.at < r.end; index++) {
     uint16_t op = get_u16(&r);
     (void)get_u16(&r);
@@ -206,11 +220,13 @@ void ops_run(struct child *c, const uint8_t *data, size_t length) {
     if (r.bad) break;
     STEP(c->join_pidfd < 0 ? INJECT_START : INJECT_EXEC);
     if (op == OP_AWAIT) {
+      if (pivoted) let_go(c);
       data = await_rest(c, &length);
       r = reader_of(data, length);
       index = NO_INDEX; /* the rest counts from 0 again */
       continue;
     }
+    pivoted = pivoted || op == OP_PIVOT;
     struct reader inner = reader_of(fields, n);
     int result = carry_out(c, op, &inner);
     if (!result && (inner.bad || inner.at != inner.end))

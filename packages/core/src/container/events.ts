@@ -1,5 +1,5 @@
 import type { AllEventOptions, ContainerEvent, EventOptions } from './event-types.js'
-import { flushEvents, noteEvent } from './journal.js'
+import { flushEvents, noteEvent, noteEvents } from './journal.js'
 import { journalled, readContainerEvents } from './journal-words.js'
 import { currentRun } from './supervision.js'
 
@@ -40,7 +40,7 @@ export class Events {
   }
 
   #write(event: ContainerEvent, of: Subject): void {
-    for (const one of journalled(event, of)) noteEvent(this.#home, one)
+    noteEvents(this.#home, () => journalled(event, of))
     const { kind } = event
     const ended = kind === 'created' || kind === 'exited' || (kind !== 'started' && kind !== 'restarted' && this.#there.get(of.id)?.ended === true)
     if (kind === 'removed') this.#there.delete(of.id)

@@ -3,21 +3,31 @@ import { findLocally } from '../images/local.js'
 import { openStore, type Store } from '../images/store.js'
 import { hostPlatform, parsePlatform } from '../platform.js'
 import { parseReference } from '../reference.js'
+import { addGroups, resolveUser, type Identity } from '../sandbox/index.js'
 import type { RunOptions } from './types.js'
 
 const stores = new Map<string, Promise<Store>>()
 const known = new Map<string, Image>()
+const identities = new WeakMap<Image, ReadonlyMap<string, Identity>>()
 const accounts = new WeakMap<Image, Promise<readonly [string, string]>>()
 
 /** The image of a reference, pulled when missing; found once, it is not looked for again. */
 export async function obtainImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<Image> {
-  const key = `${home()} ${reference} ${options.platform ?? ''}`
-  const cached = options.pull === 'always' ? undefined : known.get(key)
+  const cached = knownImage(reference, options)
   if (cached !== undefined) return cached
   // Pulls at the same time share their work further down, and each caller may give up for itself.
   const image = await find(reference, options)
-  known.set(key, image)
+  known.set(keyOf(reference, options), image)
   return image
+}
+
+/** The image of a reference that was found before. */
+export function knownImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform'>): Image | undefined {
+  return options.pull === 'always' ? undefined : known.get(keyOf(reference, options))
+}
+
+function keyOf(reference: string, { platform = '' }: Pick<RunOptions, 'platform'>): string {
+  return `${home()} ${reference} ${platform}`
 }
 
 /** Whether an image is in the store, whole; asks nobody. */
@@ -60,6 +70,17 @@ export function accountsOf(image: Image): Promise<readonly [string, string]> {
   accounts.set(image, read)
   read.catch(() => accounts.delete(image))
   return read
+}
+
+/** Who a container's process is, unless options say otherwise the image's user. Throws ERR_MAYFLY_OPTION_INVALID for one that the image does not know. */
+export async function identityOf(image: Image, { user = image.config.User, groupAdd = [] }: Pick<RunOptions, 'user' | 'groupAdd'>): Promise<Identity> {
+  const found = groupAdd.length === 0 ? identities.get(image)?.get(user) : undefined
+  if (found !== undefined) return found
+  const [passwd, group] = await accountsOf(image)
+  const identity = resolveUser(user, passwd, group)
+  if (groupAdd.length > 0) return addGroups(identity, groupAdd, group)
+  identities.set(image, new Map(identities.get(image)).set(user, identity))
+  return identity
 }
 
 async function find(name: string, { pull, platform, signal, onPull }: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<Image> {

@@ -33,15 +33,22 @@ const FILE = 'events'
 /** Milliseconds that an event waits for others, so that nothing is written while a container starts. */
 const SOON = 25
 
-const waiting = new Map<string, string>()
+type Words = () => readonly JournalEvent[]
+const waiting = new Map<string, Words[]>()
 
-/** Writes it down for whoever reads, in a moment; at the end of this process at the latest. */
-export function noteEvent(home: string, event: JournalEvent): void {
+/** Writes it down for whoever reads, in a moment; at the end of this process at the latest. Its words are asked for only then. */
+export function noteEvents(home: string, words: Words): void {
   if (waiting.size === 0) {
     later(flushEvents, SOON).unref()
     process.once('exit', flushEvents)
   }
-  waiting.set(home, `${waiting.get(home) ?? ''}${JSON.stringify(event)}\n`)
+  const all = waiting.get(home)
+  if (all === undefined) waiting.set(home, [words])
+  else all.push(words)
+}
+
+export function noteEvent(home: string, event: JournalEvent): void {
+  noteEvents(home, () => [event])
 }
 
 /** Writes down what waits. A journal that cannot be written is no reason to stop anything. */
@@ -49,9 +56,9 @@ export function flushEvents(): void {
   process.off('exit', flushEvents)
   const all = [...waiting]
   waiting.clear()
-  for (const [home, lines] of all) {
+  for (const [home, words] of all) {
     try {
-      append(join(home, FILE), lines)
+      append(join(home, FILE), words.flatMap((one) => one()).map((event) => `${JSON.stringify(event)}\n`).join(''))
     } catch {
       // Full, or the home is gone.
     }

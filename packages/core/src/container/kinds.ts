@@ -2,33 +2,39 @@ import type { Image } from '../images/index.js'
 import { FOUNDATION_OPTIONS } from '../sandbox/foundation.js'
 import type { Driver } from './drivers.js'
 import type { Resolved } from './resolve.js'
+import type { Situation } from './setting.js'
 import { MOST, type Place, type Prepared, type Waiting } from './slot.js'
+import type { RunOptions } from './types.js'
 
 /** Containers whose operation lists differ in nothing but place and program: one image, and the same options but for those of the program. */
 export interface Kind {
   readonly key: string
-  /** The operations between the first part of the list and the program, for a place; and its directory on disk, or empty. */
-  setting(place: Place): Promise<{ readonly setting: Buffer; readonly scratch: string }>
+  /** The operations between the first part of the list and the program, for a place, and what else they depend on. */
+  setting(place: Place): Promise<{ readonly setting: Buffer; readonly situation: Situation }>
 }
 
-/** Options that shape the setting and are told apart by their text. */
-const SHAPING = [
-  'user', 'groupAdd', 'workdir', 'hostname', 'domainname', 'capAdd', 'capDrop', 'readonly', 'tmpfs', 'ulimits', 'sysctls', 'oomScoreAdj',
-  'extraHosts', 'dns', 'dnsSearch', 'dnsOptions', 'storage', 'scratch', 'noNewPrivileges', 'noNewPrivileges',
-] as const
+/** Options that have no part in the setting: what they mean is the program's, the port's, the limits' or this process's. All others tell kinds apart. */
+export const OUTSIDE: ReadonlySet<string> = new Set<keyof RunOptions>([
+  'command', 'entrypoint', 'env', 'init', 'labels', 'name', 'ports', 'loopback', 'hostPorts', 'ready', 'startTimeout', 'signal', 'stopSignal', 'healthcheck',
+  'pull', 'onPull', 'platform', 'cpus', 'cpuQuota', 'cpuPeriod', 'cpuShares', 'pids',
+])
 const images = new WeakMap<Image, number>()
 let seen = 0
 
 /**
- * What tells a container's kind; nothing for one that slots of a kind do not serve. It need not be exact: a slot's setting
- * is compared with the container's byte by byte.
+ * What tells a container's kind; nothing for one that slots of a kind do not serve. Containers of one kind have the same
+ * setting but for their place, which is compared apart.
  */
 export function kindKey(image: Image, driver: Driver, { options, networks, networkOf }: Resolved): string | undefined {
   const alone = networks.length === 0 && networkOf === undefined && FOUNDATION_OPTIONS.every((name) => options[name] === undefined)
   if (!alone || driver.name !== 'overlay' || options.seccomp !== undefined) return undefined
   let number = images.get(image)
   if (number === undefined) images.set(image, number = seen++)
-  return JSON.stringify([number, options.memory !== undefined, ...SHAPING.map((name) => options[name])])
+  let key = String(number)
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && !OUTSIDE.has(name)) key += ` ${name}=${JSON.stringify(value)}`
+  }
+  return key
 }
 
 interface Known {

@@ -5,6 +5,7 @@ import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { formatAddress } from '../network/addresses.js'
 import { compileSetting, type Identity, type SandboxInput } from '../sandbox/index.js'
+import type { Rootfs } from '../sandbox/operations.js'
 import { hostsOf } from './attachment.js'
 import type { Driver } from './drivers.js'
 import { storageOf } from './handle.js'
@@ -29,15 +30,25 @@ export interface Situation extends Pick<SandboxInput, 'hostname' | 'hosts' | 're
   readonly scratch: string
 }
 
-export async function sandboxInput(run: Run, { image, driver, identity, options }: Setting, { id, scratch, ...rest }: Situation): Promise<SandboxInput> {
+/** Whether what was made for one place fits another: their ids, and all that is written into them. */
+export function isSame(one: Situation, other: Situation): boolean {
+  return one.id === other.id && one.scratch === other.scratch && one.hostname === other.hostname && one.hosts === other.hosts &&
+    one.resolvConf === other.resolvConf && one.links?.length === 0 && other.links?.length === 0
+}
+
+/** `rootfs`: absent where that is there already. */
+export function sandboxInput(run: Run, { image, identity, options }: Omit<Setting, 'driver'>, { hostname, hosts, resolvConf, links }: Situation, rootfs: Rootfs = { driver: 'again' }): SandboxInput {
   return {
-    ...rest, options, identity,
+    hostname, hosts, resolvConf, links, options, identity, rootfs,
     config: image.config,
-    rootfs: await driver.rootfs(run, id, image.layers, scratch, storageOf(options) ?? 0),
     features: run.hello.features,
     map: run.map,
     notify: options.loopback === 'direct',
   }
+}
+
+export function rootfsOf(run: Run, { image, driver, options }: Omit<Setting, 'identity'>, { id, scratch }: Situation): Promise<Rootfs> {
+  return driver.rootfs(run, id, image.layers, scratch, storageOf(options) ?? 0)
 }
 
 /** The kind of a container, for slots of its kind; nothing when there are none. */
@@ -51,12 +62,13 @@ export function kindOf(run: Run, { image, driver, identity }: Omit<Setting, 'opt
       const hostname = options.hostname ?? id.slice(0, 12)
       const scratch = scratchDirectory(run, id, options, driver)
       if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
-      const input = await sandboxInput(run, { image, driver, identity, options }, {
+      const situation = {
         id, scratch, hostname, links: [],
         hosts: hostsOf(run, { address, hostname }, options.extraHosts),
         resolvConf: resolvConf(run, [], formatAddress(run.hello.gateway), options),
-      })
-      return { setting: compileSetting(input), scratch }
+      }
+      const rootfs = await rootfsOf(run, { image, driver, options }, situation)
+      return { setting: compileSetting(sandboxInput(run, { image, identity, options }, situation, rootfs)), situation }
     },
   }
 }

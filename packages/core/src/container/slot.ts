@@ -1,4 +1,5 @@
 import type { CreateRequest, RawExit } from '../native/index.js'
+import type { Situation } from './setting.js'
 
 /** Where one container will be. */
 export interface Place {
@@ -9,8 +10,8 @@ export interface Place {
 /** A place for one container, and how its program begins there. Used once. */
 export interface Slot extends Place {
   readonly exit: Promise<RawExit>
-  /** What it has carried out beyond the first part of the list: all but the program. Absent for a slot of no kind. */
-  readonly setting?: Buffer | undefined
+  /** For what it has carried out all but the program. Absent for a slot of no kind. */
+  readonly situation?: Situation | undefined
   /** Sends the rest of the operation list; resolves when the program has been executed. */
   start(rest: Rest): Promise<void>
   /** Gives the address back and forgets the container's end. */

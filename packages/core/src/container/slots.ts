@@ -145,9 +145,9 @@ function prepare(run: Run, kind?: Kind): Waiting {
   // A start that finds none goes without, and reports what is wrong.
   const failed = (): undefined => void slot.free()
   const made = kind === undefined ? create(new Uint8Array(), '').then(() => prepared)
-    : kind.setting(slot).then(async ({ setting, scratch }) => {
-      await create(setting, scratch)
-      return Object.assign(prepared, { setting })
+    : kind.setting(slot).then(async ({ setting, situation }) => {
+      await create(setting, situation.scratch)
+      return Object.assign(prepared, { situation })
     })
   return { slot: made.catch(failed), hold: () => void (waiter === undefined || run.connection.setIdle(waiter, false)) }
 }

@@ -8,14 +8,14 @@ import type { FileLock } from '../layers/index.js'
 import { encodeRestart, encodeStart, METHOD, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
-import { addGroups, cgroupWrites, compileProgram, compileSandbox, compileSetting, resolveUser, sharedWith, warmFilter } from '../sandbox/index.js'
+import { cgroupWrites, compileProgram, compileSandbox, compileSetting, sharedWith, warmFilter } from '../sandbox/index.js'
 import { Operations } from '../sandbox/operations.js'
 import { driverAfter, forcedDriver, type Driver, type DriverName } from './drivers.js'
 import { checkForm, checkName } from './form.js'
 import { RunningContainer } from './handle.js'
 import { checkHealthcheck, checkupOf } from './health.js'
 import { attach, type Attachment } from './attachment.js'
-import { accountsOf, forgetImage, obtainImage } from './image.js'
+import { accountsOf, forgetImage, identityOf, knownImage, obtainImage } from './image.js'
 import { insideOf } from './inside.js'
 import { isTerminal } from './exec.js'
 import { encodeLabel, labelOf, type Label } from './label.js'
@@ -28,7 +28,7 @@ import { reachFrom } from './reach.js'
 import type { Mounted } from './binds.js'
 import { waitReady } from './readiness.js'
 import { resolveOptions } from './resolve.js'
-import { kindOf, sandboxInput, scratchDirectory } from './setting.js'
+import { isSame, kindOf, rootfsOf, sandboxInput, scratchDirectory } from './setting.js'
 import { foundation } from './slots.js'
 import { currentRun, type Run } from './supervision.js'
 import type { Container, CreatedContainer, Reached, RunOptions, StartCopy } from './types.js'
@@ -72,7 +72,8 @@ async function found<T>(image: string, options: RunOptions, work: (run: Run, ima
   if (options.signal?.aborted === true) {
     throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image} was aborted`, { cause: options.signal.reason })
   }
-  const [supervision, there] = await prepare(image, options)
+  const known = knownImage(image, options)
+  const [supervision, there] = known === undefined ? await prepare(image, options) : [await currentRun(), known] as const
   if (await keep(supervision, there)) return work(supervision, there, options)
   // Removed by another process since it was looked up.
   forgetImage(there)
@@ -100,10 +101,15 @@ export async function startImage(image: Image, options: RunOptions = {}, own?: O
   return startFrom(supervision, image, options, own)
 }
 
+const kept = new WeakMap<Image, Run>()
+
 /** Nobody collects what a live run uses. */
-async function keep({ dir }: Run, image: Image): Promise<boolean> {
+async function keep(run: Run, image: Image): Promise<boolean> {
+  if (kept.get(image) === run) return true
   const { leaseForRun } = await import('../images/lease.js')
-  return leaseForRun(dirname(dirname(dir)), dir, image)
+  const there = await leaseForRun(dirname(dirname(run.dir)), run.dir, image)
+  if (there) kept.set(image, run)
+  return there
 }
 
 function gone({ reference }: Image): MayflyError {
@@ -170,8 +176,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver,
   const found = await resolveOptions(run, given)
   const { options: resolved, networkOf: other, networks } = found
   const accounts = (): Promise<readonly [string, string]> => accountsOf(image)
-  const [passwd, group] = await accounts()
-  const identity = addGroups(resolveUser(resolved.user ?? image.config.User, passwd, group), resolved.groupAdd, group)
+  const identity = await identityOf(image, resolved)
   const streams = (resolved.stdin === true ? FLAG.stdin : 0) | (isTerminal(resolved.tty) ? FLAG.terminal : 0) | (resolved.loopback === 'direct' ? FLAG.notify : 0)
   const sources = needsSources(resolved, given, image)
   // Its files are filled before its program starts.
@@ -212,11 +217,12 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver,
     naming?.catch(() => undefined)
     const { address, links, hosts } = attachment
     const scratch = own?.directory ?? scratchDirectory(run, slot.id, options, driver)
-    const input = await sandboxInput(run, { image, driver, identity, options }, { id: slot.id, scratch, hostname, links: links(), hosts: hosts(), resolvConf: resolv })
-    const setting = compileSetting(input)
-    if (slot.setting !== undefined && !slot.setting.equals(setting)) throw stale
+    const situation = { id: slot.id, scratch, hostname, links: links(), hosts: hosts(), resolvConf: resolv }
+    const there = slot.situation !== undefined
+    if (slot.situation !== undefined && !isSame(slot.situation, situation)) throw stale
+    const input = sandboxInput(run, { image, identity, options }, situation, there ? undefined : await rootfsOf(run, { image, driver, options }, situation))
     const program = compileProgram(input)
-    const operations = slot.setting === undefined ? Buffer.concat([setting, waits ? new Operations().await() : program]) : program
+    const operations = there ? program : Buffer.concat([compileSetting(input), waits ? new Operations().await() : program])
     const inside = insideOf({ image: image.config, options, hostname, identity })
     const cgroup = cgroupWrites(run.hello.features, options)
     published = await publish(run, image, options, address)
@@ -225,7 +231,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver,
     if (own?.driver === 'overlay') await discard([join(own.directory, 'work')])
     let label = labelOf({ name, image, options, address, published: published.ports, inside, volumes: mounted.volumes, networks: options.network === undefined ? networks.map((one) => one.name) : [options.network], ...own?.label })
     // From here on the supervisor knows of it, and deletes it.
-    if (scratch !== '') await mkdir(scratch, { mode: 0o700, recursive: true })
+    if (scratch !== '' && !there) await mkdir(scratch, { mode: 0o700, recursive: true })
     await Promise.all([outbound, published.announce(slot.id)])
     const flags = streams | (options.hold === true ? FLAG.held : 0)
     const rest = { flags, scratch: own === undefined ? scratch : '', logCap: 0 }

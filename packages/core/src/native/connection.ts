@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { MayflyError } from '../errors.js'
 import { Writer } from './bytes.js'
 import { decodeFailure, errorOf } from './failure.js'
-import { encodeFrame, FrameSplitter, KIND, type Frame } from './frames.js'
+import { encodeFrame, encodeRequest, FrameSplitter, KIND, type Frame } from './frames.js'
 
 /** A stream that a request opened: data until `end`. */
 export interface StreamHandler {
@@ -61,10 +61,7 @@ export class Connection {
       if (stream !== undefined) this.#streams.set(id, stream)
       if (idle) this.#idle.add(id)
       this.#hold()
-      const payload = Buffer.allocUnsafe(2 + (fields?.length ?? 0))
-      payload.writeUInt16LE(method, 0)
-      if (fields !== undefined) payload.set(fields, 2)
-      this.#socket.write(encodeFrame(KIND.request, id, payload))
+      this.#socket.write(encodeRequest(id, method, fields))
     })
     return { id, reply }
   }

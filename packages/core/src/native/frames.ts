@@ -10,13 +10,27 @@ export interface Frame {
 const HEADER = 9
 export const LONGEST_PAYLOAD = 4 * 2 ** 20
 
+/** A request's frame: its number, then its fields. */
+export function encodeRequest(id: number, method: number, fields: Uint8Array | undefined): Buffer {
+  const length = 2 + (fields?.length ?? 0)
+  const frame = framed(KIND.request, id, length)
+  frame.writeUInt16LE(method, HEADER)
+  if (fields !== undefined) frame.set(fields, HEADER + 2)
+  return frame
+}
+
 export function encodeFrame(kind: number, id: number, payload: Uint8Array): Buffer {
-  if (payload.length > LONGEST_PAYLOAD) throw new RangeError(`A frame of ${payload.length} bytes`)
-  const frame = Buffer.allocUnsafe(HEADER + payload.length)
-  frame.writeUInt32LE(payload.length, 0)
+  const frame = framed(kind, id, payload.length)
+  frame.set(payload, HEADER)
+  return frame
+}
+
+function framed(kind: number, id: number, length: number): Buffer {
+  if (length > LONGEST_PAYLOAD) throw new RangeError(`A frame of ${length} bytes`)
+  const frame = Buffer.allocUnsafe(HEADER + length)
+  frame.writeUInt32LE(length, 0)
   frame.writeUInt8(kind, 4)
   frame.writeUInt32LE(id, 5)
-  frame.set(payload, HEADER)
   return frame
 }
 

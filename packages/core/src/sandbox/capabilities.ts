@@ -16,6 +16,7 @@ const DOCKER_DEFAULTS = [
   'SETFCAP', 'SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT',
 ]
 
+let defaults: bigint | undefined
 const ALL = (1n << BigInt(NAMES.length)) - 1n
 
 export interface CapabilityOptions {
@@ -46,9 +47,11 @@ export function hasCapability(set: bigint, name: Capability): boolean {
 }
 
 function chosen({ capAdd = [], capDrop = [] }: CapabilityOptions): bigint {
+  const ordinary = defaults ??= mask(DOCKER_DEFAULTS)
+  if (capAdd.length === 0 && capDrop.length === 0) return ordinary
   const added = mask(capAdd)
   const dropped = mask(capDrop)
-  const base = added === ALL ? ALL : dropped === ALL ? 0n : mask(DOCKER_DEFAULTS)
+  const base = added === ALL ? ALL : dropped === ALL ? 0n : ordinary
   return added === ALL ? base & ~dropped : base & ~dropped | added
 }
 
