@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
+// Not the global one, which tests replace.
+import { setTimeout as later } from 'node:timers'
 import { MayflyError } from '../errors.js'
 import type { ExitStatus, Health, Listening, Reached } from '../container/types.js'
 import type { Address } from './addresses.js'
@@ -225,7 +227,7 @@ export function placeOf(server: Listening): { readonly port: number; readonly ad
  */
 function endOrphan(parent: number, looks = 50): void {
   if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL')
-  else if (looks > 1) setTimeout(endOrphan, 100, parent, looks - 1).unref()
+  else if (looks > 1) later(endOrphan, 100, parent, looks - 1).unref()
 }
 
 async function connectTo({ socket: path, token }: RunAddress, answer: Answer): Promise<Peer> {
