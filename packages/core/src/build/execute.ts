@@ -6,7 +6,7 @@ import type { RunOptions } from '../container/types.js'
 import { digestOf } from '../digest.js'
 import { isMayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
-import { produceLayer, resolveInStack, type StackLayer } from '../layers/index.js'
+import { NAME_FILES, produceLayer, resolveInStack, STUBS, type StackLayer } from '../layers/index.js'
 import { parseReference } from '../reference.js'
 import type { Build } from './builder.js'
 import { fault } from './dockerfile/fault.js'
@@ -19,8 +19,6 @@ import type { FreshLayer } from './pack.js'
 import { stackOf, type BuildState } from './state.js'
 import type { BuildStep } from './types.js'
 
-/** What a container gets from us and no image may keep. */
-const OURS = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf']
 /** Ready as soon as it runs: it is waited for to its end. */
 const STARTED = { description: 'the start', ready: () => Promise.resolve(), acceptsExit: true }
 
@@ -61,7 +59,7 @@ export async function execute(build: Build, { state }: Pick<Step, 'state'>, exec
     await container[Symbol.asyncDispose]()
   }
   const stack = stackOf(state)
-  await removeStubs(place.directory, stack, [...OURS, ...mounts.targets])
+  await removeStubs(place.directory, stack, mounts.targets)
   const produced = produceLayer({ directory: place.directory, lowers: stack.map(({ directory }) => directory), latest: build.epoch }, place.blob)
   const opaque = produced.then(({ opaque: all }) => all)
   opaque.catch(() => undefined)
@@ -97,8 +95,8 @@ function imageOf(state: BuildState): Image {
 
 /** Takes out of a container's changes the files and mount points that were put there for its run alone. */
 async function removeStubs(upper: string, below: readonly StackLayer[], targets: readonly string[]): Promise<void> {
-  for (const path of OURS) await removeStub(upper, path, true)
-  for (const target of [...OURS, ...targets]) {
+  for (const path of NAME_FILES) await removeStub(upper, path, true)
+  for (const target of [...STUBS, ...targets]) {
     // Where the image's own links put it.
     const found = await resolveInStack(below, target.replace(/\/+$/, ''))
     if (found === undefined) continue

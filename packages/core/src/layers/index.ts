@@ -3,6 +3,6 @@ export {
 } from './native.js'
 export { layerDiffId, layerTar, produceLayer, type LayerSource, type ProducedLayer } from './produce.js'
 export { namesInStack, readFromStack, resolveInStack, type StackEntry, type StackLayer } from './stack.js'
-export { STUBS } from './stubs.js'
+export { NAME_FILES, STUBS } from './stubs.js'
 export { unpackLayer, type UnpackOptions } from './unpack.js'
 export { zstdDecompressor } from './zstd.js'
