@@ -1,4 +1,4 @@
-import type { PostgresContainer, RedisContainer, MysqlContainer } from '@mayfly/core'
+import type { PostgresContainer, RabbitmqContainer, RedisContainer, MysqlContainer } from '@mayfly/core'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openPlace, type Place } from '../place.js'
 import { openRun, take, type TestRun } from './project.js'
@@ -7,7 +7,7 @@ import { openRun, take, type TestRun } from './project.js'
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 const CONFIG = `
-import { defineConfig, mariadb, postgres, redis } from '@mayfly/core'
+import { defineConfig, mariadb, postgres, rabbitmq, redis } from '@mayfly/core'
 
 const sql = (text: string) => async (db: any) => {
   const done = await db.exec(db.url.startsWith('postgres') ? ['psql', '-v', 'ON_ERROR_STOP=1', '-U', db.user, '-d', db.database] : ['mariadb', '-uroot', '-p' + db.password, db.database], { input: text })
@@ -37,6 +37,11 @@ export default defineConfig({
       await cache.exec(['redis-cli', '-n', '3', 'rpush', 'list', 'a', 'b'])
     } }),
     plain: redis({ scope: 'file' }),
+    queue: rabbitmq('rabbitmq:3', { scope: 'worker', prepare: async queue => {
+      const definitions = { exchanges: [{ name: 'orders', vhost: '/', type: 'fanout', durable: true, auto_delete: false, internal: false, arguments: {} }], queues: [{ name: 'kept', vhost: '/', durable: true, auto_delete: false, arguments: {} }], bindings: [{ source: 'orders', vhost: '/', destination: 'kept', destination_type: 'queue', routing_key: '', arguments: {} }] }
+      const done = await queue.exec(['sh', '-c', 'cat > /tmp/d.json && chmod 644 /tmp/d.json && rabbitmqctl import_definitions /tmp/d.json'], { input: JSON.stringify(definitions) })
+      if (done.exitCode !== 0) throw new Error(done.stdout + done.stderr)
+    } }),
   },
 })
 `
@@ -143,4 +148,30 @@ test('what was not prepared goes back to how it began', async () => {
   await plain.reset()
   expect((await plain.exec(['redis-cli', 'dbsize'])).stdout.trim()).toBe('0')
   await session.close()
+})
+
+test('RabbitMQ: queues, exchanges and users are as prepared, and queues are empty', async () => {
+  const session = run.session('a.test.ts')
+  let queue = await take<RabbitmqContainer>(session, { name: 'queue' })
+  const { id } = queue
+  const ctl = async (...words: readonly string[]): Promise<string> => {
+    const { exitCode, stdout, stderr } = await queue.exec(['rabbitmqctl', '-q', ...words])
+    if (exitCode !== 0) throw new Error(stdout + stderr)
+    return stdout.trim().split('\n').sort().join(' ')
+  }
+  const publish = `{ok, X} = rabbit_exchange:lookup(rabbit_misc:r(<<"/">>, exchange, <<"orders">>)),
+    rabbit_basic:publish(X, <<>>, [], <<"hello">>).`
+  const facts = async (): Promise<readonly string[]> => [await ctl('list_queues', 'name', 'messages', '--no-table-headers'), await ctl('list_bindings', 'source_name', 'destination_name', '--no-table-headers'), await ctl('list_users', '--no-table-headers')]
+  const before = await facts()
+  expect(before[0]).toBe('kept\t0')
+  await ctl('eval', publish)
+  await ctl('eval', 'rabbit_amqqueue:declare(rabbit_misc:r(<<"/">>, queue, <<"extra">>), true, false, [], none, <<"me">>), ok.')
+  await ctl('eval', 'rabbit_exchange:delete(rabbit_misc:r(<<"/">>, exchange, <<"orders">>), false, <<"me">>), ok.')
+  await expect.poll(async () => (await facts())[0], { timeout: 20_000 }).toBe('extra\t0 kept\t1')
+  await session.close()
+  const next = run.session('b.test.ts')
+  queue = await take<RabbitmqContainer>(next, { name: 'queue' })
+  expect(queue.id).toBe(id)
+  expect(await facts()).toEqual(before)
+  await next.close()
 })

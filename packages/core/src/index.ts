@@ -41,6 +41,7 @@ export type {
   RabbitmqContainer,
   RedisContainer,
   S3Container,
+  SearchContainer,
   Register,
   Scope,
   Self,

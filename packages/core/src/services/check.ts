@@ -4,7 +4,7 @@ import type { RunOptions } from '../container/types.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { nearestWord } from '../nearest.js'
 import { needsOf, withNeeds } from './needs.js'
-import { resetOf, scopeOfService, WIDTH } from './resolve.js'
+import { resetOf, scopeOfService, WIDTH, stateOf } from './resolve.js'
 import { presetOf } from './start.js'
 import type { AnyOptions, Config, Service, Services } from './types.js'
 
@@ -73,7 +73,7 @@ function checkTogether(name: string, service: Service, services: Services, path:
   if (options.isolation === 'database' && preset?.databases === undefined) {
     refuse('isolation', `cannot be isolated by database: ${kind} has none`, 'postgres, mariadb, mysql, redis and valkey have.')
   }
-  if (options.reset !== undefined && options.reset !== 'never' && preset?.state === undefined && options.isolation !== 'database') {
+  if (options.reset !== undefined && options.reset !== 'never' && stateOf(service) === undefined && options.isolation !== 'database') {
     refuse('reset', `cannot be reset: nobody knows how to bring ${kind} back to its prepared state`, 'Let every file have its own: scope: \'file\'.')
   }
   if (scope === 'run' && resetOf(service, scope) !== 'never') {

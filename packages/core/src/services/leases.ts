@@ -171,7 +171,8 @@ export function createLeases(events: LeaseEvents): Leases {
       events.reset(instance.wish, performance.now() - began)
       return true
     } catch (error) {
-      events.resetFailed(instance.wish, error)
+      // One that ends meanwhile is nobody's any more.
+      if (!instance.ending) events.resetFailed(instance.wish, error)
       return false
     } finally {
       instance.usedBy = undefined

@@ -7,7 +7,8 @@ import type { Journal, Source } from './journal.js'
 import { isOwn, type Leases, type Made, type Make, type Wish } from './leases.js'
 import type { WarmPool } from './pool.js'
 import type { Place, Prepared } from './prepared.js'
-import { addressOf, environmentOf, factsOf, insideFactsOf, needsAddress, presetOf, startService, type Engine, type Setting } from './start.js'
+import { stateOf } from './resolve.js'
+import { addressOf, environmentOf, factsOf, insideFactsOf, needsAddress, startService, type Engine, type Setting } from './start.js'
 import type { Inside, Service } from './types.js'
 
 /** What instances are made with. */
@@ -79,7 +80,7 @@ export function makeContainer(supply: Supply, { wish, service, stable: given, in
       journal.note({ event: 'ready', from: supplied.source, name: wish.as, slot: wish.slot, image: image.reference, container: container.id, ms: Math.round(performance.now() - began), host: address.host, ports: address.ports })
       const running = container
       const env = environmentOf(service, setting ?? { self: running })
-      const state = presetOf(service)?.state
+      const state = stateOf(service)
       const seen = { host: running.ip, port: (n: number): number => n }
       return {
         container: running, address,
@@ -138,13 +139,15 @@ function poolKey({ config, name }: Wish): string {
 /** Whether there is something to go back to: not where the configuration says that nothing ever does. */
 function keepsState(service: Service): boolean {
   const { reset, isolation, prepare } = service.options
-  return presetOf(service)?.state !== undefined && (prepare !== undefined || reset !== 'never' || isolation === 'database')
+  return stateOf(service) !== undefined && (prepare !== undefined || reset !== 'never' || isolation === 'database')
 }
 
 /** What `reset()` goes back to. */
 async function keepState(service: Service, container: Container, setting: Setting | undefined): Promise<void> {
+  const state = stateOf(service)
+  if (state?.beginsEmpty === true) return
   try {
-    await presetOf(service)?.state?.keep({ container, env: environmentOf(service, setting ?? { self: container }) })
+    await state?.keep?.({ container, env: environmentOf(service, setting ?? { self: container }) })
   } catch (error) {
     await container.stop({ timeout: 0 }).catch(() => undefined)
     throw error

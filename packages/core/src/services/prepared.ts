@@ -102,7 +102,7 @@ async function make({ engine, journal, service, identity: { config, name }, key,
     const sh = shellIn(directory, exportsOf(service, { ...whole, self: container }), AbortSignal.timeout(LONGEST))
     await prepareOf(service)(withFacts(container, factsOf(service, { ...whole, self: container })) as never, { sh, directory })
     await warnOfClients(name, first?.self ?? container, container.ports)
-    await presetOf(service)?.state?.keep({ container, env: environmentOf(service, whole) })
+    await presetOf(service)?.state?.keep?.({ container, env: environmentOf(service, whole) })
     const clear = presetOf(service)?.clear ?? []
     const kept = await container.snapshot({ key, label: `${name} of ${config}`, clear })
     journal.note({ event: 'prepared', name, ms: Math.round(performance.now() - began) })

@@ -1,6 +1,6 @@
 import { MayflyError } from '../errors.js'
 import { nearestWord } from '../nearest.js'
-import { PRESETS, presetOf, type PresetName } from './presets/index.js'
+import { PRESETS, presetOf, type PresetName, type StateKeeping } from './presets/index.js'
 import type { Reset, Scope, Service, Services } from './types.js'
 
 export const WIDTH: Readonly<Record<Scope, number>> = { test: 0, file: 1, worker: 2, run: 3 }
@@ -29,9 +29,14 @@ export function scopeOfService({ options }: Service): Scope {
 /** When an instance of this scope goes back to its prepared state. */
 export function resetOf(service: Service, scope: Scope): Reset {
   const { reset, isolation } = service.options
-  const known = service.preset === undefined ? undefined : PRESETS[service.preset].state
   if (reset !== undefined) return reset
-  return scope === 'worker' && (known !== undefined || isolation === 'database') ? 'file' : 'never'
+  return scope === 'worker' && (stateOf(service) !== undefined || isolation === 'database') ? 'file' : 'never'
+}
+
+/** How a service goes back to its state, if its preset knows that for what the configuration makes of it. */
+export function stateOf({ preset, options }: Service): StateKeeping | undefined {
+  const state = preset === undefined ? undefined : PRESETS[preset].state
+  return options.prepare !== undefined && state?.keep === undefined ? undefined : state
 }
 
 /** The scope of a use: the service's own, or a narrower one. Throws ERR_MAYFLY_OPTION_INVALID for a wider one. */

@@ -1,6 +1,7 @@
 import type { Container } from '../../container/types.js'
 import type { Self } from '../types.js'
-import { urlOf, type Preset, type SeenInside } from './types.js'
+import { rabbitmqState } from './rabbitmq-state.js'
+import { urlOf, type Preset, type Resettable, type SeenInside } from './types.js'
 
 interface RabbitmqFacts {
   /** `amqp://user:password@host:port` */
@@ -9,7 +10,7 @@ interface RabbitmqFacts {
   readonly password: string
 }
 
-export interface RabbitmqContainer extends Container, RabbitmqFacts, SeenInside<RabbitmqFacts> {}
+export interface RabbitmqContainer extends Container, RabbitmqFacts, SeenInside<RabbitmqFacts>, Resettable {}
 
 interface KafkaFacts {
   /** `host:port`, as clients' `bootstrap.servers` want it. */
@@ -22,9 +23,11 @@ export interface KafkaContainer extends Container, KafkaFacts, SeenInside<KafkaF
 export const RABBITMQ: Preset = {
   image: 'rabbitmq:4',
   ports: [5672],
-  env: {},
+  // Its files belong to a node's name, which is the container's by default: a copy would begin with none of them.
+  env: { RABBITMQ_NODENAME: 'rabbit@localhost' },
   ready: () => ({ port: 5672, log: { line: /Server startup complete/, times: 1 } }),
   clear: ['var/lib/rabbitmq/mnesia/*.pid'],
+  state: rabbitmqState,
   facts: (self, env) => {
     const user = env['RABBITMQ_DEFAULT_USER'] ?? 'guest'
     const password = env['RABBITMQ_DEFAULT_PASS'] ?? 'guest'

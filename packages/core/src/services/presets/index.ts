@@ -3,8 +3,8 @@ import type { AnyOptions, Needs, Service, ServiceOptions } from '../types.js'
 import { KAFKA, RABBITMQ, type KafkaContainer, type RabbitmqContainer } from './brokers.js'
 import { REDIS, VALKEY, type RedisContainer } from './caches.js'
 import { MARIADB, MONGODB, MYSQL, POSTGRES, type MongodbContainer, type MysqlContainer, type PostgresContainer } from './databases.js'
-import { ELASTICSEARCH, KEYCLOAK, LOCALSTACK, MAILPIT, MINIO, OPENSEARCH, type KeycloakContainer, type MailpitContainer, type S3Container } from './others.js'
-import type { Preset } from './types.js'
+import { ELASTICSEARCH, KEYCLOAK, LOCALSTACK, MAILPIT, MINIO, OPENSEARCH, type KeycloakContainer, type MailpitContainer, type S3Container, type SearchContainer } from './others.js'
+import type { Preset, Resettable } from './types.js'
 import { HTTPD, NGINX, type HttpContainer } from './web.js'
 
 /** The handle of each preset. */
@@ -19,10 +19,10 @@ export interface Presets {
   valkey: RedisContainer
   rabbitmq: RabbitmqContainer
   kafka: KafkaContainer
-  elasticsearch: HttpContainer
-  opensearch: HttpContainer
+  elasticsearch: SearchContainer
+  opensearch: SearchContainer
   minio: S3Container
-  localstack: S3Container
+  localstack: S3Container & Resettable
   mailpit: MailpitContainer
   keycloak: KeycloakContainer
 }
@@ -115,4 +115,4 @@ function preset<N extends PresetName>(name: N): PresetService<Presets[N]> {
 }
 
 export type { Databases, Environment, Facts, Preset, Server, StateKeeping } from './types.js'
-export type { HttpContainer, KafkaContainer, KeycloakContainer, MailpitContainer, MongodbContainer, MysqlContainer, PostgresContainer, RabbitmqContainer, RedisContainer, S3Container }
+export type { HttpContainer, KafkaContainer, KeycloakContainer, MailpitContainer, MongodbContainer, MysqlContainer, PostgresContainer, RabbitmqContainer, RedisContainer, S3Container, SearchContainer }

@@ -1,5 +1,10 @@
 import type { HttpContainer } from './web.js'
-import { urlOf, type Preset } from './types.js'
+import { searchState } from './search-state.js'
+import { ask } from './tools.js'
+import { urlOf, type Preset, type Resettable } from './types.js'
+
+/** Elasticsearch and OpenSearch. */
+export interface SearchContainer extends HttpContainer, Resettable {}
 
 /** Object storage with Amazon's interface. */
 export interface S3Container extends HttpContainer {
@@ -8,7 +13,7 @@ export interface S3Container extends HttpContainer {
   readonly region: string
 }
 
-export interface MailpitContainer extends HttpContainer {
+export interface MailpitContainer extends HttpContainer, Resettable {
   /** `smtp://host:port`; `url` is the mailbox's web page and interface. */
   readonly smtp: string
 }
@@ -24,6 +29,7 @@ export const ELASTICSEARCH: Preset = {
   env: { 'discovery.type': 'single-node', 'xpack.security.enabled': 'false', 'ES_JAVA_OPTS': '-Xms512m -Xmx512m' },
   ready: () => ({ port: 9200, http: '/_cluster/health?wait_for_status=yellow&timeout=1s' }),
   facts: self => ({ url: urlOf('http', self, 9200) }),
+  state: searchState,
 }
 
 export const OPENSEARCH: Preset = {
@@ -51,6 +57,8 @@ export const LOCALSTACK: Preset = {
   ports: [4566],
   env: {},
   ready: () => ({ port: 4566, http: '/_localstack/health' }),
+  // Without what was prepared: keeping states is not for everybody there. [its internal endpoint /_localstack/state/reset]
+  state: { beginsEmpty: true, restore: async ({ container }) => void await ask(container.urlOf(4566), '/_localstack/state/reset', 'POST') },
   facts: (self, env) => ({ url: urlOf('http', self, 4566), accessKey: 'test', secretKey: 'test', region: env['AWS_DEFAULT_REGION'] ?? 'us-east-1' }),
 }
 
@@ -59,6 +67,8 @@ export const MAILPIT: Preset = {
   ports: [8025, 1025],
   env: {},
   ready: () => ({ port: 8025, http: '/readyz' }),
+  // [its API: DELETE /api/v1/messages without ids takes all]
+  state: { beginsEmpty: true, restore: async ({ container }) => void await ask(container.urlOf(8025), '/api/v1/messages', 'DELETE') },
   facts: self => ({ url: urlOf('http', self, 8025), smtp: urlOf('smtp', self, 1025) }),
 }
 

@@ -21,3 +21,19 @@ export async function inContainer(container: Pick<Container, 'exec'>, script: st
     details: { exitCode },
   })
 }
+
+/** Asks a server's own interface over HTTP, and answers its JSON. Throws ERR_MAYFLY_RESET_FAILED with its words. */
+export async function ask(base: string, path: string, method: string, body?: object): Promise<unknown> {
+  let said: string
+  try {
+    const answer = await fetch(new URL(path, base), {
+      method, signal: AbortSignal.timeout(LONGEST), ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    })
+    said = await answer.text()
+    if (answer.ok) return said === '' || !(answer.headers.get('content-type') ?? '').includes('json') ? said : JSON.parse(said)
+    said = `${String(answer.status)} ${said.trim().slice(0, 2000)}`
+  } catch (error) {
+    said = String((error as Error).cause ?? error)
+  }
+  throw new MayflyError('ERR_MAYFLY_RESET_FAILED', `A service's state could not be kept or brought back: ${method} ${path}: ${said}`)
+}

@@ -39,16 +39,18 @@ export interface Preset {
   readonly databases?: Databases
 }
 
-/** A running server, to be talked to by its image's own tools. */
+/** A running server, to be talked to by its image's own tools, or at its ports. */
 export interface Server {
-  readonly container: Pick<Container, 'exec'>
+  readonly container: Pick<Container, 'exec' | 'urlOf'>
   readonly env: Environment
 }
 
 /** A server's state, kept in its container's files, so that copies of the container have it too. */
 export interface StateKeeping {
-  /** Remembers the state as it is now. */
-  keep(server: Server): Promise<void>
+  /** Remembers the state as it is now. Absent: what was prepared cannot be brought back, only the empty server be had again. */
+  readonly keep?: (server: Server) => Promise<void>
+  /** One that was not prepared is empty: nothing of it is kept, and its start waits for nothing. */
+  readonly beginsEmpty?: boolean
   /** Back to what was kept, in one of its databases or in all. Clients stay connected. */
   restore(server: Server, database?: string): Promise<void>
 }
