@@ -10,7 +10,7 @@ import { imageCache } from '../../test/images/index.mjs'
 import { readImage } from '../../test/images/stored.mjs'
 import { startRegistry } from '../../test/images/registry.mjs'
 
-const VERSION = '1'
+const VERSION = '2'
 export const IMAGES = { three: 'bench/postgres:three', twelve: 'bench/postgres:twelve' }
 
 /**
@@ -77,13 +77,14 @@ function filesOf(tree, below = '') {
 /** Parts of about as many bytes, each with the directories that its files lie in, as builders write them. */
 function split(tree, names, count) {
   const sizes = new Map(names.map((name) => [name, lstatSync(join(tree, name))]).map(([name, stat]) => [name, (stat.isFile() ? stat.size : 0) + 2048]))
-  const share = [...sizes.values()].reduce((sum, size) => sum + size, 0) / count
   const parts = Array.from({ length: count }, () => new Set())
-  let taken = 0
+  let left = [...sizes.values()].reduce((sum, size) => sum + size, 0)
+  let [at, taken] = [0, 0]
   for (const [name, size] of sizes) {
-    const part = parts[Math.min(count - 1, Math.floor(taken / share))]
+    // A file larger than a share leaves the parts behind it less, and none of them empty.
+    if (at < count - 1 && taken >= left / (count - at)) [at, left, taken] = [at + 1, left - taken, 0]
     const steps = name.split('/')
-    for (let depth = 1; depth <= steps.length; depth += 1) part.add(steps.slice(0, depth).join('/'))
+    for (let depth = 1; depth <= steps.length; depth += 1) parts[at].add(steps.slice(0, depth).join('/'))
     taken += size
   }
   return parts.map((part) => [...part])

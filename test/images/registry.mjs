@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,6 +29,8 @@ import { join } from 'node:path'
 export async function startRegistry(options = {}) {
   const storage = options.storage ?? (await import('./index.mjs')).registryStorage()
   const writable = options.writable ?? options.storage !== undefined
+  // An empty registry would say of every image that there is none.
+  if (options.storage === undefined) accessSync(storage, constants.R_OK | constants.X_OK)
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? await freePort()
     try {

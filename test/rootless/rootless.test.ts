@@ -16,7 +16,9 @@ describe.skipIf(why !== undefined)('as an ordinary user with subordinate ids', (
 
   // Some hundred tests, one after the other.
   test('the runtime\'s tests pass', { timeout: 600_000 }, async () => {
-    const { passed, failures } = await testAs(user, ['test/runtime', 'test/network', 'test/containers', 'test/layers/stacks'])
+    const { passed, failures } = await testAs(user, [
+      'test/runtime', 'test/network', 'test/containers', 'test/layers', 'test/pull', 'test/registry', 'packages/core/test/layers', 'packages/core/test/images',
+    ])
     expect(failures).toEqual([])
     expect(passed).toBeGreaterThan(40)
     await expect.poll(processesOf, { timeout: 5000, interval: 20 }).toEqual([])

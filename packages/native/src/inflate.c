@@ -237,10 +237,13 @@ static inline __attribute__((always_inline)) const char *decode(struct inflater 
     uint8_t *const out_limit = s->out_end - OUT_MARGIN, *out = s->out_next, *in = s->in_next;
     uint64_t bits = s->bits;
     unsigned count = s->count;
+    /* Not by way of `s`: what is written could be that, for all that a compiler knows. */
+    const uint8_t *const out_start = s->out_start;
+    const int64_t before = s->before;
     const char *outcome = "";
+    REFILL(bits, count, in);
+    uint32_t entry = litlen[bits & ((1 << LITLEN_BITS) - 1)];
     while (in < limit && out <= out_limit) {
-      REFILL(bits, count, in);
-      uint32_t entry = litlen[bits & ((1 << LITLEN_BITS) - 1)];
       if (entry & LITERAL) {
         CONSUME(entry);
         *out++ = (uint8_t)(entry >> 16);
@@ -252,6 +255,8 @@ static inline __attribute__((always_inline)) const char *decode(struct inflater 
           if (entry & LITERAL) {
             CONSUME(entry);
             *out++ = (uint8_t)(entry >> 16);
+            REFILL(bits, count, in);
+            entry = litlen[bits & ((1 << LITLEN_BITS) - 1)];
             continue;
           }
         }
@@ -261,6 +266,8 @@ static inline __attribute__((always_inline)) const char *decode(struct inflater 
         if (entry & LITERAL) {
           CONSUME(entry);
           *out++ = (uint8_t)(entry >> 16);
+          REFILL(bits, count, in);
+          entry = litlen[bits & ((1 << LITLEN_BITS) - 1)];
           continue;
         }
         if (entry & EXCEPTIONAL) {
@@ -280,10 +287,13 @@ static inline __attribute__((always_inline)) const char *decode(struct inflater 
       }
       unsigned distance = (entry >> 16) + EXTRA(bits, entry);
       CONSUME(entry);
-      if (distance > s->before + (out - s->out_start)) {
+      if (distance > before + (out - out_start)) {
         outcome = DAMAGED;
         break;
       }
+      /* What follows is looked up while the copy is under way. */
+      REFILL(bits, count, in);
+      entry = litlen[bits & ((1 << LITLEN_BITS) - 1)];
       out = copy_match(out, distance, length);
     }
     s->out_next = out;

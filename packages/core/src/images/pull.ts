@@ -13,6 +13,7 @@ import { notThere, type BlobSource } from './layer.js'
 import { openLease } from './lease.js'
 import { findLocally } from './local.js'
 import type { PullProgress } from './progress.js'
+import { findLayer } from './record.js'
 import { readRef, writeRef } from './refs.js'
 import { blobPath, readBlob, writeAtomically, type Store } from './store.js'
 
@@ -52,8 +53,12 @@ const flights = new Flights<Image, PullProgress>()
 async function pull(
   store: Store, reference: Reference, platform: Platform, policy: Policy, signal: AbortSignal, tell: (progress: PullProgress) => void,
 ): Promise<Image> {
+  const same = policy === 'always' ? await unchanged(store, reference, platform, signal) : undefined
+  // One question, and no lock for what is there: the native program that holds it costs more than the registry's answer.
+  const there = same !== undefined && await isUnpacked(store, same) ? await findLocally(store, reference, platform) : undefined
+  if (there !== undefined && there.digest === same?.digest) return there
   await using lease = await openLease(store, signal)
-  const { top, stored, documents = [] } = await whatToUnpack(store, reference, platform, policy, signal)
+  const { top, stored, documents = [] } = same === undefined ? await whatToUnpack(store, reference, platform, policy, signal) : { stored: same }
   const wanted = wantedLayers(stored.manifest.layers, stored.parsed)
   await lease.hold(stored.digest, stored.manifest.config.digest, ...documents.map(({ digest }) => digest), ...wanted.flatMap(({ blob, diffId, chainId }) => [blob.digest, diffId, chainId]))
   const fetch: BlobSource | undefined = policy === 'never' ? undefined : (blob, stop) => fetchBlob(reference, blob, stop)
@@ -96,13 +101,16 @@ async function whatToUnpack(store: Store, reference: Reference, platform: Platfo
     if (stored !== undefined) return { stored }
     if (policy === 'never') throw notThere(reference)
   }
-  const same = policy === 'always' ? await unchanged(store, reference, platform, signal) : undefined
-  if (same !== undefined) return { stored: same }
   const top = await fetchManifest(reference, { signal })
   const { digest, manifest, documents } = await imageManifest(store, reference, top, platform, signal)
   const config = manifest.config.digest
   const bytes = await readBlob(store, config) ?? await fetchSmallBlob(reference, manifest.config, signal)
   return { stored: { digest, manifest, parsed: parseConfig(bytes, manifest.layers.length, reference.familiar) }, top, documents: [...documents, { digest: config, bytes }] }
+}
+
+async function isUnpacked(store: Store, { manifest, parsed }: StoredManifest): Promise<boolean> {
+  const found = await Promise.all(wantedLayers(manifest.layers, parsed).map((layer) => findLayer(store, layer)))
+  return !found.includes(undefined)
 }
 
 /** What the store has, when the registry says that the name still means it. Why it does not answer, the next question tells. */

@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici'
 import { certificatesOf, secureContext, type HostCertificates } from './certificates.js'
 import { proxyFor } from './proxy.js'
 import { registrySettings } from './settings.js'
+import { undiciParts } from './undici.js'
 
 /** Silence for so many seconds ends a request, unless MAYFLY_REGISTRY_TIMEOUT says otherwise. */
 const STALL = 30
@@ -18,7 +19,7 @@ const beyondNode = new Set<string>()
 
 /** The pool of connections for a URL: through its proxy, with its certificates. */
 export async function dispatcherFor(url: URL, insecure: boolean): Promise<Dispatcher> {
-  const undici = await import('undici')
+  const { Agent } = await undiciParts()
   const proxy = proxyFor(url, registrySettings().proxies)
   const own = url.protocol === 'https:' ? ownCertificates(url) : undefined
   const trust: Trust = own !== undefined ? 'machine' : insecure ? 'anybody' : beyondNode.has(url.host) ? 'machine' : 'node'
@@ -30,9 +31,9 @@ export async function dispatcherFor(url: URL, insecure: boolean): Promise<Dispat
   const settings = { headersTimeout: stall, bodyTimeout: stall }
   const tls = { timeout: CONNECT, ...trustOptions(trust, own) }
   const made = proxy === undefined
-    ? new undici.Agent({ ...settings, connect: tls })
+    ? new Agent({ ...settings, connect: tls })
     // What goes by plain HTTP is asked of the proxy itself: few let it through a tunnel.
-    : new undici.ProxyAgent({ ...settings, uri: proxy.href, proxyTunnel: false, requestTls: tls, proxyTls: { timeout: CONNECT, ...trustOptions('machine', undefined) } })
+    : new (await import('undici')).ProxyAgent({ ...settings, uri: proxy.href, proxyTunnel: false, requestTls: tls, proxyTls: { timeout: CONNECT, ...trustOptions('machine', undefined) } })
   dispatchers.set(key, made)
   return made
 }

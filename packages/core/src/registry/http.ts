@@ -1,12 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Dispatcher } from 'undici'
 
 import { MayflyError } from '../errors.js'
 import { dispatcherFor, trustMore } from './connection.js'
 import { isAmong, isPrivate } from './hosts.js'
 import { registrySettings } from './settings.js'
 import { isTransient, isUnknownIssuer, isWrongScheme, unavailable, wantsTls } from './trouble.js'
+import { undiciParts } from './undici.js'
 
 export { unavailable } from './trouble.js'
 
@@ -170,11 +172,12 @@ function withScheme(url: URL, scheme: 'http:' | 'https:'): URL {
 }
 
 async function exchange(url: URL, options: HttpRequest): Promise<HttpResponse> {
-  const undici = await import('undici')
-  const ask = async (): ReturnType<typeof undici.request> => undici.request(url, {
+  const { request: requestBy } = await undiciParts()
+  const ask = async (): Promise<Dispatcher.ResponseData> => requestBy(await dispatcherFor(url, options.insecure === true), {
+    origin: url.origin,
+    path: `${url.pathname}${url.search}`,
     method: options.method ?? 'GET',
     headers: { 'user-agent': 'mayfly', ...options.headers },
-    dispatcher: await dispatcherFor(url, options.insecure === true),
     ...(options.body === undefined ? {} : { body: options.body }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   })

@@ -1,6 +1,6 @@
 import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -47,7 +47,7 @@ function pull(): Promise<Image> {
 
 /** All that a store can hold, but for the locks that a collection takes away. */
 function kept(): string[] {
-  return ['blobs/sha256', 'layers', 'refs', 'ingest', 'trash', 'leases'].flatMap((name) => readdirSync(join(home.path, name)).map((one) => `${name}/${one}`))
+  return ['blobs/sha256', basename(store.layers), 'refs', 'ingest', 'trash', 'leases'].flatMap((name) => readdirSync(join(home.path, name)).map((one) => `${name}/${one}`))
 }
 
 const up = '../../../../../../../../../../../..'
@@ -101,7 +101,7 @@ describe('a layer', () => {
       const image = await pull()
       chmodSync(home.path, statSync(home.path).mode & 0o7777)
       expect(statSync(join(image.layers[0] ?? '', 'su')).mode & 0o7777).toBe(0o4755)
-      for (const name of ['', 'layers', 'blobs', 'blobs/sha256', 'refs', 'ingest']) expect([name, statSync(join(home.path, name)).mode & 0o077]).toEqual([name, 0])
+      for (const name of ['', basename(store.layers), 'blobs', 'blobs/sha256', 'refs', 'ingest']) expect([name, statSync(join(home.path, name)).mode & 0o077]).toEqual([name, 0])
     } finally {
       process.umask(old)
     }

@@ -34,8 +34,8 @@ function here(name: string): Reference {
 }
 
 async function left(): Promise<Record<string, string[]>> {
-  const names = ['layers', 'ingest', 'trash', 'refs'] as const
-  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readdir(join(home.path, name))] as const)))
+  const places = { layers: store.layers, ...Object.fromEntries(['ingest', 'trash', 'refs'].map((name) => [name, join(home.path, name)])) }
+  return Object.fromEntries(await Promise.all(Object.entries(places).map(async ([name, place]) => [name, await readdir(place)] as const)))
 }
 
 test('a pull unpacks the layers and reads the config', async () => {
