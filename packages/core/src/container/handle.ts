@@ -21,12 +21,13 @@ import type { Health, HealthProbe, HealthStatus } from './health-types.js'
 import { logsOf } from './logs.js'
 import { readOutput, readRecords } from './output.js'
 import { reachFrom, sourceOf } from './reach.js'
-import { parseSize } from '../units.js'
 import { signalName, signalNumber } from './signals.js'
 import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
 import { settingsOf } from './settings.js'
+import { exposedPorts, isOnLoopback, optionPorts } from './own-ports.js'
+import { storageOf } from './storage.js'
 import type { Run } from './supervision.js'
 import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
 import type { Files } from './copy.js'
@@ -467,29 +468,6 @@ export class RunningContainer implements Container {
     if (this.#frozen !== frozen) this.#tell({ kind: frozen ? 'paused' : 'unpaused' })
     this.#frozen = frozen
   }
-}
-
-/** Whether its ports are reached through the machine's loopback, wherever they could be reached else. */
-export function isOnLoopback({ loopback = false }: Pick<RunOptions, 'loopback'>): boolean {
-  return loopback !== false
-}
-
-/** The TCP ports that the options name. */
-export function optionPorts({ ports }: Pick<RunOptions, 'ports'>): number[] {
-  return containerPorts(parsePorts(ports))
-}
-
-/** Bytes of the writable layer, where it has a limit. Throws ERR_MAYFLY_OPTION_INVALID. */
-export function storageOf({ storage }: Pick<RunOptions, 'storage'>): number | undefined {
-  if (storage === undefined) return undefined
-  const bytes = parseSize(storage)
-  if (bytes < 2 ** 16) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Invalid storage ${JSON.stringify(storage)}: at least 64k`)
-  return bytes
-}
-
-/** The TCP ports that the image EXPOSEs. */
-export function exposedPorts({ config }: Image): number[] {
-  return exposed(config.ExposedPorts, 'tcp')
 }
 
 function isGone(error: unknown): boolean {

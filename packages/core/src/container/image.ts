@@ -56,7 +56,7 @@ export interface FoundImage {
 /** Makes an image ready to run, pulling it as `run` would. */
 export async function findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<FoundImage> {
   const image = await obtainImage(reference, options)
-  const [{ pulledFrom }, { exposedPorts }] = await Promise.all([import('../images/index.js'), import('./handle.js')])
+  const [{ pulledFrom }, { exposedPorts }] = await Promise.all([import('../images/index.js'), import('./own-ports.js')])
   const { origin, pulledAt } = await pulledFrom(await openedStore(), image.reference)
   return { reference: String(image.reference), digest: image.digest, ports: exposedPorts(image), origin, pulledAt }
 }

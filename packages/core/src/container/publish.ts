@@ -4,7 +4,7 @@ import { encodePortOpen, encodePortTarget, METHOD, Reader } from '../native/inde
 import { Writer } from '../native/bytes.js'
 import { holderOf } from '../network/holder.js'
 import { containerPorts, exposed, parsePorts, type Binding, type Protocol } from '../network/ports.js'
-import { isOnLoopback } from './handle.js'
+import { isOnLoopback } from './own-ports.js'
 import type { Run } from './supervision.js'
 import type { RunOptions } from './types.js'
 

@@ -8,7 +8,7 @@ import { compileSetting, type Identity, type SandboxInput } from '../sandbox/ind
 import type { Rootfs } from '../sandbox/operations.js'
 import { hostsOf } from './attachment.js'
 import type { Driver } from './drivers.js'
-import { storageOf } from './handle.js'
+import { storageOf } from './storage.js'
 import { kindKey, type Kind } from './kinds.js'
 import { resolvConf } from './nameserver.js'
 import type { Resolved } from './resolve.js'

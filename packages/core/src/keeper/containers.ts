@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { leaseForRun, loadImage, openStore, type Image } from '../images/index.js'
+import { leaseForRun, openStore } from '../images/index.js'
 import { defaultHome } from '../images/store.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { commitChanges } from '../container/commit.js'
@@ -11,7 +11,7 @@ import { discardKept, keptDirectory, listKept, writeKept, type KeptContainer } f
 import { noteEvent } from '../container/journal.js'
 import { dieAttributes } from '../container/journal-words.js'
 import { keepLog } from '../container/kept-logs.js'
-import { labelOf, type Label } from '../container/label.js'
+import { labelOf } from '../container/label.js'
 import type { NamedNetworks } from '../container/named.js'
 import { openFiles, type OpenFiles } from '../container/open-files.js'
 import { restartDelay } from '../container/restart.js'
@@ -20,8 +20,8 @@ import { startImage } from '../container/start.js'
 import { keepVolume } from '../container/volumes.js'
 import type { RunningContainer } from '../container/handle.js'
 import type { CommitOptions, CommittedImage, Container, ExitStatus, RunOptions } from '../container/types.js'
-import { parseReference } from '../reference.js'
 import { join, resolve } from 'node:path'
+import { before, imageOf, NOWHERE, notRunning, volumesOf } from './made.js'
 import { entryOf, isBusy, type Entry, type Session } from './entry.js'
 import type { EndRequest, KeptRequest } from './types.js'
 
@@ -342,26 +342,4 @@ export class KeptContainers {
     if (entry !== undefined) return entry
     throw new MayflyError('ERR_MAYFLY_CONTAINER_NOT_FOUND', `No such container: ${id}`)
   }
-}
-
-function volumesOf({ mounts = [] }: RunOptions): string[] {
-  return mounts.flatMap((one) => ('source' in one || typeof one.volume !== 'string' ? [] : [one.volume]))
-}
-
-const NOWHERE = { env: [], hostname: '', workdir: '/', identity: { uid: 0, gid: 0, groups: [], home: '' }, rights: {} } as unknown as Label['inside']
-
-/** What is known of one that has not been started yet. */
-function before({ inside: _inside, ports: _ports, ...label }: Label): Partial<Label> {
-  return label
-}
-
-function notRunning({ record }: Entry): MayflyError {
-  return new MayflyError('ERR_MAYFLY_NOT_RUNNING', `Container ${record.name} is not running`, { hint: `Start it first: mayfly start ${record.name}` })
-}
-
-/** The image it is made from, whatever has its name by now. Throws ERR_MAYFLY_IMAGE_NOT_FOUND. */
-async function imageOf({ image, digest }: KeptContainer): Promise<Image> {
-  const found = await loadImage(await openStore(), parseReference(image), digest)
-  if (found !== undefined) return found
-  throw new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The image that the container was made from is no longer in the store: ${image}`, { hint: `Pull it again: mayfly pull ${image}` })
 }
