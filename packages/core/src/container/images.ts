@@ -29,19 +29,19 @@ export interface PruneImagesOptions {
 export async function pruneImages({ all = false, filter = () => true, unusedFor = 0, cap }: PruneImagesOptions = {}): Promise<Garbage> {
   const store = await openStore()
   const used = new Set((await imageUsers()).map(({ imageId }) => imageId))
-  const { isUnnamed, storeUsage } = await import('../images/index.js')
-  const usage = cap === undefined ? undefined : await storeUsage(store)
+  const { isUnnamed, measureImages } = await import('../images/index.js')
+  const sizeOf = cap === undefined ? undefined : await measureImages(store)
   const before = Date.now() - unusedFor
   return collectGarbage(store, {
-    retire: (idle) => {
+    retire: (idle, stored) => {
       const candidates = idle.filter((image) => !used.has(image.id) && image.usedAt <= before && filter(image)
         && (all || cap !== undefined || image.names.every(({ reference }) => isUnnamed(reference))))
-      if (usage === undefined || cap === undefined) return candidates
-      // What is shared goes with the last who has it: only what is an image's own is sure to be freed.
-      let bytes = usage.imageBytes
+      if (sizeOf === undefined || cap === undefined) return candidates
+      // What is shared goes with the last who has it.
+      let staying = stored
       return [...candidates].sort((a, b) => a.usedAt - b.usedAt).filter((image) => {
-        if (bytes <= cap) return false
-        bytes -= usage.images.find((one) => one.image.digest === image.digest)?.unique ?? 0
+        if (sizeOf(staying) <= cap) return false
+        staying = staying.filter(({ digest }) => digest !== image.digest)
         return true
       })
     },

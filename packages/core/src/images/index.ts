@@ -16,6 +16,6 @@ export { discardSnapshot, findSnapshot, listSnapshots, placeSnapshot, trimSnapsh
 export { findLayer, layerPath, writeRecord as writeLayerRecord } from './record.js'
 export { isUnnamed, pulledFrom, unnamed, writeRef } from './refs.js'
 export { removeImage, untaggedNames, type ImageUser, type RemovedImage, type RemoveImageOptions } from './remove.js'
-export { storeUsage, type ImageUsage, type SnapshotUsage, type StoreUsage } from './usage.js'
+export { measureImages, storeUsage, type ImageUsage, type SnapshotUsage, type StoreUsage } from './usage.js'
 export { verifyStore, type StoreProblem, type StoreReport, type VerifyOptions } from './verify.js'
 export { blobPath, claimHome, defaultHome, discardTree, openStore, readBlob, storeFailed, writeAtomically, type Store } from './store.js'

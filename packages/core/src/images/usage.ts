@@ -65,6 +65,12 @@ export async function storeUsage(store: Store): Promise<StoreUsage> {
   }
 }
 
+/** Says how many bytes images take together, compressed and unpacked, what they share counted once. */
+export async function measureImages(store: Store): Promise<(images: readonly StoredImage[]) => number> {
+  const parts = await measure(store)
+  return (images) => [...new Set(images.flatMap((image) => [...partsOf(image)]))].reduce((total, key) => total + (parts.get(key) ?? 0), 0)
+}
+
 async function contentSize(directory: string): Promise<number> {
   const names = await readdir(directory).catch(absent([]))
   return (await Promise.all(names.map((name) => treeSize(join(directory, name))))).reduce((total, bytes) => total + bytes, 0)

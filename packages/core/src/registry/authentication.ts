@@ -106,6 +106,8 @@ async function answer(
   endpoint: Endpoint, scopes: readonly string[], challenges: readonly Challenge[], credentials: Credentials | undefined, options: HttpRequest,
 ): Promise<Grant | undefined> {
   const bearer = challenges.find(({ scheme }) => scheme === 'bearer')
+  const ready = credentials?.registryToken
+  if (bearer !== undefined && ready !== undefined) return { header: `Bearer ${ready}`, scopes, expires: Number.POSITIVE_INFINITY }
   if (bearer !== undefined) return fetchToken(endpoint, scopes, bearer, credentials, options)
   const basic = challenges.some(({ scheme }) => scheme === 'basic')
   return basic && credentials !== undefined ? { header: basicHeader(credentials), scopes, expires: Number.POSITIVE_INFINITY } : undefined

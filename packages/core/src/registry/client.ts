@@ -58,16 +58,21 @@ export async function fetchSmallBlob(reference: Reference, wanted: Descriptor, s
 }
 
 /**
- * The bytes of a blob as they arrive, resumed where they stopped when the connection breaks. The length is checked
- * against the descriptor; the digest is the caller's to check.
+ * The bytes of a blob as they arrive, resumed where they stopped when the connection breaks: at the same place once, then at the
+ * next mirror. The length is checked against the descriptor; the digest is the caller's to check.
  */
 export async function* fetchBlob(reference: Reference, wanted: Descriptor, signal?: AbortSignal): AsyncGenerator<Buffer, void, void> {
   let done = 0
+  const broken = new Set<Endpoint['origin']>()
   for (let attempt = 0; ; attempt += 1) {
     const from = done
+    let at: string | undefined
     try {
       const headers: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` }
-      const response = await fromAnyEndpoint(reference, `blobs/${wanted.digest}`, { headers, signal }, (r) => Promise.resolve(r))
+      const response = await fromAnyEndpoint(reference, `blobs/${wanted.digest}`, { headers, signal }, (r, { origin }) => {
+        at = origin
+        return Promise.resolve(r)
+      }, broken)
       let skip = response.status === 206 ? checkRange(response, from) : from
       for await (const chunk of response.body as AsyncIterable<Buffer>) {
         const fresh = skip === 0 ? chunk : chunk.subarray(Math.min(skip, chunk.length))
@@ -86,14 +91,16 @@ export async function* fetchBlob(reference: Reference, wanted: Descriptor, signa
     // What gets on is not given up.
     if (done - from >= PROGRESS) attempt = -1
     else await pause(attempt, signal)
+    if (attempt > 0 && at !== undefined) broken.add(at)
   }
 }
 
 async function fromAnyEndpoint<T>(
   reference: Reference, path: string, options: HttpRequest, use: (response: HttpResponse, endpoint: Endpoint) => Promise<T>,
+  last: ReadonlySet<Endpoint['origin']> = new Set(),
 ): Promise<T> {
   const failures: Failure[] = []
-  for (const endpoint of endpointsFor(reference)) {
+  for (const endpoint of endpointsFor(reference).sort((a, b) => Number(last.has(a.origin)) - Number(last.has(b.origin)))) {
     try {
       const response = await authorized(endpoint, urlOf(endpoint, path), options)
       if (response.status === 200 || response.status === 206) return await use(response, endpoint)

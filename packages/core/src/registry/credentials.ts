@@ -10,6 +10,8 @@ export interface Credentials {
   readonly password: string
   /** An OAuth2 refresh token, used instead of the password. */
   readonly identityToken?: string
+  /** A token for the registry itself, sent as it is. */
+  readonly registryToken?: string
 }
 
 /** Docker's own name of Docker Hub in its files and helpers. */
@@ -94,6 +96,8 @@ function fromEntry(entry: unknown): Credentials | undefined {
   const colon = auth.indexOf(':')
   const username = colon < 0 ? text(entry, 'username') : auth.slice(0, colon)
   const password = colon < 0 ? text(entry, 'password') : auth.slice(colon + 1)
+  const ready = text(entry, 'registrytoken')
+  if (ready !== undefined) return { username: username ?? '', password: password ?? '', registryToken: ready }
   if (token !== undefined) return { username: username ?? '', password: password ?? '', identityToken: token }
   return username === undefined || password === undefined ? undefined : { username, password }
 }

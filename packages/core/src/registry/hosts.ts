@@ -8,6 +8,8 @@ export function isLoopback(hostname: string): boolean {
 /** Whether a host is named by an address that only means something locally. */
 export function isPrivate(hostname: string): boolean {
   return isLoopback(hostname)
+    // Any name below it, and with the root's dot, too. [RFC 6761, 6.3]
+    || /(?:^|\.)localhost\.?$/.test(hostname)
     || /^(?:0|10|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01]))\./.test(hostname)
     || /^\[(?:::|f[cd]|fe[89ab])/i.test(hostname)
 }

@@ -125,8 +125,16 @@ describe('a bomb', () => {
   })
 
   test('of a ratio that nothing honest has', async () => {
-    // Above a gigabyte: of 2 GiB of zeros gzip leaves 2 MB. Told by its size alone, the layer is never made whole.
+    // A megabyte that becomes more than the gigabyte that any layer may have: zeros behind the end of the archive, which are no file.
+    const zeros = gzipSync(Buffer.alloc(8 * 2 ** 20))
+    const bomb = Buffer.concat([gzipSync(archive(file('small', 'x'))), ...Array<Buffer>(130).fill(zeros)])
+    registry.add('app', 'latest', [base])
+    const manifest = JSON.parse(String(registry.manifests.get('app/manifests/latest'))) as { layers: object[] }
+    registry.blobs.set(sha256(bomb), bomb)
+    registry.manifests.set('app/manifests/latest', Buffer.from(JSON.stringify({ ...manifest, layers: [{ ...manifest.layers[0], digest: sha256(bomb), size: bomb.length }] })))
     process.env['MAYFLY_LAYER_MAX_RATIO'] = '100'
+    await expect(pull()).rejects.toMatchObject({ code: 'ERR_MAYFLY_LAYER_INVALID', message: expect.stringContaining('larger than allowed') as string })
+    expect(kept()).toEqual([])
     const { plainLimit, layerLimits } = await import('../../src/layers/limits.js')
     expect([1000, 2e7, 1e9].map((size) => plainLimit(size, layerLimits()))).toEqual([2 ** 30, 2e9, 32 * 2 ** 30])
     expect(() => layerLimits({ MAYFLY_LAYER_MAX_RATIO: 'much' })).toThrow(expect.objectContaining({ code: 'ERR_MAYFLY_OPTION_INVALID' }))

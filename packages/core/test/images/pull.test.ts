@@ -77,6 +77,35 @@ test('docker.io names are asked of the mirror first', async () => {
   expect(image.reference.toString()).toBe('docker.io/library/app:1.2')
 })
 
+test('what a mirror lacks, or always breaks off, comes from the next one', async () => {
+  const second = await fakeRegistry()
+  try {
+    process.env['MAYFLY_REGISTRY_MIRROR'] = `http://127.0.0.1:1,${registry.origin},${second.origin},off`
+    const layers = [base, upper]
+    const only = second.add('library/only', 'latest', layers)
+    expect((await pullImage(store, parseReference('only'))).digest).toBe(only)
+    // The manifest is the first one's, the layers are not.
+    registry.add('library/parts', 'latest', [tar([{ name: 'parts', content: 'x'.repeat(100) }])])
+    second.add('library/parts', 'latest', [tar([{ name: 'parts', content: 'x'.repeat(100) }])])
+    let breaks = 0
+    registry.intercept = (request, response) => {
+      const bytes = registry.blobs.get((request.url ?? '').replace(/.*\//, ''))
+      if (bytes?.[0] !== 0x1f) return false
+      breaks += 1
+      response.writeHead(200, { 'content-length': bytes.length })
+      response.write(bytes.subarray(0, 10), () => response.destroy())
+      return true
+    }
+    second.seen.length = 0
+    const image = await pullImage(store, parseReference('parts'))
+    expect((await imageFile(image, 'parts'))?.toString()).toBe('x'.repeat(100))
+    expect(breaks).toBe(2)
+    expect(second.seen).toEqual([expect.stringContaining('/blobs/')])
+  } finally {
+    await second.close()
+  }
+})
+
 test('an image that is nowhere names every place asked, and "off" asks nobody else', async () => {
   const second = await fakeRegistry()
   try {

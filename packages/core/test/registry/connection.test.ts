@@ -132,6 +132,13 @@ describe('an insecure registry', () => {
   })
 })
 
+test.each(['10.0.0.1', '169.254.169.254', '[::ffff:192.168.0.1]', '[fd00::1]', '2130706433', 'localhost', 'localhost.', 'a.localhost'])('a registry on the internet leads nobody to %s', async (inside) => {
+  const { certificate, key } = own.certify('a registry', ['reg.test'])
+  const host = `reg.test:${await listen(createSecure({ cert: certificate, key }, (_, response) => void response.writeHead(307, { location: `https://${inside}/latest` }).end()))}`
+  keep(host, 'ca.crt', own.certificate)
+  await expect(pull(host)).rejects.toMatchObject({ code: 'ERR_MAYFLY_REGISTRY_UNAVAILABLE', message: expect.stringContaining('redirects to a private address') as string })
+})
+
 describe('a proxy', () => {
   /** Knows what the test's names stand for; keeps what it was asked for. */
   async function proxy(password?: string): Promise<{ host: string, asked: string[] }> {

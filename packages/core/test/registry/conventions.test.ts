@@ -223,6 +223,15 @@ test('Azure: a refresh token is sent in the body, never in a URL', async () => {
   expect(server.lines()).toEqual(['POST /oauth2/token'])
 })
 
+test('a registry token of Docker\'s config.json is sent as it is, and no token server asked', async () => {
+  const server = await tokens(() => ({ token: 'another' }))
+  const registry = await behind(() => 'Bearer ready', `Bearer realm="${server.origin}/token",service="r"`)
+  config({ auths: { [registry.host]: { registrytoken: 'ready' } } })
+  await fetchManifest(parseReference(`${registry.host}/app`))
+  expect(await bytes(parseReference(`${registry.host}/app`))).toBe(content.toString())
+  expect(server.asked).toEqual([])
+})
+
 describe('pushes', () => {
   test('whose mount is refused, or not understood, become uploads', async () => {
     for (const status of [202, 401, 403, 404, 405]) {
