@@ -18,9 +18,11 @@ export async function postgresClone(setting) {
   const migrated = await first.exec(['psql', '-q', '-U', 'postgres', '-v', 'ON_ERROR_STOP=1'], { input: MIGRATION })
   if (migrated.exitCode !== 0) throw new Error(migrated.stderr)
   const snapshot = await first.snapshot({ clear: [`${DATA}/postmaster.pid`] })
+  // As the preset starts copies, and the floor its server: without the image's entrypoint, which has nothing left to do.
+  const server = { entrypoint: [], command: ['postgres'], user: 'postgres' }
   const mayfly = async () => {
     const began = performance.now()
-    const clone = await snapshot.run({ ready: executed })
+    const clone = await snapshot.run({ ...server, ready: executed })
     await firstQuery(clone.host, clone.port(5432))
     const took = performance.now() - began
     await clone.stop({ timeout: 0 })
@@ -63,7 +65,7 @@ export async function postgresClone(setting) {
   }
   const cold = await compete([{ name: 'mayfly', once: mayfly }, { name: 'floor', once: floor }, { name: `${name}, migrated anew`, absent, once: docker }], { rounds: 20, pause: 50 })
   // Started ahead, as the run host does for leases: what is left to wait for is the hand-over and the query.
-  let ahead = snapshot.run({ ready: wait.log(/ready to accept connections/) })
+  let ahead = snapshot.run({ ...server, ready: wait.log(/ready to accept connections/) })
   const warm = await compete([{ name: 'mayfly', once: async () => {
     const ready = await ahead
     ahead = undefined
@@ -71,7 +73,7 @@ export async function postgresClone(setting) {
     await firstQuery(ready.host, ready.port(5432))
     const took = performance.now() - began
     await ready.stop({ timeout: 0 })
-    ahead = snapshot.run({ ready: wait.log(/ready to accept connections/) })
+    ahead = snapshot.run({ ...server, ready: wait.log(/ready to accept connections/) })
     return took
   } }], { rounds: 20, pause: 150 })
   await (await ahead).stop({ timeout: 0 })

@@ -45,6 +45,8 @@ export interface FoundImage {
   /** `registry/repository[:tag][@digest]`. */
   readonly reference: string
   readonly digest: string
+  readonly entrypoint: readonly string[]
+  readonly command: readonly string[]
   /** TCP ports the image EXPOSEs. */
   readonly ports: readonly number[]
   /** Where it was pulled from: the origin of a registry or mirror; empty when it was not pulled by name. */
@@ -58,7 +60,7 @@ export async function findImage(reference: string, options: Pick<RunOptions, 'pu
   const image = await obtainImage(reference, options)
   const [{ pulledFrom }, { exposedPorts }] = await Promise.all([import('../images/index.js'), import('./own-ports.js')])
   const { origin, pulledAt } = await pulledFrom(await openedStore(), image.reference)
-  return { reference: String(image.reference), digest: image.digest, ports: exposedPorts(image), origin, pulledAt }
+  return { reference: String(image.reference), digest: image.digest, entrypoint: image.config.Entrypoint, command: image.config.Cmd, ports: exposedPorts(image), origin, pulledAt }
 }
 
 /** The image's /etc/passwd and /etc/group; empty text for a missing one. */

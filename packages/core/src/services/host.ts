@@ -97,7 +97,7 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     const image = await images.of(service)
     const alone = service.options.needs === undefined && !needsAddress(service)
     if (project !== undefined && service.options.prepare !== undefined && alone) {
-      await prepared.of(service, { config: project.path, name }, image, runOptions(engine, service, undefined, true))
+      await prepared.of(service, { config: project.path, name }, image, runOptions(engine, service, undefined, image))
     }
     return scope
   }

@@ -120,7 +120,7 @@ function starterOf(
   { engine, prepared }: Supply, { config, name }: Wish, service: Service, image: FoundImage, { setting, place }: Surroundings,
 ): { readonly start: (signal?: AbortSignal) => Promise<Container>; readonly fresh: Source } {
   const state = service.options.prepare === undefined || config === undefined ? undefined
-    : (options: RunOptions) => prepared.of(service, { config, name }, image, options, { setting, place })
+    : { image, of: (options: RunOptions) => prepared.of(service, { config, name }, image, options, { setting, place }) }
   return {
     fresh: state === undefined ? 'image' : 'snapshot',
     start: async signal => {

@@ -44,17 +44,17 @@ export interface StartOptions {
   readonly place?: Pick<RunOptions, 'network' | 'aliases'> | undefined
   readonly signal?: AbortSignal | undefined
   /** The service's prepared state, for containers with these options. */
-  readonly prepared?: ((options: RunOptions) => Promise<Snapshot>) | undefined
+  readonly prepared?: { readonly image: FoundImage; readonly of: (options: RunOptions) => Promise<Snapshot> } | undefined
 }
 
 /** Starts one instance of a service, from its prepared state where it has one, and waits until it is ready. */
 export async function startService(engine: Engine, service: Service, { setting, place, signal, prepared }: StartOptions): Promise<Container> {
-  const options = { ...runOptions(engine, service, setting, prepared !== undefined), ...place, signal }
-  return prepared === undefined ? await engine.run(service.image, options) : await (await prepared(options)).run(options)
+  const options = { ...runOptions(engine, service, setting, prepared?.image), ...place, signal }
+  return prepared === undefined ? await engine.run(service.image, options) : await (await prepared.of(options)).run(options)
 }
 
-/** What a service's containers run with. `again`: they start from prepared data. */
-export function runOptions(engine: Engine, service: Service, setting: Setting = UNKNOWN, again = false): RunOptions {
+/** What a service's containers run with. `again`: the image of those that start from prepared data. */
+export function runOptions(engine: Engine, service: Service, setting: Setting = UNKNOWN, again?: FoundImage): RunOptions {
   const {
     scope: _scope, exports: _exports, env: _env, pull: _pull, prepare: _prepare, needs: _needs, reset: _reset, isolation: _isolation,
     start: _start, external: _external, ...options
@@ -63,9 +63,10 @@ export function runOptions(engine: Engine, service: Service, setting: Setting = 
   return {
     ...options,
     ...commandOf(service),
+    ...pastEntrypoint(service, again),
     env: environment as Readonly<Record<string, string>>,
     ports: options.ports ?? portsOf(service),
-    ready: options.ready ?? presetReadiness(engine, service, environment, again),
+    ready: options.ready ?? presetReadiness(engine, service, environment, again !== undefined),
   }
 }
 
@@ -135,6 +136,19 @@ function commandOf(service: Service): Pick<RunOptions, 'command'> {
   const preset = presetOf(service)
   const command = (options.isolation === 'database' ? preset?.databases?.command : undefined) ?? preset?.command
   return command === undefined ? {} : { command }
+}
+
+/** The server itself, on data that is there; nothing where the image, or the service, may mean something else by its entrypoint. */
+function pastEntrypoint(service: Service, image: FoundImage | undefined): Pick<RunOptions, 'entrypoint' | 'command' | 'user'> {
+  const { options } = service
+  const past = presetOf(service)?.past
+  if (image === undefined || past === undefined || options.entrypoint !== undefined || options.user !== undefined) return {}
+  if (image.entrypoint.length !== past.entrypoint.length || image.entrypoint.some((word, at) => word !== past.entrypoint[at])) return {}
+  const words = options.command ?? commandOf(service).command ?? image.command
+  if (typeof words === 'string') return {}
+  // As the entrypoint has it: what begins with a dash is the server's.
+  const command = words[0]?.startsWith('-') === true ? [past.program, ...words] : words
+  return command[0] === past.program ? { entrypoint: [], command, user: past.user } : {}
 }
 
 function presetReadiness({ wait }: Engine, service: Service, env: Environment, again: boolean): WaitStrategy | undefined {

@@ -142,7 +142,7 @@ function bench(events: Partial<LeaseEvents> = {}) {
       return failed ? Promise.reject(new Error('no')) : Promise.resolve(start())
     },
     followHealth: () => () => undefined,
-    findImage: reference => Promise.resolve({ reference, digest: '', ports: [6379], origin: '', pulledAt: 0 }),
+    findImage: reference => Promise.resolve({ reference, digest: '', entrypoint: [], command: [], ports: [6379], origin: '', pulledAt: 0 }),
     openSnapshot: () => Promise.resolve(undefined),
     alone: (_, work) => work(),
     openHeldAddress: ports => Promise.resolve({

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
+import type { FoundImage } from '../../src/container/index.js'
 import { PRESETS, presetOf, type PresetName } from '../../src/services/presets/index.js'
-import type { Self } from '../../src/services/types.js'
+import { runOptions, type Engine } from '../../src/services/start.js'
+import type { Self, Service } from '../../src/services/types.js'
 
 const self: Self = { host: 'h', port: (container) => container + 1 }
 
@@ -60,4 +62,26 @@ test('entrypoints\' temporary servers do not count', () => {
   expect("Version: '11.8'  socket: '/run/mysqld/mysqld.sock'  port: 0  mariadb.org").not.toMatch(PRESETS.mariadb.ready({}).log?.line ?? /./)
   expect("X Plugin ready for connections. Bind-address: '::' port: 33060, socket: /x").not.toMatch(PRESETS.mysql.ready({}).log?.line ?? /./)
   expect(PRESETS.mongodb.ready({ MONGO_INITDB_ROOT_USERNAME: 'me' }).log?.times).toBe(2)
+})
+
+const OFFICIAL = { entrypoint: ['docker-entrypoint.sh'], command: ['postgres'] } as unknown as FoundImage
+const direct = { entrypoint: [], command: ['postgres'], user: 'postgres' }
+
+/** What a copy of a prepared PostgreSQL is started with, beyond what its first instance was. */
+test.each<[string, object, FoundImage | undefined, object]>([
+  ['the official image', {}, OFFICIAL, direct],
+  ['settings of the server', { command: ['-c', 'fsync=off'] }, OFFICIAL, { ...direct, command: ['postgres', '-c', 'fsync=off'] }],
+  ['several databases', { isolation: 'database' }, OFFICIAL, direct],
+  ['no copy', {}, undefined, {}],
+  ['an entrypoint of the service', { entrypoint: ['x'] }, OFFICIAL, { entrypoint: ['x'] }],
+  ['another user', { user: '5' }, OFFICIAL, { user: '5' }],
+  ['another program', { command: ['pg_ctl'] }, OFFICIAL, { command: ['pg_ctl'] }],
+  ['a shell\'s line', { command: 'postgres' }, OFFICIAL, { command: 'postgres' }],
+  ['an image with an entrypoint of its own', {}, { ...OFFICIAL, entrypoint: ['mine.sh'] }, {}],
+  ['an image that starts something else', {}, { ...OFFICIAL, command: ['mine'] }, {}],
+])('past the entrypoint of PostgreSQL: %s', (_, options, again, expected) => {
+  const engine = { wait: { log: () => 0, port: () => 0, all: () => 0 } } as unknown as Engine
+  const service = { image: 'postgres:17', preset: 'postgres', options } as unknown as Service
+  const { entrypoint, command, user } = runOptions(engine, service, { self }, again)
+  expect(JSON.parse(JSON.stringify({ entrypoint, command, user }))).toEqual(expected)
 })
