@@ -1,6 +1,8 @@
 import type { FoundImage } from '../container/index.js'
+import type { RunOptions } from '../container/types.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import type { Journal } from './journal.js'
+import { describePull } from './pulling.js'
 import type { Engine } from './start.js'
 import type { Service, Services } from './types.js'
 
@@ -16,7 +18,12 @@ export function createImages(engine: Engine, journal: Journal): Images {
   const find = async ({ image, options: { pull, platform } }: Service): Promise<FoundImage> => {
     const began = Date.now()
     let bytes = 0
-    const found = await engine.findImage(image, { pull, platform, onPull: ({ done }) => void (bytes = done) })
+    const describe = describePull((line) => void process.stderr.write(line))
+    const onPull: NonNullable<RunOptions['onPull']> = (progress) => {
+      bytes = progress.done
+      describe(progress)
+    }
+    const found = await engine.findImage(image, { pull, platform, onPull })
     const { reference, digest, origin, pulledAt } = found
     journal.note({ event: 'image', image: reference, digest, from: pulledAt >= began ? 'registry' : 'store', origin, ms: Date.now() - began, bytes })
     return found
