@@ -20,6 +20,9 @@ export function mayfly(): Plugin[] {
       test.globalSetup = [resolve('@mayfly/vitest-plugin/global'), ...listOf(test.globalSetup)]
       // First: what the user's set-up files read in the environment must stand there.
       test.setupFiles = [resolve('@mayfly/vitest-plugin/setup'), ...listOf(test.setupFiles)]
+      // Loaded by Node in every worker, not transformed for it: 60 ms a file where this package is linked and not installed.
+      const deps = ((test.server ??= {}).deps ??= {})
+      deps.external = [...deps.external ?? [], ...OWN.map(name => new RegExp(`^${escaped(dirname(resolve(name)))}/`))]
     },
   }]
 }
@@ -34,7 +37,14 @@ async function triggersOf(root: string): Promise<string[]> {
   return [path, ...inputs.map(pattern => join(dirname(path), pattern))]
 }
 
+const OWN = ['@mayfly/vitest-plugin/setup', '@mayfly/core/plugin']
+
+function escaped(path: string): string {
+  return path.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+}
+
 interface TestOptions {
+  server?: { deps?: { external?: (string | RegExp)[] } }
   globalSetup?: string | string[]
   setupFiles?: string | string[]
 }
