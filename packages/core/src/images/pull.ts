@@ -12,7 +12,7 @@ import { loadManifest, wantedLayers, type Image, type StoredManifest } from './i
 import { notThere, type BlobSource } from './layer.js'
 import { openLease } from './lease.js'
 import { findLocally } from './local.js'
-import type { PullProgress } from './progress.js'
+import { ProgressMeter, type PullProgress } from './progress.js'
 import { findLayer } from './record.js'
 import { readRef, writeRef } from './refs.js'
 import { blobPath, readBlob, writeAtomically, type Store } from './store.js'
@@ -56,7 +56,10 @@ async function pull(
   const same = policy === 'always' ? await unchanged(store, reference, platform, signal) : undefined
   // One question, and no lock for what is there: the native program that holds it costs more than the registry's answer.
   const there = same !== undefined && await isUnpacked(store, same) ? await findLocally(store, reference, platform) : undefined
-  if (there !== undefined && there.digest === same?.digest) return there
+  if (same !== undefined && there?.digest === same.digest) {
+    new ProgressMeter(reference, wantedLayers(same.manifest.layers, same.parsed).map(({ blob }) => ({ ...blob, state: 'there' })), tell)
+    return there
+  }
   await using lease = await openLease(store, signal)
   const { top, stored, documents = [] } = same === undefined ? await whatToUnpack(store, reference, platform, policy, signal) : { stored: same }
   const wanted = wantedLayers(stored.manifest.layers, stored.parsed)
