@@ -66,6 +66,8 @@ export function extractNaively(stack: readonly Layer[], root: string, scratch: s
       // An entry says all of a directory: attributes that it does not have are gone.
       ...nodes.flatMap(({ kind, path }) => (kind === 'whiteout' || kind === 'opaque' ? [] : kind === 'directory' ? [`renew ${quoted(path)}`] : [`rm -rf ${quoted(path)}`])),
       `tar -xpf ${quoted(archive)} --numeric-owner --same-owner --xattrs '--xattrs-include=*' '--exclude=.wh.*' --delay-directory-restore 2>/dev/null`,
+      // In a directory whose group is inherited, GNU tar leaves the bit to those that it makes, whatever the entry says; with five digits chmod takes it away.
+      ...nodes.flatMap(({ kind, path, ...node }) => (kind === 'directory' && 'mode' in node ? [`isdir ${quoted(path)} && chmod 0${node.mode.toString(8).padStart(4, '0')} ${quoted(path)}`] : [])),
       // The deepest first: a change below is a change of the directory.
       ...passed.map((path, index) => `isdir ${quoted(path)} && [ -e ${quoted(join(scratch, `time-${String(index)}`))} ] && touch -r ${quoted(join(scratch, `time-${String(index)}`))} ${quoted(path)}`),
       `rm -f ${quoted(join(scratch, 'time-'))}*`,
