@@ -4,9 +4,8 @@ import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { openPlace, type Place } from '../place.js'
-import { openRun, projectDirectory, take, type TestRun } from './project.js'
+import { expect, test, vi } from 'vitest'
+import { projectDirectory, take, type TestRun, useRun } from './project.js'
 
 // Real servers, on a machine that others use too.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -34,16 +33,7 @@ export default defineConfig({
 })
 `
 
-let place: Place
-let run: TestRun
-beforeAll(async () => {
-  place = await openPlace()
-  run = await openRun(CONFIG)
-})
-afterAll(async () => {
-  await run.close()
-  await place.close()
-})
+const run = useRun(CONFIG)
 
 test('while the configuration\'s own code blocks the run host, workers wait and then go on with what they hold', async () => {
   const [worker, other] = [run.session('a.test.ts', 1), run.session('b.test.ts', 2)]
@@ -115,7 +105,7 @@ const root = process.geteuid?.() === 0
 if (!root) process.stderr.write('not run here: a full disk during a snapshot, which takes a file system of its own\n')
 
 test.runIf(root)('a disk that is full while a snapshot is made: an error that says so, nothing half kept, and the next one succeeds', async () => {
-  const home = join(place.directory, 'small')
+  const home = join(run.place.directory, 'small')
   mkdirSync(home)
   const directory = projectDirectory(`
     import { defineConfig, redis } from '@mayfly/core'

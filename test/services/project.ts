@@ -2,6 +2,8 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from '
 import { join } from 'node:path'
 import { createHandle, launchRun, openSession, type LaunchedRun, type Session, type Use } from '@mayfly/core/plugin'
 import type { Container } from '@mayfly/core'
+import { afterAll, beforeAll } from 'vitest'
+import { openPlace, type Place } from '../place.js'
 
 /** A project with a configuration, in this repository so that it finds its packages, and a run of it. */
 export interface TestRun {
@@ -13,6 +15,33 @@ export interface TestRun {
   /** A test file's session. */
   session(file: string, slot?: number): Session
   close(): Promise<void>
+}
+
+/** A run for all tests of a file, in a place of its own. */
+export function useRun(config: string): TestRun & { readonly place: Place } {
+  const opened: { place?: Place; run?: TestRun } = {}
+  const place = (): Place => opened.place ?? early()
+  const run = (): TestRun => opened.run ?? early()
+  beforeAll(async () => {
+    opened.place = await openPlace()
+    opened.run = await openRun(config)
+  })
+  afterAll(async () => {
+    await opened.run?.close()
+    await opened.place?.close()
+  })
+  return {
+    get place() { return place() },
+    get run() { return run().run },
+    get directory() { return run().directory },
+    events: () => run().events(),
+    session: (file, slot) => run().session(file, slot),
+    close: () => run().close(),
+  }
+}
+
+function early(): never {
+  throw new Error('The run is there once the tests begin')
 }
 
 /** `config` is the text of mayfly.config.ts. `files` lie beside it. */

@@ -1,7 +1,6 @@
 import type { PostgresContainer, RabbitmqContainer, RedisContainer, MysqlContainer } from '@mayfly/core'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { openPlace, type Place } from '../place.js'
-import { openRun, take, type TestRun } from './project.js'
+import { expect, test, vi } from 'vitest'
+import { take, useRun } from './project.js'
 
 // Real servers, on a machine that others use too.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -46,16 +45,7 @@ export default defineConfig({
 })
 `
 
-let place: Place
-let run: TestRun
-beforeAll(async () => {
-  place = await openPlace()
-  run = await openRun(CONFIG)
-})
-afterAll(async () => {
-  await run.close()
-  await place.close()
-})
+const run = useRun(CONFIG)
 
 async function ask(db: PostgresContainer | MysqlContainer, text: string): Promise<string> {
   const command = db.url.startsWith('postgres') ? ['psql', '-qAt', '-U', db.user, '-d', db.database] : ['mariadb', '-N', '-uroot', `-p${db.password}`, db.database]

@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import type { Container, PostgresContainer, RedisContainer, MysqlContainer } from '@mayfly/core'
 import { openContainer } from '@mayfly/core/engine'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { failure, openPlace, type Place } from '../place.js'
-import { openRun, take, type TestRun } from './project.js'
+import { expect, test, vi } from 'vitest'
+import { failure } from '../place.js'
+import { openRun, take, useRun } from './project.js'
 
 // Real servers, on a machine that others use too.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -44,16 +44,7 @@ export default defineConfig({
 })
 `
 
-let place: Place
-let run: TestRun
-beforeAll(async () => {
-  place = await openPlace()
-  run = await openRun(CONFIG)
-})
-afterAll(async () => {
-  await run.close()
-  await place.close()
-})
+const run = useRun(CONFIG)
 
 const psql = async (db: PostgresContainer, text: string): Promise<string> => (await db.exec(['psql', '-qAt', '-U', db.user, '-d', db.database], { input: text })).stdout.trim()
 
