@@ -11,11 +11,12 @@ import { formatAddress } from '../network/addresses.js'
 import { cgroupWrites, compileProgram, compileSandbox, compileSetting, sharedWith, warmFilter } from '../sandbox/index.js'
 import { Operations } from '../sandbox/operations.js'
 import { driverAfter, forcedDriver, type Driver, type DriverName } from './drivers.js'
-import { checkForm, checkName } from './form.js'
+import { checkName } from './form.js'
 import { RunningContainer } from './handle.js'
 import { checkHealthcheck, checkupOf } from './health.js'
 import { attach, type Attachment } from './attachment.js'
-import { accountsOf, forgetImage, identityOf, knownImage, obtainImage } from './image.js'
+import { checkStart, holdImage, withImage } from './held-image.js'
+import { accountsOf, identityOf } from './image.js'
 import { insideOf } from './inside.js'
 import { isTerminal } from './exec.js'
 import { encodeLabel, labelOf, type Label } from './label.js'
@@ -35,12 +36,12 @@ import type { Container, CreatedContainer, Reached, RunOptions, StartCopy } from
 
 /** See `run`. */
 export async function start(image: string, options: RunOptions = {}): Promise<Container> {
-  return found(image, options, startFrom)
+  return withImage(image, options, startFrom)
 }
 
 /** See `create`. */
 export async function createOnly(image: string, options: RunOptions = {}): Promise<CreatedContainer> {
-  const { container, supervision, image: from } = await found(image, options, async (supervision, image) => ({ supervision, image, container: await createWithDriver(supervision, image, options, { hold: true }) }))
+  const { container, supervision, image: from } = await withImage(image, options, async (supervision, image) => ({ supervision, image, container: await createWithDriver(supervision, image, options, { hold: true }) }))
   let started: Promise<Container> | undefined
   const start = async (): Promise<Container> => {
     try {
@@ -66,22 +67,6 @@ export async function createOnly(image: string, options: RunOptions = {}): Promi
   }
 }
 
-/** Does it with the image, pulled if need be, while the run holds that. */
-async function found<T>(image: string, options: RunOptions, work: (run: Run, image: Image, options: RunOptions) => Promise<T>): Promise<T> {
-  await checkForm(options)
-  if (options.signal?.aborted === true) {
-    throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image} was aborted`, { cause: options.signal.reason })
-  }
-  const known = knownImage(image, options)
-  const [supervision, there] = known === undefined ? await prepare(image, options) : [await currentRun(), known] as const
-  if (await keep(supervision, there)) return work(supervision, there, options)
-  // Removed by another process since it was looked up.
-  forgetImage(there)
-  const fresh = await obtainImage(image, options)
-  if (!await keep(supervision, fresh)) throw gone(fresh)
-  return work(supervision, fresh, options)
-}
-
 /** A container that was there before and will be again: its id, and a directory where its changes stay. */
 export interface Own {
   readonly id: string
@@ -92,30 +77,10 @@ export interface Own {
 
 /** Starts a container from files that are there already. */
 export async function startImage(image: Image, options: RunOptions = {}, own?: Own): Promise<RunningContainer> {
-  await checkForm(options)
-  if (options.signal?.aborted === true) {
-    throw new MayflyError('ERR_MAYFLY_ABORTED', `The start of ${image.reference.familiar} was aborted`, { cause: options.signal.reason })
-  }
+  await checkStart(image.reference.familiar, options)
   const supervision = await currentRun()
-  if (!await keep(supervision, image)) throw gone(image)
+  await holdImage(supervision, image)
   return startFrom(supervision, image, options, own)
-}
-
-const kept = new WeakMap<Image, Run>()
-
-/** Nobody collects what a live run uses. */
-async function keep(run: Run, image: Image): Promise<boolean> {
-  if (kept.get(image) === run) return true
-  const { leaseForRun } = await import('../images/lease.js')
-  const there = await leaseForRun(dirname(dirname(run.dir)), run.dir, image)
-  if (there) kept.set(image, run)
-  return there
-}
-
-function gone({ reference }: Image): MayflyError {
-  return new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The files of ${reference.familiar} are no longer in the store`, {
-    hint: 'Somebody removed them meanwhile: try again.',
-  })
 }
 
 async function startFrom(supervision: Run, found: Image, options: RunOptions, own?: Own): Promise<RunningContainer> {
@@ -125,23 +90,6 @@ async function startFrom(supervision: Run, found: Image, options: RunOptions, ow
     return container
   } catch (error) {
     await container[Symbol.asyncDispose]()
-    throw error
-  }
-}
-
-/** The run and the image, at once: where there is no run, nothing is pulled for it. */
-async function prepare(image: string, options: RunOptions): Promise<[Run, Image]> {
-  const stop = new AbortController()
-  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
-  const found = obtainImage(image, { ...options, signal })
-  const run = currentRun()
-  try {
-    return await Promise.all([run, found])
-  } catch (error) {
-    stop.abort(error)
-    await found.catch(() => undefined)
-    // A machine that allows no containers is the reason for whatever else failed.
-    await run
     throw error
   }
 }
