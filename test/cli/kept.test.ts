@@ -13,7 +13,7 @@ afterAll(async () => {
 /** What it prints, once it has succeeded. */
 async function mayfly(...words: string[]): Promise<string> {
   const { code, stdout, stderr } = await place.mayfly(words)
-  expect([words, code, stderr]).toEqual([words, 0, ''])
+  if (code !== 0 || stderr !== '') throw new Error(`${words.join(' ')}: ${code} ${stderr}`)
   return stdout.trim()
 }
 

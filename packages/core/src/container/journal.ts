@@ -1,4 +1,4 @@
-import { appendFileSync, renameSync, statSync, watch } from 'node:fs'
+import { appendFileSync, mkdirSync, renameSync, rmdirSync, statSync, watch } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as later } from 'node:timers'
@@ -32,6 +32,8 @@ const MOST = 1 << 20
 const FILE = 'events'
 /** Milliseconds that an event waits for others, so that nothing is written while a container starts. */
 const SOON = 25
+/** Milliseconds after which nobody is putting the file aside any more. */
+const LONG = 10_000
 
 type Words = () => readonly JournalEvent[]
 const waiting = new Map<string, Words[]>()
@@ -67,9 +69,30 @@ export function flushEvents(): void {
 
 /** Many processes write here: each piece is whole lines, and lands behind the others'. [open(2), O_APPEND] */
 function append(file: string, lines: string): void {
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0
-  if (size > MOST) renameSync(file, `${file}.old`)
+  if (sizeOf(file) > MOST) turnOver(file)
   appendFileSync(file, lines, { mode: 0o600 })
+}
+
+/** One at a time: a second one would put what is new in the place of what nobody may have read yet. */
+function turnOver(file: string): void {
+  const turn = `${file}.turn`
+  try {
+    mkdirSync(turn)
+  } catch {
+    // Somebody is at it, or was killed there.
+    const since = statSync(turn, { throwIfNoEntry: false })?.mtimeMs
+    if (since !== undefined && Date.now() - since > LONG) rmdirSync(turn)
+    return
+  }
+  try {
+    if (sizeOf(file) > MOST) renameSync(file, `${file}.old`)
+  } finally {
+    rmdirSync(turn)
+  }
+}
+
+function sizeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
 }
 
 /** What happened, and with no `until` in the past what happens. */
