@@ -109,7 +109,9 @@ describe('a memory limit smaller than the process needs', () => {
   })
 
   test('is told by `exit` once it runs', async () => {
-    const container = await run('busybox', { command: greedy, memory: '8m', ready: wait.custom(() => true) })
+    const command = ['sh', '-c', 'until [ -e /tmp/go ]; do sleep 0.02; done; exec "$@"', 'sh', ...greedy]
+    const container = await run('busybox', { command, memory: '8m', ready: wait.custom(() => true) })
+    await container.copyIn({ content: '' }, '/tmp/go')
     expect(await container.exit).toEqual({ code: -1, signal: 'SIGKILL', oomKilled: true })
     await container[Symbol.asyncDispose]()
     await nothingLeft()

@@ -135,7 +135,8 @@ function bound({ timeout, signal }: Bounds, stop: (reason: MayflyError) => void)
   }
 }
 
-function exitOf(payload: Buffer | undefined): ExitStatus {
+/** How a process ended, as the end of its stream says; killed, when that says nothing. */
+export function exitOf(payload: Buffer | undefined): ExitStatus {
   const known = payload !== undefined && payload.length >= 8
   return { code: known ? payload.readInt32LE(0) : -1, signal: signalName(known ? payload.readInt32LE(4) : SIGKILL), oomKilled: false }
 }
