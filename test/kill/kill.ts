@@ -37,8 +37,10 @@ export interface Request {
 }
 
 const identity = { uid: 0, gid: 0, groups: [0], home: '/' }
-/** It heeds SIGTERM, and leaves something in its upper directory. */
-const program = ['sh', '-c', 'echo x > /file; trap "exit 0" TERM; while :; do sleep 600 & wait; done']
+/** It heeds SIGTERM, and leaves something in its upper directory once it does. */
+const program = ['sh', '-c', 'trap "exit 0" TERM; echo x > /file; while :; do sleep 600 & wait; done']
+/** Until then nobody may ask it to stop: the kernel spares the first process of a pid namespace signals that it has no handler for. */
+const meanwhile = ['sh', '-c', 'until [ -e /file ]; do :; done']
 
 /** Kills at every step, on two processors, in namespaces of its own. */
 export async function killEverywhere({ scenarios, victims, every = 1 }: Request, shards = 2): Promise<Outcome> {
@@ -71,7 +73,7 @@ async function lists(scratch: string): Promise<Readonly<Record<string, unknown>>
     rest: sandbox('', ''),
     onDisk: sandbox(join(mark, 'upper'), join(mark, 'work')),
     mark,
-    exec: compileExec({ container: '', argv: ['true'], env: ['PATH=/bin'], cwd: '/', identity, options: {} }).toString('base64'),
+    exec: compileExec({ container: '', argv: meanwhile, env: ['PATH=/bin'], cwd: '/', identity, options: {} }).toString('base64'),
   }
 }
 

@@ -1,6 +1,6 @@
 // Whoever dies, nothing stays: as root and as an ordinary user, whose containers' files belong to other ids.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from '@mayfly/core'
 import { endRun } from '@mayfly/core/engine'
@@ -67,6 +67,36 @@ test('what a killed janitor leaves, the next run takes away', async () => {
   // Renamed first, deleted second.
   await until(() => readdirSync(join(bench.home, 'home/trash')).length === 0)
   expect((await next.exec(['true'])).exitCode).toBe(0)
+})
+
+test('whoever asks a killed janitor is told at once, though a child of its own is still at work', async () => {
+  await endRun()
+  // A dead run of so many files that the child which deletes them is met alive.
+  const dead = join(bench.home, 'home/runs', 'dead')
+  for (let at = 0; at < 40; at += 1) {
+    mkdirSync(join(dead, String(at)), { recursive: true })
+    for (let file = 0; file < 50; file += 1) writeFileSync(join(dead, String(at), String(file)), '')
+  }
+  writeFileSync(join(dead, 'lock'), '')
+  const before = runs()
+  const first = run('busybox', { command: ['sleep', '1000'] })
+  let [janitor, child] = [0, 0]
+  await until(() => {
+    const own = runs().find((one) => !before.includes(one))
+    janitor = own === undefined ? 0 : childrenOf(process.pid).find((pid) => read(`/proc/${pid}/cmdline`).includes(own)) ?? 0
+    // Not the supervisor, which is the first process of a pid namespace.
+    child = childrenOf(janitor).find((pid) => /^NSpid:\t\d+$/m.test(read(`/proc/${pid}/status`))) ?? 0
+    return child > 0
+  })
+  process.kill(child, 'SIGSTOP')
+  try {
+    await first
+    process.kill(janitor, 'SIGKILL')
+    await expect(run('busybox', { command: ['sleep', '1000'], ports: [80], loopback: true, startTimeout: 20_000 })).rejects.toMatchObject({ details: { operation: 'port.open', errno: 'EPIPE' } })
+  } finally {
+    process.kill(child, 'SIGCONT')
+    await endRun()
+  }
 })
 
 function runs(): string[] {

@@ -201,9 +201,12 @@ static int finish_runs(const char *dir) {
   return gc_runs(runs, slash + 1);
 }
 
-/* What a killed janitor could not do, its successors do; aside, so that nobody waits for it. */
-static void finish_dead_runs(const struct janitor *j) {
-  if (fork() == 0) _exit(userns_do(j->userns, finish_runs, j->dir) ? 1 : 0);
+/* Aside, so that nobody waits for it. A child that outlives us must not keep our end of the socket: the supervisor would
+ * wait for the answer of somebody who is dead. */
+static void aside(const struct janitor *j, int (*work)(const char *), const char *path) {
+  if (fork() != 0) return;
+  close(j->socket);
+  _exit(userns_do(j->userns, work, path) ? 1 : 0);
 }
 
 /* The way out lasts as long as this process does: its socket owns the table. */
@@ -252,7 +255,7 @@ void janitor_main(struct janitor *j) {
   STEP(INJECT_JANITOR);
   (void)send(j->socket, &hello, sizeof hello, MSG_NOSIGNAL);
   STEP(INJECT_JANITOR);
-  finish_dead_runs(j);
+  aside(j, finish_runs, j->dir); /* what a killed janitor could not do, its successors do */
   STEP(INJECT_JANITOR);
   struct pollfd fds[] = {{j->supervisor_pidfd, POLLIN, 0}, {j->socket, POLLIN, 0}, {j->owner_pidfd, POLLIN, 0}, {-1, POLLIN, 0}};
   uint64_t deadline = 0;
@@ -269,8 +272,7 @@ void janitor_main(struct janitor *j) {
       else if (n == sizeof m && m.word == JANITOR_OUTBOUND) start_relay(j, &fds[3], &m);
       if (n == sizeof m && m.word == JANITOR_DELETE) {
         m.path[sizeof m.path - 1] = 0;
-        pid_t pid = fork();
-        if (pid == 0) _exit(userns_do(j->userns, remove_path, m.path) ? 1 : 0);
+        aside(j, remove_path, m.path);
       }
     } else if (fds[1].revents) {
       fds[1].fd = -1;

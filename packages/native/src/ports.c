@@ -71,7 +71,9 @@ void port_listen(struct port *p) {
   for (int i = 0; i < 2; i++) {
     int fd = p->listeners[i].fd;
     if (fd >= 0 && p->handed) handin_share(fd, true); /* to be had again when the container starts again */
-    if (fd >= 0 && !(p->given >> i & 1) && !listen(fd, 1024) && source_add(&p->listeners[i], fd, EPOLLIN, incoming, p)) _exit(71);
+    if (fd < 0 || p->given >> i & 1) continue;
+    if (listen(fd, 1024)) fprintf(stderr, "mayfly-native: port.listen %u: %s\n", p->number, errno_name(errno));
+    else if (source_add(&p->listeners[i], fd, EPOLLIN, incoming, p)) _exit(71);
   }
 }
 
@@ -161,7 +163,7 @@ int port_open(struct connection *c, uint32_t id, struct reader *r, struct failur
     ports_sweep();
     return 0;
   }
-  if (send(run.janitor.fd, &m, sizeof m, MSG_NOSIGNAL) < 0) {
+  if ((run.janitor.fd < 0 ? (errno = EPIPE, -1) : send(run.janitor.fd, &m, sizeof m, MSG_NOSIGNAL)) < 0) {
     p->closed = true;
     ports_sweep();
     return fail(f, "port.open", "", "janitor");

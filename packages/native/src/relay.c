@@ -51,6 +51,7 @@ static bool is_ready(int pidfd, int ready) {
 static _Noreturn void lead(const struct janitor *j, const char *words, int told) {
   char hub[48];
   int ready[2], pidfd = -1;
+  close(j->socket); /* the janitor's end is its own: the supervisor sees its death by it */
   if (pipe2(ready, O_CLOEXEC) || setns(j->userns, CLONE_NEWUSER) || userns_become_root() || setns(j->pid_ns, CLONE_NEWPID)) _exit(1);
   /* The program may close what it inherits before it comes to opening it: the path leads to this process's descriptor,
    * which one with fewer capabilities could not look at. Root's are back with its exec. */
