@@ -9,15 +9,18 @@ const WAY = [['index'], ['listing'], ['supervision'], ['start', 'lease']]
 
 const dist = process.argv[2]
 const files = readdirSync(dist).filter((name) => name.endsWith('.js'))
-const entries = ['index', 'engine', 'listing', 'plugin', 'host', 'keeper'].filter((name) => files.includes(`${name}.js`))
+const entries = ['index', 'engine', 'listing', 'plugin', 'worker', 'host', 'keeper'].filter((name) => files.includes(`${name}.js`))
 const groups = new Map()
+// A test file's process needs but little of it, and shall not read the rest.
+const inWorkers = closure('worker.js')
 for (const names of WAY) {
   for (const name of names) {
     const entry = files.find((file) => file === `${name}.js` || new RegExp(`^${name}-[A-Z0-9]{8}\\.js$`).test(file))
     if (entry === undefined) throw new Error(`${dist} has no file of ${name}: is it still loaded by itself?`)
-    for (const file of closure(entry)) if (!groups.has(file)) groups.set(file, names[0])
+    for (const file of closure(entry)) if (!groups.has(file)) groups.set(file, inWorkers.has(file) ? 'common' : names[0])
   }
 }
+for (const file of inWorkers) if (!groups.has(file)) groups.set(file, 'worker')
 const bundle = await rollup({
   input: Object.fromEntries(entries.map((name) => [name, join(dist, `${name}.js`)])),
   external: (id) => !id.startsWith('.') && !id.startsWith('/'),

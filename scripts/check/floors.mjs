@@ -9,7 +9,7 @@ const floors = {
   images: 3, sandbox: 3, network: 3,
   container: 4, build: 4,
   engine: 5, listing: 5, keeper: 6,
-  services: 6, host: 6, plugin: 7,
+  services: 6, host: 6, plugin: 7, worker: 7,
   index: 7,
 }
 const frameworks = /^(jest|vitest|@jest\/.*|vite|jest-environment-.*)$/
@@ -33,7 +33,7 @@ function judge(name, source, file, target) {
   if (!target.startsWith('.')) {
     if (target === '@mayfly/native' && !(name === 'core' && room(source, file) === 'native')) return 'only core/src/native may'
     if (name === 'core' && frameworks.test(target)) return 'the library knows no test framework'
-    if (/^@mayfly\/core\/(?!(plugin|engine|listing|package\.json)$)/.test(target)) return 'not a public entry'
+    if (/^@mayfly\/core\/(?!(plugin|worker|engine|listing|package\.json)$)/.test(target)) return 'not a public entry'
     return undefined
   }
   if (name !== 'core') return undefined

@@ -1,5 +1,5 @@
 import type { EnvironmentContext, JestEnvironment, JestEnvironmentConfig } from '@jest/environment'
-import { MayflyError } from '@mayfly/core/plugin'
+import { MayflyError } from '@mayfly/core/worker'
 import { realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'

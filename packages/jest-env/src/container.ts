@@ -1,4 +1,4 @@
-import { asDecorator, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer } from '@mayfly/core/plugin'
+import { asDecorator, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer } from '@mayfly/core/worker'
 import { currentSession, jestGlobals, NO_LIMIT } from './hooks.js'
 
 export interface UseOptions {

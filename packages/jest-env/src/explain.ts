@@ -1,4 +1,4 @@
-import { describeContainers, describeEnded, type EndedContainer, type Lease } from '@mayfly/core/plugin'
+import { describeContainers, describeEnded, type EndedContainer, type Lease } from '@mayfly/core/worker'
 
 /** Puts what the test's containers said, and which others died meanwhile, into its first error. Reporters print the stack: the message is edited in vain. */
 export async function explain(errors: readonly unknown[], leases: readonly (readonly [string, Lease])[], ended: readonly EndedContainer[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { testMembers, type TestContainer } from '@mayfly/core/plugin'
+import { testMembers, type TestContainer } from '@mayfly/core/worker'
 import { currentSession, jestGlobals, NO_LIMIT } from './hooks.js'
 
 /**

@@ -1,4 +1,4 @@
-import { shownError } from '@mayfly/core/plugin'
+import { shownError } from '@mayfly/core/worker'
 import { SESSION, type FileSession } from './session.js'
 
 /** Longer than any start: starting has a time limit of its own, never the test's. */

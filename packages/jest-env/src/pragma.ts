@@ -1,4 +1,4 @@
-import { nearestWord, shownError, type MayflyError, type Scope, type Use } from '@mayfly/core/plugin'
+import { nearestWord, shownError, type MayflyError, type Scope, type Use } from '@mayfly/core/worker'
 
 const SCOPES: readonly string[] = ['run', 'worker', 'file', 'test']
 /** Others' pragmas that look like ours. */

@@ -1,4 +1,4 @@
-import type { Container, Fault, Listening, Reached } from '@mayfly/core/plugin'
+import type { Container, Fault, Listening, Reached } from '@mayfly/core/worker'
 import { currentSession } from './hooks.js'
 
 /** What a test may do to what lies between it and its containers. */

@@ -1,4 +1,4 @@
-import type { FileLeases, Listening, Reached, Scope, TestContainer, Use } from '@mayfly/core/plugin'
+import type { FileLeases, Listening, Reached, Scope, TestContainer, Use } from '@mayfly/core/worker'
 
 /** Under this symbol a test's global carries its file's session. The symbol is the same in every realm. */
 export const SESSION = Symbol.for('mayfly.jest.session')

@@ -1,5 +1,5 @@
 import type { Circus } from '@jest/types'
-import type { Lease, Session, TestContainer } from '@mayfly/core/plugin'
+import type { Lease, Session, TestContainer } from '@mayfly/core/worker'
 import { explain } from './explain.js'
 import type { TestLeases } from './session.js'
 

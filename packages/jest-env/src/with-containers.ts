@@ -1,4 +1,4 @@
-import { createHandle, type HandleOf, type NamedUse, type TestContainer } from '@mayfly/core/plugin'
+import { createHandle, type HandleOf, type NamedUse, type TestContainer } from '@mayfly/core/worker'
 import { currentSession, jestGlobals, type JestTest } from './hooks.js'
 
 type Body<A, R extends readonly unknown[] = []> = (containers: A, ...row: R) => unknown

@@ -1,4 +1,4 @@
-import { asDecorator, createHandle, createTestContainer, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/plugin'
+import { asDecorator, createHandle, createTestContainer, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/worker'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { endTheirs, explain, type TaskResult } from './explain.js'
 import { borrow, fileWithContainers, openedFile, type TestFile } from './file.js'

@@ -1,4 +1,4 @@
-import { describeContainers, describeEnded, type EndedContainer, type Lease, type TestContainer } from '@mayfly/core/plugin'
+import { describeContainers, describeEnded, type EndedContainer, type Lease, type TestContainer } from '@mayfly/core/worker'
 import { openedFile } from './file.js'
 
 /** The part of a task's result that is edited. */

@@ -1,4 +1,4 @@
-import { createFileLeases, knownAddresses, MayflyError, openSession, type FileLeases, type Lease, type RunAddress, type Session, type Use } from '@mayfly/core/plugin'
+import { createFileLeases, knownAddresses, MayflyError, openSession, type FileLeases, type Lease, type RunAddress, type Session, type Use } from '@mayfly/core/worker'
 import { beforeEach, expect } from 'vitest'
 
 /** What one test file has of its run: a session, opened when first used, and the leases its parts share. */

@@ -1,4 +1,4 @@
-import { createHandle, createTestContainer, testMembers, type HandleOf, type NamedUse, type TestContainer, type Use } from '@mayfly/core/plugin'
+import { createHandle, createTestContainer, testMembers, type HandleOf, type NamedUse, type TestContainer, type Use } from '@mayfly/core/worker'
 import { afterEach, beforeEach, type TestAPI } from 'vitest'
 import { blockContainer } from './container.js'
 import { endTheirs } from './explain.js'

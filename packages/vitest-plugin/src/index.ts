@@ -37,7 +37,7 @@ async function triggersOf(root: string): Promise<string[]> {
   return [path, ...inputs.map(pattern => join(dirname(path), pattern))]
 }
 
-const OWN = ['@mayfly/vitest-plugin/setup', '@mayfly/core/plugin']
+const OWN = ['@mayfly/vitest-plugin/setup', '@mayfly/core/worker']
 
 function escaped(path: string): string {
   return path.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')

@@ -1,4 +1,4 @@
-import type { Handle, Registered } from '@mayfly/core/plugin'
+import type { Handle, Registered } from '@mayfly/core/worker'
 
 /** What of a handle is known without a connection: its address, and the texts its preset knows (`url`, `user`, …). */
 export type ProvidedService<H = unknown> = {

@@ -1,4 +1,4 @@
-import { currentRun, exportedVariables, RUN_VARIABLE, setVariables } from '@mayfly/core/plugin'
+import { currentRun, exportedVariables, RUN_VARIABLE, setVariables } from '@mayfly/core/worker'
 import { afterAll, afterEach, beforeEach, expect, inject } from 'vitest'
 import { explain } from './explain.js'
 import { openFile } from './file.js'

@@ -1,6 +1,6 @@
-import { isMayflyError, MayflyError } from '../errors.js'
+import { isMayflyError } from '../errors.js'
+import { numberOf, type Address } from './address.js'
 import { exportsOf, factsOf, portsOf, type Engine, type Setting } from './start.js'
-import type { Facts } from './presets/index.js'
 import type { Self, Service } from './types.js'
 
 /** The address of one service in one slot: fixed for the run, whatever instance stands behind it. */
@@ -18,14 +18,6 @@ export interface StableAddress {
 export interface Reachable {
   readonly id: string
   readonly ip: string
-}
-
-/** How an instance is reached, as plain values. */
-export interface Address {
-  readonly host: string
-  readonly ports: Readonly<Record<string, number>>
-  readonly facts: Facts
-  readonly exports: Readonly<Record<string, string>>
 }
 
 /** Opens the address of a service in a slot: for the ports its options and preset name, and those its image EXPOSEs. */
@@ -59,13 +51,4 @@ export async function openAddress(
     },
     close: () => held.close(),
   }
-}
-
-/** The number of a container's port among `ports`. Throws ERR_MAYFLY_OPTION_INVALID with those there are. */
-export function numberOf(ports: Readonly<Record<string, number>>, container: number): number {
-  const number = ports[String(container)]
-  if (number !== undefined) return number
-  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `Port ${String(container)} is not reachable`, {
-    hint: `Reachable are: ${Object.keys(ports).join(', ') || 'none'}. List further ones in \`ports\`.`,
-  })
 }

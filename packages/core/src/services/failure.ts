@@ -1,5 +1,5 @@
 import type { ExitStatus } from '../container/types.js'
-import type { Address } from './addresses.js'
+import type { Address } from './address.js'
 import type { EndedContainer, Lease } from './client.js'
 
 /** Milliseconds for reading one log: a failed test must not wait for a stuck container. */

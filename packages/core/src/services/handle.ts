@@ -1,5 +1,5 @@
 import type { AttachOptions, Container, CopyInOptions, CopyOptions, CopySource, EventOptions, ExecOptions, Listening, LogOptions, OutputOptions, Protocol, SnapshotOptions } from '../container/types.js'
-import { numberOf, type Address } from './addresses.js'
+import { numberOf, type Address } from './address.js'
 import { REMOTE_METHODS } from './calls.js'
 import type { Lease } from './client.js'
 import { attachTo, spawnIn } from './processes.js'

@@ -1,5 +1,5 @@
 import type { Container, ExitStatus, Health, HealthProbe } from '../container/types.js'
-import type { Address } from './addresses.js'
+import type { Address } from './address.js'
 import type { Facts } from './presets/index.js'
 import type { Reset, Scope } from './types.js'
 

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path'
-import { openAddress, type Address, type StableAddress } from './addresses.js'
+import type { Address } from './address.js'
+import { openAddress, type StableAddress } from './addresses.js'
 import { findConfig, loadConfig } from './config.js'
 import { externalUrl, openExternal, type ExternalServer } from './external/index.js'
 import type { Images } from './images.js'

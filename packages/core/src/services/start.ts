@@ -1,7 +1,7 @@
 import type { FoundImage, HeldAddress } from '../container/index.js'
 import type { Container, Health, Listening, Network, NetworkOptions, Reached, RunOptions, Snapshot, WaitStrategy } from '../container/types.js'
 import { MayflyError } from '../errors.js'
-import type { Address } from './addresses.js'
+import type { Address } from './address.js'
 import { containerPorts, parsePorts } from '../network/ports.js'
 import { PRESETS, type Environment, type Facts, type Preset } from './presets/index.js'
 import type { Inside, Self, Service } from './types.js'

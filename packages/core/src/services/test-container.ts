@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { MayflyError } from '../errors.js'
-import type { Address } from './addresses.js'
+import type { Address } from './address.js'
 import type { Lease, Session, Use } from './client.js'
 import type { TestMember } from './decorator.js'
 import { createHandle } from './handle.js'

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Address } from '../addresses.js'
+import type { Address } from '../address.js'
 import type { Journal } from '../journal.js'
 import { MayflyError } from '../../errors.js'
 import type { Made, Make, Wish } from '../leases.js'
