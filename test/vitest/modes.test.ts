@@ -31,6 +31,12 @@ test.each(['forks', 'threads'])('isolate: false, %s: a shared module\'s handles 
   expect([one[0] === two[0], one[1] === two[1], one[2] === two[2]]).toEqual([true, false, false])
 })
 
+test.each(['stack', 'list'])('a file\'s own tear-down comes before ours, with hooks in the order of a %s', async (order) => {
+  const report = await runTests('vitest', 'ordered', bench, [`--sequence.hooks=${order}`])
+  expect(report.failures.trim()).toBe('')
+  expect([...report.output.matchAll(/^(after .*) PONG$/gm)].map((match) => match[1])).toEqual(['after each of a block', 'after each', 'after all'])
+})
+
 test('faults, servers of the test\'s own, and commands with streams; what a test did is undone, also when its time is over', async () => {
   const report = await runTests('vitest', 'handles', bench)
   const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)

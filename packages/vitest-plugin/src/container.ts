@@ -1,7 +1,8 @@
 import { asDecorator, createHandle, createTestContainer, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/worker'
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
-import { endTheirs, explain, type TaskResult } from './explain.js'
+import { beforeAll, beforeEach } from 'vitest'
+import { endTheirs, explain } from './explain.js'
 import { borrow, fileWithContainers, openedFile, type TestFile } from './file.js'
+import { finallyAll } from './finally.js'
 
 export interface UseOptions {
   /** A name of its own: a further instance of the same service. */
@@ -50,18 +51,17 @@ export function blockContainer(file: TestFile, use: Use, own?: TestContainer): B
     if (scope !== 'test') await file.hold(use)
   }, 0)
   if (own !== undefined) {
-    beforeEach(async ({ task }) => {
-      if (scope === 'test') await own.begin(task, file.session, task.concurrent === true)
+    beforeEach(async ({ task, onTestFinished }) => {
+      if (scope !== 'test') return
+      onTestFinished(() => endTheirs(task, [own]), 0)
+      await own.begin(task, file.session, task.concurrent === true)
     }, 0)
-    afterEach(({ task }) => endTheirs(task, [own]), 0)
   }
-  // Vitest 4 and later name the suite second, and want a pattern first.
-  // eslint-disable-next-line no-empty-pattern
-  afterAll(async ({}: object, suite?: { readonly result?: TaskResult }) => {
+  finallyAll(async block => {
     const lease = file.lease(name)
-    await explain(suite?.result, lease === undefined ? [] : [[name, lease]])
+    await explain(block.result, lease === undefined ? [] : [[name, lease]])
     if (wanted && scope !== 'test') await file.letGo(use)
-  }, 0)
+  })
   return {
     handle: createHandle(name, {
       lease: () => openedFile()?.lease(name) ?? own?.current(),

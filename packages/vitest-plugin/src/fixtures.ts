@@ -1,5 +1,5 @@
 import { createHandle, createTestContainer, testMembers, type HandleOf, type NamedUse, type TestContainer, type Use } from '@mayfly/core/worker'
-import { afterEach, beforeEach, type TestAPI } from 'vitest'
+import { beforeEach, type TestAPI } from 'vitest'
 import { blockContainer } from './container.js'
 import { endTheirs } from './explain.js'
 import { borrow, currentFile, fileWithContainers, type TestFile } from './file.js'
@@ -12,10 +12,10 @@ export function fixtures<T extends object>(Class: new () => T): T {
   const file = fileWithContainers()
   const instance = new Class()
   const members = testMembers<TestContainer>(instance)
-  beforeEach(async ({ task }) => {
+  beforeEach(async ({ task, onTestFinished }) => {
+    onTestFinished(() => endTheirs(task, members), 0)
     await Promise.all(members.map(member => member.begin(task, file.session, task.concurrent === true)))
   }, 0)
-  afterEach(({ task }) => endTheirs(task, members), 0)
   return instance
 }
 
@@ -43,7 +43,6 @@ interface Test {
 function fixture(file: TestFile, key: string, use: Use): unknown {
   const own = createTestContainer(key, { ...use, as: use.as ?? file.nameFor(use.name, key) }, () => undefined)
   const whole = blockContainer(file, use)
-  afterEach(({ task }) => endTheirs(task, [own]), 0)
   return async ({ task }: Test, give: (handle: object) => Promise<void>): Promise<void> => {
     if (await whole.scope() !== 'test') {
       await borrow(file, use)
@@ -53,7 +52,7 @@ function fixture(file: TestFile, key: string, use: Use): unknown {
     try {
       await give(createHandle(key, { lease: () => own.held(task), address: () => undefined }))
     } finally {
-      await own.end(task)
+      await endTheirs(task, [own])
     }
   }
 }

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { Plugin } from 'vitest/config'
 import type {} from 'vitest/node'
+import type {} from './provided.js'
 import { lowerDecorators } from './transform.js'
 
 export type { ProvidedService, ProvidedServices } from './provided.js'
@@ -13,6 +14,7 @@ export function mayfly(): Plugin[] {
   return [lowerDecorators(), {
     name: 'mayfly',
     configureVitest: async ({ vitest, project }) => {
+      project.provide('mayflyHooks', project.config.sequence.hooks)
       if (vitest.config.watch) vitest.config.forceRerunTriggers.push(...await triggersOf(project.config.root))
     },
     config: config => {

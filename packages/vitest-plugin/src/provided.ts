@@ -15,5 +15,7 @@ declare module 'vitest' {
     readonly mayfly: ProvidedServices
     /** The run, for our own set-up file. */
     readonly mayflyRun: string
+    /** The order of hooks (`sequence.hooks`), for it too. */
+    readonly mayflyHooks: 'stack' | 'list' | 'parallel'
   }
 }

@@ -1,7 +1,8 @@
 import { currentRun, exportedVariables, RUN_VARIABLE, setVariables } from '@mayfly/core/worker'
-import { afterAll, afterEach, beforeEach, expect, inject } from 'vitest'
+import { beforeEach, expect, inject } from 'vitest'
 import { explain } from './explain.js'
 import { openFile } from './file.js'
+import { finallyAll } from './finally.js'
 import type {} from './provided.js'
 
 // Runs before every test file, also where files share their modules. Variables are assigned at once, without awaiting:
@@ -14,19 +15,20 @@ if (path !== undefined) {
   const before = setVariables(run === undefined ? {} : exportedVariables(run, path, slot))
   const file = openFile(run, path, slot)
   // Registered first, so run after every other tear-down of the file.
-  afterAll(async () => {
+  finallyAll(async () => {
     setVariables(before)
     await file.close()
-  }, 0)
-  beforeEach(async ({ task }) => {
+  })
+  beforeEach(async ({ task, onTestFinished }) => {
     file.running.add(task)
+    // Whatever the test's own tear-down does, and after it.
+    onTestFinished(async () => {
+      const ended = await file.opened?.endTest({ failed: task.result?.state === 'fail' })
+      await explain(task.result, file.held(), ended)
+      file.running.delete(task)
+      // What several at the same time share is as it was when the last of them is over.
+      if (file.running.size === 0) await file.opened?.mend()
+    }, 0)
     await file.opened?.beginTest({ concurrent: task.concurrent === true })
-  }, 0)
-  afterEach(async ({ task }) => {
-    const ended = await file.opened?.endTest({ failed: task.result?.state === 'fail' })
-    await explain(task.result, file.held(), ended)
-    file.running.delete(task)
-    // What several at the same time share is as it was when the last of them is over.
-    if (file.running.size === 0) await file.opened?.mend()
   }, 0)
 }
