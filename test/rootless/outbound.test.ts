@@ -39,6 +39,7 @@ const proxied = `${common}
   const web = await run('busybox', { command: 'echo peer > /index.html; exec httpd -f -p 80 -h /', network: open, aliases: ['web'], ports: [80] })
   const asker = await run('debian', { ...sleeper, network: open })
   const lone = await run('busybox', { ...sleeper, env: { https_proxy: 'http://mine.test:1' } })
+  const near = await run('busybox', { command: 'echo near > /index.html; exec httpd -f -p 80 -h /', ports: [80] })
   const stranger = await run('busybox', { ...sleeper, network: other })
   const shut = await run('busybox', { ...sleeper, network: internal })
   const connect = async (to, who) => (await asker.exec(['bash', '-c', [
@@ -56,6 +57,7 @@ const proxied = `${common}
     outbound: (await info()).outbound, lone: await get(lone, 'http://203.0.113.1/'), env,
     shut: [(await shut.exec(['env'])).stdout.includes('proxy'), await get(shut, 'http://203.0.113.1/')],
     tunnel: [tunnel[0], tunnel.at(-1)], peer: [peer[0], peer.at(-1).trim()], stranger: await get(stranger, 'http://web/index.html'),
+    near: await Promise.all([lone, stranger, shut].map((one) => get(one, 'http://' + near.ip + '/index.html'))),
     refused: await Promise.all(['127.0.0.1:' + port, '[::1]:' + port, 'localhost:' + port, 'nobody:80', '[::ffff:127.0.0.1]:' + port].map(async (to) => (await connect(to))[0])),
     unknown: (await connect('203.0.113.1:80', 'nobody'))[0],
     reached: [before, await get(lone, lent.url()), await get(stranger, lent.url())],
@@ -103,7 +105,7 @@ describe.skipIf(why !== undefined)('an ordinary user gets out', () => {
     expect(await outcome(proxied, { MAYFLY_OUTBOUND: 'proxy' })).toEqual({
       outbound: { way: 'proxy', why: expect.any(String) as string, mend: expect.any(String) as string },
       lone: '203.0.113.2', env: { http_proxy: proxy, HTTP_PROXY: proxy, https_proxy: 'http://mine.test:N', no_proxy: none, NO_PROXY: none },
-      shut: [false, ''], tunnel: ['HTTP/1.1 200 Connection Established', '203.0.113.2'], peer: ['HTTP/1.1 200 Connection Established', 'peer'], stranger: '',
+      shut: [false, ''], tunnel: ['HTTP/1.1 200 Connection Established', '203.0.113.2'], peer: ['HTTP/1.1 200 Connection Established', 'peer'], stranger: '', near: ['near\n', '', ''],
       refused: ['HTTP/1.1 403 Forbidden', 'HTTP/1.1 403 Forbidden', 'HTTP/1.1 502 Bad Gateway', 'HTTP/1.1 502 Bad Gateway', 'HTTP/1.1 403 Forbidden'],
       unknown: 'HTTP/1.1 407 Proxy Authentication Required', reached: ['', 'secret', ''],
     })

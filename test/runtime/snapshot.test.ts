@@ -1,4 +1,5 @@
 import { readdirSync, truncateSync } from 'node:fs'
+import { release } from 'node:os'
 import { join } from 'node:path'
 import { openSnapshot, run, wait, type Container } from '@mayfly/core'
 import { removeSnapshot, snapshots } from '@mayfly/core/engine'
@@ -7,6 +8,9 @@ import { useBench } from './bench.js'
 
 const bench = useBench()
 const disk = { scratch: 'disk' } as const
+const [major = 0, minor = 0] = release().split('.').map(Number)
+/** Whether a tmpfs keeps what an overlay writes beside its files. */
+const memory = process.geteuid?.() === 0 || major > 6 || (major === 6 && minor >= 6)
 
 test.each(['disk', 'memory'] as const)('a stopped container\'s files are kept (%s), and every clone has them for itself', async (scratch) => {
   // It listens before it has loaded what a copy begins with.
@@ -45,7 +49,8 @@ test('changes in memory are kept as they are: what is gone, replaced, linked, ow
   await using clone = await snapshot.run()
   expect((await clone.exec(['sh', '-c', look])).stdout).toBe(before)
   const runs = join(bench.home, 'home/runs')
-  expect(readdirSync(runs).flatMap((id) => readdirSync(join(runs, id, 'scratch')))).toEqual([])
+  // Before Linux 6.6 an ordinary user's changes lie on disk whatever is asked: the clone's, which lives.
+  expect(readdirSync(runs).flatMap((id) => readdirSync(join(runs, id, 'scratch')))).toEqual(memory ? [] : [clone.id])
 })
 
 test('PostgreSQL is set up once', { timeout: 90_000 }, async () => {

@@ -121,7 +121,7 @@ async function dial(run: Run, request: IncomingMessage, hostname: string, port: 
   const from = memberOf(run, request)
   const host = hostname.replace(/^\[|\]$/g, '').toLowerCase()
   if (isHost(run, host)) return connected(reachedAddress(run, from, port), port)
-  const peer = peerOf(from, host)
+  const peer = peerOf(run, from, host)
   if (peer !== undefined) return inside(run, peer, port)
   if (isIP(host) === 0 && !host.includes('.')) throw new Refused('502 Bad Gateway', `Nobody is called ${host} here`)
   if (from.networks.length > 0 && from.networks.every(({ internal }) => internal)) throw new Refused('403 Forbidden', 'An internal network leads nowhere')
@@ -150,12 +150,15 @@ function reachedAddress({ reached }: Run, { id, address, networks }: Member, por
   return opening.target === '' ? 'localhost' : opening.target
 }
 
-function peerOf({ networks }: Member, host: string): { readonly id: string; readonly address: number } | undefined {
+/** Whoever it has a network in common with; on the run's own, which knows no names, by its address. Many programs read no ranges in NO_PROXY. */
+function peerOf({ members }: Run, { networks, onRun }: Member, host: string): { readonly id: string; readonly address: number } | undefined {
   for (const network of networks) {
     const found = network.find(host)
     if (found !== undefined) return found
   }
-  return undefined
+  const address = onRun && isIP(host) === 4 ? parseAddress(host) : undefined
+  const peer = address === undefined ? undefined : [...members.values()].find((one) => one.onRun && one.address === address)
+  return peer === undefined || address === undefined ? undefined : { id: peer.id, address }
 }
 
 /** Through a port of its own, gone with the connection. */
