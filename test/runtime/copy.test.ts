@@ -192,7 +192,7 @@ test('a volume is written to, a file that is bound over gets the content, and wh
 })
 
 test('a disk that is full, and copies given up, leave no half of a file', async () => {
-  await using small = await run('busybox', { command: ['sleep', '1000'], storage: '1m' })
+  await using small = await run('busybox', { command: ['sleep', '1000'], tmpfs: ['/data:size=1m'] })
   await expect(small.copyIn({ content: Buffer.alloc(4 << 20) }, '/data/large')).rejects.toMatchObject({ code: 'ERR_MAYFLY_DISK_FULL' })
   expect(await sh('ls -A /data', small)).toBe('')
   const tar = pack()
