@@ -17,7 +17,7 @@ const checks = {
   floors: async () => floorViolations(root),
   lock: async () => missingFromLock(join(root, 'package-lock.json')),
   native: () => nativeProblems(root),
-  fuzz: () => fuzzProblems(45),
+  fuzz: () => fuzzProblems(120),
   packages: () => packageProblems(root, readdirSync(join(root, 'packages'))),
 }
 
