@@ -94,6 +94,7 @@ test('whoever asks a killed janitor is told at once, though a child of its own i
   }
   expect(child).toBeGreaterThan(0)
   process.kill(child, 'SIGSTOP')
+  const family = childrenOf(janitor)
   try {
     await first
     process.kill(janitor, 'SIGKILL')
@@ -102,6 +103,10 @@ test('whoever asks a killed janitor is told at once, though a child of its own i
     process.kill(child, 'SIGCONT')
     await endRun()
   }
+  // What the killed one left is the next run's to take away, once nobody holds its lock.
+  await until(() => family.every((pid) => startOf(pid) === 'gone'))
+  await using _ = await run('busybox', { command: ['sleep', '1000'] })
+  await until(() => runs().length === 1 && !deleting())
 })
 
 function runs(): string[] {

@@ -2,7 +2,7 @@
 // what changes with the checkout (the checkout itself, the test images), made anew when it did.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { closeSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,12 +38,12 @@ export function machineCache() {
 /**
  * The root disk and the kernels, built when their recipe changed.
  * @param {(text: string) => void} say
- * @returns {Promise<string>} a directory with root.ext4 and one vmlinuz-SERIES each
+ * @returns {Promise<string>} a directory with root.img and one vmlinuz-SERIES each
  */
 export async function rootDisk(say) {
   const sources = debianSources('bookworm')
   if (sources === undefined) throw new Error('apt here knows no Debian mirror to make the machine from: set MAYFLY_DEBIAN_MIRROR')
-  const hash = createHash('sha256').update(JSON.stringify([recipe, series, process.version, process.arch, ROOM]))
+  const hash = createHash('sha256').update(JSON.stringify([recipe, series, process.version, process.arch, ROOM, ROOT]))
   for (const file of ['root.sh', ...guestFiles()]) hash.update(readFileSync(join(here, file)))
   return kept(`machine-${hash.digest('hex').slice(0, 16)}`, say, async (directory) => {
     say('root disk from packages')
@@ -54,7 +54,7 @@ export async function rootDisk(say) {
         'bookworm', tree, ...sources,
       ], { env: { ...process.env, TMPDIR: tmpdir(), NODE: process.execPath, GUEST: join(here, 'guest'), SERIES: series.join(' '), KERNELS: directory } })
       say('root disk')
-      await fileSystem(join(directory, 'root.ext4'), tree, ROOM)
+      await fileSystem(join(directory, 'root.img'), tree, ROOM, { partition: true })
     } finally {
       rmSync(tree, { recursive: true, force: true })
     }
@@ -111,9 +111,34 @@ async function kept(name, say, make) {
   return path
 }
 
-/** An ext4 image of a directory, made without mounting anything, and with room to spare (MiB). */
-async function fileSystem(path, directory, room) {
+/** What the partition is called: disks are numbered as they answer, which two kernels and one kernel twice do otherwise. */
+export const ROOT = '6d617966-01'
+
+/** An ext4 image of a directory, made without mounting anything, and with room to spare (MiB); the only partition of it, if wished. */
+async function fileSystem(path, directory, room, { partition = false } = {}) {
   const used = Number(execFileSync('du', ['-sk', '--apparent-size', directory], { encoding: 'utf8' }).split('\t')[0])
   const size = Math.ceil(used * 1.25 / 1024) + room
-  await run('mke2fs', ['-q', '-F', '-t', 'ext4', '-m', '0', '-O', '^has_journal', '-E', 'lazy_itable_init=1', '-d', directory, path, `${size}M`])
+  const start = partition ? MIB : 0
+  await run('mke2fs', ['-q', '-F', '-t', 'ext4', '-m', '0', '-O', '^has_journal', '-E', `lazy_itable_init=1,offset=${start}`, '-d', directory, path, `${size}M`])
+  if (partition) writePartitions(path, start / SECTOR, size * MIB / SECTOR)
+}
+
+const MIB = 1 << 20
+const SECTOR = 512
+
+/** A master boot record of one partition: PARTUUID is its signature and the number. [UEFI 2.10, 5.2.1] */
+function writePartitions(path, start, sectors) {
+  const record = Buffer.alloc(SECTOR)
+  record.writeUInt32LE(Number.parseInt(ROOT, 16), 440)
+  record[446 + 4] = 0x83
+  record.writeUInt32LE(start, 446 + 8)
+  record.writeUInt32LE(sectors, 446 + 12)
+  record.writeUInt16LE(0xaa55, 510)
+  const file = openSync(path, 'r+')
+  try {
+    writeSync(file, record, 0, SECTOR, 0)
+    ftruncateSync(file, (start + sectors) * SECTOR)
+  } finally {
+    closeSync(file)
+  }
 }

@@ -42,7 +42,7 @@ async function test(kernel, { machine, images, work }) {
   const log = join(scratch, `console-${kernel}.log`)
   const before = failed
   let ended = false
-  const trouble = await boot({ kernel: join(machine, `vmlinuz-${kernel}`), root: join(machine, 'root.ext4'), work, images, plan, console: log }, (line) => {
+  const trouble = await boot({ kernel: join(machine, `vmlinuz-${kernel}`), root: join(machine, 'root.img'), work, images, plan, console: log }, (line) => {
     if (!line.startsWith('@ ')) return say(line)
     const told = JSON.parse(line.slice(2))
     if (told.up !== undefined) say(`\nLinux ${kernel}: booted in ${told.up} s`)

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { ROOT } from './disk.mjs'
 import { closeSync, openSync, readFileSync, readSync, rmSync } from 'node:fs'
 
 /**
@@ -20,7 +21,7 @@ export async function boot(machine, line) {
     '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '3072', '-nodefaults', '-display', 'none', '-no-reboot',
     '-kernel', machine.kernel,
     // NVMe and ext4 are built into Debian's cloud kernels: no initramfs is needed.
-    '-append', `root=/dev/nvme0n1 rw console=ttyS0 panic=-1 mitigations=off systemd.show_status=0 mayfly=${plan}`,
+    '-append', `root=PARTUUID=${ROOT} rw console=ttyS0 panic=-1 mitigations=off systemd.show_status=0 mayfly=${plan}`,
     ...Object.entries(disks).flatMap(([name, path]) => [
       '-drive', `file=${path},format=raw,if=none,id=${name},snapshot=on`, '-device', `nvme,serial=${name},drive=${name}`,
     ]),
