@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
-import { ROOT } from './disk.mjs'
 import { closeSync, openSync, readFileSync, readSync, rmSync } from 'node:fs'
+import { ROOT } from './disk.mjs'
 
 /**
  * @typedef {{ kernel: string, root: string, work: string, images: string, plan: object, console: string }} Machine
