@@ -97,6 +97,31 @@ describe('create, start, stop, restart, kill, pause', () => {
     expect(await mayfly('rm', 'life')).toBe('life')
   })
 
+  test('wait and logs tell of one that ended while it was looked for', async () => {
+    const stopped = (before: number): NodeJS.ProcessEnv => ({
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`
+        import net from 'node:net'
+        import { spawnSync } from 'node:child_process'
+        let connections = 0
+        const connect = net.Socket.prototype.connect
+        net.Socket.prototype.connect = function (...words) {
+          if (++connections === ${before}) spawnSync(process.execPath, [process.argv[1], 'stop', '-t', '0', 'brief'], { env: { ...process.env, NODE_OPTIONS: '' } })
+          return connect.apply(this, words)
+        }`)}`,
+    })
+    // Their run is there still.
+    await mayfly('run', '-d', '--name', 'lasting', 'busybox', 'sleep', '4000')
+    await mayfly('create', '--name', 'brief', 'busybox', 'sh', '-c', 'echo said; sleep 4000')
+    // The first connection finds it; wait looks once more with the second.
+    for (const [command, before, answer] of [['wait', 2, '137\n'], ['wait', 3, '137\n'], ['logs', 2, 'said\nsaid\nsaid\n']] as const) {
+      await mayfly('start', 'brief')
+      await expect.poll(() => mayfly('logs', '--tail', '1', 'brief')).toBe('said')
+      expect(await place.mayfly([command, 'brief'], stopped(before)), `${command}, before connection ${before}`).toEqual({ code: 0, stdout: answer, stderr: '' })
+      expect(await state('brief')).toMatch(/^Exited \(137\)/)
+    }
+    await mayfly('rm', '-f', 'brief', 'lasting')
+  })
+
   test('a start that fails is told as by run, and the container stays as it was made', async () => {
     expect(await place.mayfly(['run', '-d', '--name', 'wrong', 'busybox', 'no-such-thing'])).toMatchObject({ code: 127, stdout: '' })
     expect(await state('wrong')).toBe('Created')

@@ -25,12 +25,12 @@ export async function keepLog(id: string, life: number, records: AsyncIterable<L
   }
 }
 
-/** What a container printed in the lives that are over, except in the one that goes on. */
-export async function* keptRecords(id: string, { since, until, stream }: OutputOptions, going?: number): AsyncGenerator<LogRecord> {
+/** What a container printed in those lives that are over which are `wanted`. */
+export async function* keptRecords(id: string, { since, until, stream }: OutputOptions, wanted: (life: number) => boolean = () => true): AsyncGenerator<LogRecord> {
   const directory = keptDirectory(id)
   const [from, to] = [since, until].map((time) => (time === undefined ? undefined : BigInt(Math.floor(Number(time))) * 1_000_000n))
   for (const life of await lives(directory)) {
-    if (life === going) continue
+    if (!wanted(life)) continue
     for (const record of decodeLogRecords(await readFile(join(directory, `log.${life}`)).catch(() => Buffer.alloc(0)))) {
       if (to !== undefined && record.time >= to) return
       if ((from === undefined || record.time >= from) && (stream === undefined || record.stream === stream)) yield record

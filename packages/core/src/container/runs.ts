@@ -143,11 +143,16 @@ export async function* containerLogs(which: string, options: LogOptions = {}): A
   const connection = container.runId === '' ? undefined : await reach(container).catch(() => undefined)
   try {
     yield* linesOf(async function* records(wanted) {
-      if (kept !== undefined) {
-        const { keptRecords } = await import('./kept-logs.js')
-        yield* keptRecords(id, wanted, connection === undefined ? undefined : life)
+      const { keptRecords } = await import('./kept-logs.js')
+      if (kept !== undefined) yield* keptRecords(id, wanted, (one) => connection === undefined || one !== life)
+      if (connection === undefined) return
+      let none = true
+      for await (const record of readRecords(connection, id, wanted)) {
+        none = false
+        yield record
       }
-      if (connection !== undefined) yield* readRecords(connection, id, wanted)
+      // It may have ended since it was found: its log is a file then.
+      if (none && kept !== undefined) yield* keptRecords(id, wanted, (one) => one === life)
     }, options)
   } finally {
     connection?.close()
