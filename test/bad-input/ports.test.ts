@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { run } from '@mayfly/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -38,6 +40,26 @@ test.each(['127.0.0.1', '0.0.0.0', '::1', '::'])('a host port somebody listens o
   // Given back, name and port alike: now it starts.
   await using container = await run('busybox', { ...sleeper, name: 'bad', ports: [{ container: 80, host: port }], loopback: true })
   expect(container.port(80)).toBe(port)
+})
+
+test('a host port that somebody is bound to, without listening', async () => {
+  // The kernel lets two have it while neither listens, and then neither of them may.
+  const holder = spawn('perl', ['-MSocket', '-e', `
+    socket(my $s, PF_INET, SOCK_STREAM, 0) or die; setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) or die;
+    bind($s, sockaddr_in(0, INADDR_LOOPBACK)) or die; $| = 1; print((sockaddr_in(getsockname $s))[0], "\n"); <STDIN>`], { stdio: ['pipe', 'pipe', 'inherit'] })
+  try {
+    const [line] = await once(holder.stdout, 'data') as [Buffer]
+    const port = Number(line.toString())
+    const error = await failure(run('busybox', { command: ['nc', '-ll', '-p', '80', '-e', 'true'], ports: [{ container: 80, host: port }], startTimeout: 8000 }))
+    expect(error).toMatchObject({
+      code: 'ERR_MAYFLY_ADDRESS_IN_USE', message: expect.stringContaining(`Port ${port} of this machine cannot be listened at: EADDRINUSE`) as string,
+      hint: expect.stringContaining('bound to it') as string, details: { port, protocol: 'tcp', errno: 'EADDRINUSE' },
+    })
+    await nothingLeft()
+  } finally {
+    holder.stdin.end()
+    await once(holder, 'close')
+  }
 })
 
 test('a port of another container', async () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fakeRegistry, tar, type FakeRegistry } from '../../packages/core/test/images/fixture.js'
 import { currentRun, endRun, run } from '../../packages/core/src/container/index.js'
 import { openBench, type Bench } from '../jest/runner.js'
+import { until } from './bench.js'
 import { layersOf } from './layers.js'
 
 /** Every kind of change a layer can make to those below. */
@@ -92,7 +93,7 @@ describe.each(['copy', ...(fuse ? ['fuse-overlayfs' as const] : [])] as ('copy' 
     expect(readdirSync(join(dir, 'scratch'))).toContain(container.id)
     await container.stop({ timeout: 0 })
     // Its own: slots wait there, too, where the kernel keeps an ordinary user's changes on disk.
-    while (readdirSync(join(dir, 'scratch')).includes(container.id)) await new Promise((resolve) => setTimeout(resolve, 5))
+    await until(() => !readdirSync(join(dir, 'scratch')).includes(container.id))
   })
 })
 

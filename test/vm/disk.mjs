@@ -112,7 +112,8 @@ async function kept(name, say, make) {
 }
 
 /** What the partition is called: disks are numbered as they answer, which two kernels and one kernel twice do otherwise. */
-export const ROOT = '6d617966-01'
+const SIGNATURE = 0x6d617966
+export const ROOT = `${SIGNATURE.toString(16)}-01`
 
 /** An ext4 image of a directory, made without mounting anything, and with room to spare (MiB); the only partition of it, if wished. */
 async function fileSystem(path, directory, room, { partition = false } = {}) {
@@ -129,7 +130,7 @@ const SECTOR = 512
 /** A master boot record of one partition: PARTUUID is its signature and the number. [UEFI 2.10, 5.2.1] */
 function writePartitions(path, start, sectors) {
   const record = Buffer.alloc(SECTOR)
-  record.writeUInt32LE(Number.parseInt(ROOT, 16), 440)
+  record.writeUInt32LE(SIGNATURE, 440)
   record[446 + 4] = 0x83
   record.writeUInt32LE(start, 446 + 8)
   record.writeUInt32LE(sectors, 446 + 12)

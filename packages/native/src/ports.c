@@ -61,27 +61,44 @@ static void answer_open(struct port *p, int errnum) {
   buffer_free(&b);
 }
 
-void port_listen(struct port *p) {
-  if (p->listening || p->closed) return;
+/* The first error, or 0. */
+static int listen_at(struct port *p) {
+  int errnum = 0;
+  if (p->listening || p->closed) return 0;
   p->listening = true;
   if (p->udp) {
     if (flows_open(p)) _exit(71);
-    return;
+    return 0;
   }
   for (int i = 0; i < 2; i++) {
     int fd = p->listeners[i].fd;
     if (fd >= 0 && p->handed) handin_share(fd, true); /* to be had again when the container starts again */
     if (fd < 0 || p->given >> i & 1) continue;
-    if (listen(fd, 1024)) fprintf(stderr, "mayfly-native: port.listen %u: %s\n", p->number, errno_name(errno));
+    if (listen(fd, 1024)) errnum = errnum ? errnum : errno;
     else if (source_add(&p->listeners[i], fd, EPOLLIN, incoming, p)) _exit(71);
   }
+  return errnum;
 }
 
-static void bound(struct port *p, const int *fds, int count, bool spare) {
+/* Its number was free when it was bound, but who had bound it before, without listening, keeps us from it. */
+void port_listen(struct port *p) {
+  int errnum = listen_at(p);
+  if (!errnum || !p->container) return;
+  struct buffer b = {0};
+  put_u16(&b, 4);
+  put_str(&b, p->container->id);
+  put_u32(&b, p->id);
+  put_str(&b, errno_name(errnum));
+  send_frame(p->conn, FRAME_EVENT, 0, &b);
+  buffer_free(&b);
+}
+
+/* Answers an error of those that listen at once. */
+static int bound(struct port *p, const int *fds, int count, bool spare) {
   if (spare && count > 0) p->spare = fds[--count];
   /* Not watched yet: a socket that does not listen hangs up without end. */
   for (int i = 0; i < count && i < 2; i++) p->listeners[i].fd = fds[i];
-  if (p->hold) port_listen(p);
+  return p->hold ? listen_at(p) : 0;
 }
 
 static int keep(struct port *p, int fd, const struct sockaddr *a, socklen_t size) {
@@ -93,8 +110,8 @@ static int keep(struct port *p, int fd, const struct sockaddr *a, socklen_t size
     errno = saved;
     return -1;
   }
-  bound(p, &fd, 1, false);
-  return 0;
+  errno = bound(p, &fd, 1, false);
+  return errno ? -1 : 0;
 }
 
 static int bind_in_hub(struct port *p, uint32_t address) {
@@ -246,7 +263,7 @@ void ports_answer(struct source *s, uint32_t events) {
   }
   p->asked = false;
   if (m.number) p->number = m.number;
-  if (!m.errnum) bound(p, fds, count, m.spare);
+  if (!m.errnum) m.errnum = (uint32_t)bound(p, fds, count, m.spare);
   answer_open(p, (int)m.errnum);
   if (m.errnum) p->closed = true;
   ports_sweep();

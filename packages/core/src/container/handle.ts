@@ -52,6 +52,8 @@ export interface HandleInput {
   readonly renamed: (name: string) => Promise<void>
   /** Those on the machine. */
   readonly published: readonly PublishedPort[]
+  /** See `Published`. */
+  readonly refusal: Promise<MayflyError>
   readonly closed: () => void
   /** Directory of its changes; empty when they are in memory. */
   readonly scratch: string
@@ -131,6 +133,11 @@ export class RunningContainer implements Container {
   /** Settles like `exit`, without keeping this process alive. */
   get ending(): Promise<ExitStatus> {
     return this.#exit
+  }
+
+  /** Why one of its ports on the machine cannot be listened at. */
+  get refusal(): Promise<MayflyError> {
+    return this.#input.refusal
   }
 
   /** Whether it has ports on the machine. */

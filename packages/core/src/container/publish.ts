@@ -25,6 +25,8 @@ export interface PublishedPort {
 /** A container's ports on the machine. */
 export interface Published {
   readonly ports: readonly PublishedPort[]
+  /** Why one of them cannot be listened at, as soon as that is known. */
+  readonly refusal: Promise<MayflyError>
   /** Points those that are handed in at the container, before it is made. */
   announce(id: string): Promise<void>
   /** Points the others at it, which exists by now. */
@@ -46,7 +48,10 @@ export async function publish(run: Run, image: Image, options: Options, address:
   const wanted = everything ? [...bindings, ...remaining(image, bindings)] : bindings.filter(({ published }) => published)
   const opened: { readonly id: number; readonly port: PublishedPort }[] = []
   const close = (): void => {
-    for (const { id } of opened.splice(0)) closePort(run, id)
+    for (const { id } of opened.splice(0)) {
+      run.unheard.delete(id)
+      closePort(run, id)
+    }
   }
   try {
     const outcomes = await Promise.allSettled(wanted.map(async (binding) => void opened.push(await open(run, binding, direct))))
@@ -56,6 +61,9 @@ export async function publish(run: Run, image: Image, options: Options, address:
     close()
     throw error
   }
+  let refuse: (error: MayflyError) => void = () => undefined
+  const refusal = new Promise<MayflyError>((resolve) => void (refuse = resolve))
+  for (const { id, port: { number } } of opened) run.unheard.set(id, (errno) => { refuse(snatched(number, errno)) })
   const target = async (id: string, which: (port: PublishedPort) => boolean): Promise<void> => {
     await Promise.all(opened.filter(({ port }) => which(port)).map((one) =>
       run.connection.request(METHOD.portTarget, encodePortTarget(one.id, id, address ?? LOCALHOST, one.port.container))))
@@ -63,7 +71,7 @@ export async function publish(run: Run, image: Image, options: Options, address:
   const announced = ({ protocol }: PublishedPort): boolean => direct && protocol === 'tcp'
   const aim = (id: string): Promise<void> => target(id, (port) => !announced(port))
   const order = (one: PublishedPort): number => wanted.findIndex(({ container, protocol }) => container === one.container && protocol === one.protocol)
-  return { ports: opened.map(({ port }) => port).sort((a, b) => order(a) - order(b)), announce: (id) => target(id, announced), aim, close }
+  return { ports: opened.map(({ port }) => port).sort((a, b) => order(a) - order(b)), refusal, announce: (id) => target(id, announced), aim, close }
 }
 
 /** What the image EXPOSEs beside them. */
@@ -110,6 +118,14 @@ async function taken(port: number, protocol: Protocol, cause: MayflyError): Prom
   })
 }
 
+/** Two may be bound to a number while neither of them listens, where the first allows it; then neither of them can. [Linux, inet_csk_listen_start] */
+function snatched(port: number, errno: string): MayflyError {
+  return new MayflyError('ERR_MAYFLY_ADDRESS_IN_USE', `Port ${port} of this machine cannot be listened at: ${errno}`, {
+    hint: 'Another program is bound to it, without listening yet. Choose another host port, or leave it out for a free one.',
+    details: { port, protocol: 'tcp', errno },
+  })
+}
+
 /** A container of ours holds its port before anything listens there, which no table of the kernel's shows. */
 async function containerAt(port: number, protocol: Protocol): Promise<string | undefined> {
   const { listContainers } = await import('./runs.js')
@@ -122,7 +138,7 @@ async function containerAt(port: number, protocol: Protocol): Promise<string | u
 function unpublished(image: Image, bindings: readonly Binding[], network: string): Published {
   const all = network === 'host' ? [...bindings, ...remaining(image, bindings)] : []
   const ports = all.map(({ container, protocol }) => ({ container, protocol, address: '', number: container }))
-  return { ports, announce: () => Promise.resolve(), aim: () => Promise.resolve(), close: () => undefined }
+  return { ports, refusal: new Promise(() => undefined), announce: () => Promise.resolve(), aim: () => Promise.resolve(), close: () => undefined }
 }
 
 function closePort(run: Run, port: number): void {

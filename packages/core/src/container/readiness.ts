@@ -52,6 +52,7 @@ export async function waitReady(connection: Connection, container: RunningContai
     options.signal?.addEventListener('abort', abort, { once: true })
     cancels.push(() => options.signal?.removeEventListener('abort', abort))
     if (options.signal?.aborted === true) abort()
+    void container.refusal.then(reject)
     if (strategy.acceptsExit !== true) void container.ending.then((exit) => reject(new Exited(exit)))
   })
   try {

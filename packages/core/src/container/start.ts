@@ -219,7 +219,7 @@ async function create(run: Run, image: Image, given: RunOptions, driver: Driver,
       await Promise.all([run.connection.request(METHOD.label, new Writer().str(slot.id).bytes(encodeLabel(label)).take()), place.rename(to)])
     }
     const container = new RunningContainer({
-      run, id: slot.id, name, image, options, address, exit: slot.exit, published: published.ports, accounts, closed,
+      run, id: slot.id, name, image, options, address, exit: slot.exit, published: published.ports, refusal: published.refusal, accounts, closed,
       scratch, given, driver: driver.name,
       inside, label, journal: own === undefined, begin, again, renamed, checkup: checkupOf(image.config, given.healthcheck),
     })

@@ -31,6 +31,8 @@ export interface Run {
   readonly map: IdMap | undefined
   /** Told once when a process ends, or the supervisor does: by container id, for an exec `id/number`. */
   readonly exits: Map<string, (exit: RawExit) => void>
+  /** Who is told, by its number, of a port that cannot be listened at. */
+  readonly unheard: Map<number, (errno: string) => void>
   /** What happens to its containers. */
   readonly events: Events
   readonly names: Set<string>
@@ -131,9 +133,11 @@ async function start(): Promise<Run> {
     throw error
   })
   const exits: Run['exits'] = new Map()
+  const unheard: Run['unheard'] = new Map()
   const events = new Events(dirname(dirname(dir)))
   connection.onEvent = (payload) => {
     const event = decodeEvent(payload)
+    if (event?.kind === 'unheard') unheard.get(event.port)?.(event.errno)
     if (event?.kind !== 'exited') return
     const key = event.exec === 0 ? event.container : `${event.container}/${event.exec}`
     exits.get(key)?.(event.exit)
@@ -144,6 +148,7 @@ async function start(): Promise<Run> {
     events.close()
     for (const tell of exits.values()) tell({ code: -1, signal: 9, oomKilled: false })
     exits.clear()
+    unheard.clear()
   }
   const addresses = hello.prefix === 0 ? undefined : new Addresses(hello.subnet, hello.prefix)
   // Beside the run's own network, as large (janitor.c).
@@ -151,7 +156,7 @@ async function start(): Promise<Run> {
   const own = privilege()
   warn(own)
   const run = {
-    id, dir, connection, hello, addresses, exits, events, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1, nextFault: 1,
+    id, dir, connection, hello, addresses, exits, unheard, events, names: new Set<string>(), members: new Map<string, Member>(), nextPort: 1, nextFault: 1,
     networks: new Set<PrivateNetwork>(), subnets, nextNetwork: 1, reached: new Map<number, Opening>(), socketPath, naming: undefined, outbound: undefined, proxy: undefined,
     reachable: hello.features.get('network') === 'veth', map: own.mode === 'user' ? own.map : undefined, driver: fastestDriver,
   }

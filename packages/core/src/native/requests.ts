@@ -72,6 +72,8 @@ export type LogRecord =
 export type NativeEvent =
   | { readonly kind: 'started'; readonly container: string }
   | { readonly kind: 'exited'; readonly container: string; readonly exec: number; readonly exit: RawExit }
+  /** listen() failed at a port that leads to it. */
+  | { readonly kind: 'unheard'; readonly container: string; readonly port: number; readonly errno: string }
   | { readonly kind: 'log-dropped'; readonly container: string; readonly bytes: bigint }
 
 export function encodeHello(version: string, token: string): Buffer {
@@ -204,6 +206,7 @@ export function decodeEvent(payload: Buffer): NativeEvent | undefined {
   const container = reader.str()
   if (event === 1) return { kind: 'started', container }
   if (event === 2) return { kind: 'exited', container, exec: reader.u32(), exit: readExit(reader) }
+  if (event === 4) return { kind: 'unheard', container, port: reader.u32(), errno: reader.str() }
   return event === 3 ? { kind: 'log-dropped', container, bytes: reader.u64() } : undefined
 }
 
