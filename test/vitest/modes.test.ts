@@ -43,7 +43,7 @@ test('faults, servers of the test\'s own, and commands with streams; what a test
   const report = await runTests('vitest', 'handles', bench)
   const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
   expect(failed, report.output).toEqual(['FAILS: stands still until its time is over'])
-  expect(Object.keys(report.tests)).toHaveLength(13)
+  expect(Object.keys(report.tests)).toHaveLength(14)
 })
 
 test('what the whole run shares is provided to those who cannot lease, and typed', async () => {

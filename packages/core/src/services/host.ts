@@ -142,6 +142,10 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
       if (one !== undefined) return one
       throw new MayflyError('ERR_MAYFLY_NOT_STARTED', 'This instance has been given back')
     }
+    const isOwn = async (id: string): Promise<boolean> => {
+      const all = await Promise.all([...held].map(lease => leases.held(lease)))
+      return all.some(one => one?.made.container?.id === id && one.wish.scope !== 'run' && one.made.sharesContainer !== true)
+    }
     const resetOne = async ({ wish: { as, slot }, made: { reset } }: Held): Promise<void> => {
       if (reset === undefined) throw unresettable(as)
       const began = performance.now()
@@ -169,7 +173,7 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
         if (method === 'reset') return await resetOne(one)
         if (container === undefined) throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `"${wish.as}" is an external server, which has no "${method}"`)
         // A database's server is everybody's.
-        return await visit.call(container, { scope: sharesContainer === true ? 'run' : wish.scope, name: container.name }, method, args, signal)
+        return await visit.call(container, { scope: sharesContainer === true ? 'run' : wish.scope, name: container.name, isOwn }, method, args, signal)
       },
       reset: async params => await resetOne(await heldBy(params)),
       describe: async params => {

@@ -147,8 +147,8 @@ function pastEntrypoint(service: Service, image: FoundImage | undefined): Pick<R
   const words = options.command ?? commandOf(service).command ?? image.command
   if (typeof words === 'string') return {}
   // As the entrypoint has it: what begins with a dash is the server's.
-  const command = words[0]?.startsWith('-') === true ? [past.program, ...words] : words
-  return command[0] === past.program ? { entrypoint: [], command, user: past.user } : {}
+  const command = words[0]?.startsWith('-') === true ? [...past.programs.slice(0, 1), ...words] : words
+  return past.programs.includes(command[0] ?? '') ? { entrypoint: [], command, user: past.user } : {}
 }
 
 function presetReadiness({ wait }: Engine, service: Service, env: Environment, again: boolean): WaitStrategy | undefined {

@@ -9,9 +9,15 @@ import type { Engine } from './start.js'
 /** How long something of a test's is there. */
 export type Until = 'test' | 'file'
 
+/** What a test holds of a container. */
+export interface Hold extends Pick<Grant, 'scope' | 'name'> {
+  /** Whether a container is this test file's or its worker's, and nobody else's. */
+  isOwn(id: string): Promise<boolean>
+}
+
 /** What one test file does to its containers over its connection, and what of that must be undone. */
 export interface Visit {
-  call(container: Container, grant: Pick<Grant, 'scope' | 'name'>, method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown>
+  call(container: Container, hold: Hold, method: string, args: readonly unknown[], signal: AbortSignal): Promise<unknown>
   /** Whether a test of the file stopped it. */
   stopped(container: Container): boolean
   /** One that the file made. Throws ERR_MAYFLY_OPTION_INVALID. */
@@ -87,12 +93,12 @@ export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
     if (failed?.status === 'rejected') throw failed.reason as Error
   }
   return {
-    call: async (container, grant, method, given, signal) => {
+    call: async (container, hold, method, given, signal) => {
       // JSON has no undefined among an array's values.
       const args = given.map(value => value ?? undefined)
       if (method === 'fault') {
-        refuseShared(grant, String(args[0]))
-        refuseEverybodys(grant, String(args[0]), args[1])
+        refuseShared(hold, String(args[0]))
+        await refuseEverybodys(hold, String(args[0]), args[1])
         return await inject(container, String(args[0]), args[1])
       }
       if (method === 'heal') return await heal(Number(args[0]))
@@ -101,7 +107,7 @@ export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
       if (method === 'reach') return await open(container, args[0] as { readonly port: number; readonly address: string })
       if (method === 'unreach') return await shut(Number(args[0]))
       if (method === 'removeSnapshot') return await snapshotOf(String(args[0])).remove()
-      refuseShared(grant, method)
+      refuseShared(hold, method)
       if (method === 'snapshot') return await keep(container, args[0] as SnapshotOptions | undefined)
       if (method === 'stop') stopped.add(container)
       const result = await callContainer(container, method, args, signal)
@@ -138,10 +144,13 @@ function refuseShared({ scope, name }: Pick<Grant, 'scope' | 'name'>, method: st
   })
 }
 
-/** A fault belongs to whoever set it: between a shared service and everybody there is none, with one's own container there is. */
-function refuseEverybodys({ scope, name }: Pick<Grant, 'scope' | 'name'>, kind: string, options: unknown): void {
-  if (scope !== 'run' || (options as { readonly peer?: unknown } | undefined)?.peer !== undefined) return
-  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${name} has scope run: the fault "${kind}" would meet every test that runs at the moment`, {
+/** A fault belongs to whoever set it: between a shared service and everybody there is none, nor between two shared ones; with one's own container there is. */
+async function refuseEverybodys({ scope, name, isOwn }: Hold, kind: string, options: unknown): Promise<void> {
+  if (scope !== 'run') return
+  const { peer } = (options ?? {}) as { readonly peer?: { readonly id?: unknown } | undefined }
+  if (peer !== undefined && await isOwn(String(peer.id))) return
+  const shared = peer === undefined ? `${name} has scope run` : `${name} has scope run, and what the fault is to be between is not this file's own`
+  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${shared}: the fault "${kind}" would meet every test that runs at the moment`, {
     hint: 'Take an instance of your own, container(name, { scope: \'file\' }), or name a container of yours that the fault is between: { peer }.',
   })
 }

@@ -80,8 +80,28 @@ test.each<[string, object, FoundImage | undefined, object]>([
   ['an image with an entrypoint of its own', {}, { ...OFFICIAL, entrypoint: ['mine.sh'] }, {}],
   ['an image that starts something else', {}, { ...OFFICIAL, command: ['mine'] }, {}],
 ])('past the entrypoint of PostgreSQL: %s', (_, options, again, expected) => {
-  const engine = { wait: { log: () => 0, port: () => 0, all: () => 0 } } as unknown as Engine
-  const service = { image: 'postgres:17', preset: 'postgres', options } as unknown as Service
-  const { entrypoint, command, user } = runOptions(engine, service, { self }, again)
-  expect(JSON.parse(JSON.stringify({ entrypoint, command, user }))).toEqual(expected)
+  expect(startOf('postgres', options, again)).toEqual(expected)
 })
+
+const MARIA = { entrypoint: ['docker-entrypoint.sh'], command: ['mariadbd'] } as unknown as FoundImage
+
+test.each<[string, object, FoundImage, object]>([
+  ['the official image', {}, MARIA, { entrypoint: [], command: ['mariadbd'], user: 'mysql' }],
+  ['an older one', {}, { ...MARIA, command: ['mysqld'] }, { entrypoint: [], command: ['mysqld'], user: 'mysql' }],
+  ['settings of the server', { command: ['--sql-mode='] }, MARIA, { entrypoint: [], command: ['mariadbd', '--sql-mode='], user: 'mysql' }],
+  ['another program', { command: ['mariadb-upgrade'] }, MARIA, { command: ['mariadb-upgrade'] }],
+])('past the entrypoint of MariaDB: %s', (_, options, again, expected) => {
+  expect(startOf('mariadb', options, again)).toEqual(expected)
+})
+
+test('MySQL\'s entrypoint is not passed: it makes its socket be found where clients look', () => {
+  expect(startOf('mysql', {}, { ...MARIA, command: ['mysqld'] })).toEqual({})
+})
+
+/** What a copy of a preset's service is started with, beyond what its first instance was. */
+function startOf(preset: PresetName, options: object, again: FoundImage | undefined): object {
+  const engine = { wait: { log: () => 0, port: () => 0, all: () => 0 } } as unknown as Engine
+  const service = { image: preset, preset, options } as unknown as Service
+  const { entrypoint, command, user } = runOptions(engine, service, { self }, again)
+  return JSON.parse(JSON.stringify({ entrypoint, command, user })) as object
+}

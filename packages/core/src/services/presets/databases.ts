@@ -36,7 +36,7 @@ export const POSTGRES: Preset = {
   // A first write to a segment of the log copies it whole into a clone's own files: 1 MiB instead of 16.
   env: { POSTGRES_PASSWORD: 'mayfly', POSTGRES_INITDB_ARGS: '--wal-segsize=1' },
   // Bash, twice, and a search through the data: 30 ms.
-  past: { entrypoint: ['docker-entrypoint.sh'], program: 'postgres', user: 'postgres' },
+  past: { entrypoint: ['docker-entrypoint.sh'], programs: ['postgres'], user: 'postgres' },
   // The first "ready" is the entrypoint's temporary server, which listens on its socket only.
   ready: () => ({ port: 5432, log: { line: /ready to accept connections/, times: 2 } }),
   readyAgain: () => ({ port: 5432, log: { line: /ready to accept connections/, times: 1 } }),
@@ -51,7 +51,11 @@ export const POSTGRES: Preset = {
   databases: POSTGRES_DATABASES,
 }
 
-export const MARIADB: Preset = mysqlLike('mariadb:11', 'MARIADB', 'mariadb')
+export const MARIADB: Preset = {
+  ...mysqlLike('mariadb:11', 'MARIADB', 'mariadb'),
+  // Its images before 11 start it under its older name.
+  past: { entrypoint: ['docker-entrypoint.sh'], programs: ['mariadbd', 'mysqld'], user: 'mysql' },
+}
 export const MYSQL: Preset = mysqlLike('mysql:8.4', 'MYSQL', 'mysql')
 
 /** [The images' entrypoints: `PREFIX_ROOT_PASSWORD`, `_DATABASE`, `_USER`, `_PASSWORD`; MariaDB's knows the MYSQL names too.] */

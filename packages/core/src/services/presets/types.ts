@@ -25,8 +25,11 @@ export interface Preset {
   readonly env: Readonly<Record<string, string>> | ((self: Self) => Readonly<Record<string, string>>)
   /** For images whose own command does not start the server. */
   readonly command?: readonly string[]
-  /** How the server of an image with this very entrypoint is started on data that is there: past the entrypoint, a shell script that has nothing left to do. */
-  readonly past?: { readonly entrypoint: readonly string[]; readonly program: string; readonly user: string }
+  /**
+   * How the server of an image with this very entrypoint is started on data that is there: past the entrypoint, a shell script
+   * that has nothing left to do. `programs` are those it knows; what begins with a dash is for the first.
+   */
+  readonly past?: { readonly entrypoint: readonly string[]; readonly programs: readonly string[]; readonly user: string }
   ready(env: Environment): PresetReadiness
   /** Of an instance whose data is there already. Default: as `ready`. */
   readyAgain?(env: Environment): PresetReadiness
