@@ -8,14 +8,19 @@ import { fakeRegistry, tar, type FakeRegistry } from '../../packages/core/test/i
 import { layersOf } from './layers.js'
 import { useBench } from './bench.js'
 
-const LAYERS = 90
+/** As many as the kernel's overlay takes. */
+const LAYERS = 500
 useBench()
 let registry: FakeRegistry
+let few: number
 beforeAll(async () => {
   registry = await fakeRegistry()
   await using _ = await run('busybox', { command: ['true'] })
-  const small = Array.from({ length: LAYERS }, (_, at) => tar([{ name: `layer-${at}`, content: `${at}\n` }, { name: 'top', content: `${at}\n` }]))
-  registry.add('deep', 'latest', [...layersOf(process.env['MAYFLY_HOME'] ?? ''), ...small])
+  const base = layersOf(process.env['MAYFLY_HOME'] ?? '')
+  few = LAYERS - base.length
+  const small = Array.from({ length: few + 1 }, (_, at) => tar([{ name: `layer-${at}`, content: `${at}\n` }, { name: 'top', content: `${at}\n` }]))
+  registry.add('deep', 'latest', [...base, ...small.slice(0, few)])
+  registry.add('deep', 'deeper', [...base, ...small])
 })
 afterAll(() => registry.close())
 afterEach(async () => {
@@ -26,14 +31,25 @@ afterEach(async () => {
 const without = (features: string): void => { process.env['MAYFLY_NATIVE_OFF'] = features }
 const rootOf = '/^[0-9]+ [0-9]+ [0-9:]+ [^ ]+ \\/ /'
 
-test.each([['', 'as the kernel has it'], ['lowerdir+', 'before Linux 6.5']])('more layers than the options of a mount can name (without %j: %s)', async (off) => {
+test.each([['', 'as the kernel has it'], ['lowerdir+', 'before Linux 6.5']])('500 layers, more than the options of a mount can name (without %j: %s)', { timeout: 120_000 }, async (off) => {
   without(off)
   await using container = await run(`${registry.host}/deep`, { command: ['sleep', '1000'], driver: 'overlay' })
   const { stdout } = await container.exec(['sh', '-c', `ls -d /layer-* | wc -l; cat /top; echo x > /layer-3 && cat /layer-3; awk '${rootOf}' /proc/self/mountinfo`])
   const [count, top, changed, mount = ''] = stdout.split('\n')
-  expect([count, top, changed]).toEqual([`${LAYERS}`, `${LAYERS - 1}`, 'x'])
+  expect([count, top, changed]).toEqual([`${few}`, `${few - 1}`, 'x'])
   expect(mount).toContain(' - overlay ')
-  if (off !== '') expect(mount).toContain('lowerdir=/proc/self/fd/')
+  if (off !== '') expect(mount).toContain('lowerdir=0:1:2:')
+})
+
+test('501 layers are refused, not the run given to a slower driver, and the driver that is asked for takes them', { timeout: 120_000 }, async () => {
+  const start = (): ReturnType<typeof run> => run(`${registry.host}/deep:deeper`, { command: ['sleep', '1000'] })
+  // Twice: the second is of a kind that is known.
+  for (let times = 0; times < 2; times += 1) {
+    await expect(start()).rejects.toMatchObject({ code: 'ERR_MAYFLY_UNSUPPORTED', message: expect.stringContaining('at most 500 layers, and this image has 501') as string, details: { layers: 501 } })
+  }
+  expect((await currentRun()).driver.name).toBe('overlay')
+  await using container = await run(`${registry.host}/deep:deeper`, { command: ['sleep', '1000'], driver: 'copy' })
+  expect((await container.exec(['cat', '/top'])).stdout).toBe(`${few}\n`)
 })
 
 test('copies without reflinks, and without the kernel\'s copying', async () => {

@@ -80,21 +80,27 @@ out:
   return result;
 }
 
-/* Every path by a descriptor's name: short, and of digits alone. The descriptors end with exec. */
+/* Every path by a link's name: a few digits, so that one page holds the 500 layers that the kernel takes. */
 static int overlay_by_names(char *options, char *const *lowers, uint16_t n, const char *upper, const char *work, bool user) {
-  enum { NAME = 32 };
+  enum { NAME = 8 };
   const uint16_t all = (uint16_t)(n + 2);
   char *text = xalloc((size_t)all * NAME), **names = xalloc((size_t)all * sizeof *names);
-  int result = -1;
-  for (uint16_t i = 0; i < all; i++) {
-    int fd = open(i < n ? lowers[i] : i == n ? upper : work, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) goto out;
-    names[i] = text + (size_t)i * NAME;
-    (void)snprintf(names[i], NAME, "/proc/self/fd/%d", fd);
+  int result = mkdir("names", 0700) || chdir("names") ? -1 : 0;
+  uint16_t made = 0;
+  for (; !result && made < all; made++) {
+    const char *path = made < n ? lowers[made] : made == n ? upper : work;
+    char above[16]; /* ours in the stage, or wherever it was asked for */
+    if (*path != '/') path = snprintf(above, sizeof above, "../%s", path) < (int)sizeof above ? above : "";
+    names[made] = text + (size_t)made * NAME;
+    (void)snprintf(names[made], NAME, "%u", made);
+    result = symlink(path, names[made]);
   }
-  if (plain_options(options, names, n, names[n], names[n + 1], user)) result = mount("overlay", "root", "overlay", 0, options);
-  else errno = E2BIG;
-out:
+  if (!result && !plain_options(options, names, n, names[n], names[n + 1], user)) result = (errno = E2BIG, -1);
+  if (!result) result = mount("overlay", "../root", "overlay", 0, options);
+  int saved = errno;
+  while (made > 0) (void)unlink(names[--made]);
+  if (chdir("..") || rmdir("names")) result = -1;
+  else errno = saved;
   free(names);
   free(text);
   return result;

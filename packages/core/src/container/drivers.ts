@@ -20,11 +20,15 @@ export interface Driver {
   rootfs(run: Run, id: string, layers: readonly string[], scratch: string, size: number): Promise<Rootfs>
 }
 
+/** As many as the kernel takes. [Linux, fs/overlayfs/params.h, OVL_MAX_STACK] */
+const OVERLAY_LAYERS = 500
+
 const overlay: Driver = {
   name: 'overlay',
   inMemory: true,
-  rootfs: (run, _id, lowers, scratch, size) =>
-    Promise.resolve({ driver: 'overlay', lowers, tmpfsSize: size, userxattr: run.map !== undefined, ...changes(scratch) }),
+  rootfs: (run, _id, lowers, scratch, size) => lowers.length > OVERLAY_LAYERS
+    ? Promise.reject(tooMany(lowers.length))
+    : Promise.resolve({ driver: 'overlay', lowers, tmpfsSize: size, userxattr: run.map !== undefined, ...changes(scratch) }),
 }
 
 const fuse: Driver = {
@@ -85,6 +89,13 @@ export const fastestDriver = overlay
 
 function changes(scratch: string): { upper: string; work: string } {
   return scratch === '' ? { upper: '', work: '' } : { upper: join(scratch, 'upper'), work: join(scratch, 'work') }
+}
+
+/** No next driver: the others would get the whole run for one image's sake. */
+function tooMany(count: number): MayflyError {
+  return new MayflyError('ERR_MAYFLY_UNSUPPORTED', `The driver overlay takes at most ${String(OVERLAY_LAYERS)} layers, and this image has ${String(count)}`, {
+    hint: 'driver: \'copy\' (MAYFLY_DRIVER=copy) takes any number, and copies all files at each start.', details: { layers: count },
+  })
 }
 
 function missing(why: string): MayflyError {

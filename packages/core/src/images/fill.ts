@@ -6,7 +6,10 @@ import { ProgressMeter, type PullProgress } from './progress.js'
 import { findLayer } from './record.js'
 import type { Store } from './store.js'
 
-/** Has every layer (bottom first) unpacked in the store, those that are missing at once. */
+/** Layers under way at once: each takes three processes. Bottom first, because a layer waits for those below it. */
+const AT_ONCE = 16
+
+/** Has every layer (bottom first) unpacked in the store, those that are missing at the same time. */
 export async function fillLayers(
   store: Store, reference: Reference, wanted: readonly WantedLayer[],
   { fetch, signal, tell }: { fetch: BlobSource | undefined, signal: AbortSignal, tell: (progress: PullProgress) => void },
@@ -18,6 +21,7 @@ export async function fillLayers(
   const either = AbortSignal.any([signal, stop.signal])
   // Every layer and every blob listens to it: an image of many layers is no leak.
   setMaxListeners(0, either)
+  const turns = turnsOf(AT_ONCE)
   const placed: Promise<string>[] = []
   for (const [index, layer] of wanted.entries()) {
     const below = placed.slice()
@@ -27,7 +31,7 @@ export async function fillLayers(
     const work = async (): Promise<string> => {
       await twin
       const onBytes = (count: number): void => { meter.bytes(index, count) }
-      const directory = found[index]?.directory ?? await obtainLayer(store, reference, layer, { fetch, lowers, onBytes, signal: either })
+      const directory = found[index]?.directory ?? await turns(() => obtainLayer(store, reference, layer, { fetch, lowers, onBytes, signal: either }))
       meter.finished(index)
       return directory
     }
@@ -38,6 +42,23 @@ export async function fillLayers(
   const outcomes = await Promise.allSettled(placed)
   const failures = outcomes.flatMap((outcome) => outcome.status === 'rejected' ? [outcome.reason as unknown] : [])
   if (failures.length > 0) throw failures.find((error) => !isAbort(error)) ?? failures[0]
+}
+
+/** Lets so many work at a time, in the order they came. */
+function turnsOf(count: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let free = count
+  const waiting: (() => void)[] = []
+  return async (work) => {
+    if (free > 0) free -= 1
+    else await new Promise<void>((resolve) => { waiting.push(resolve) })
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      if (next === undefined) free += 1
+      else next()
+    }
+  }
 }
 
 function isAbort(error: unknown): boolean {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { hexOf, type Digest } from '../digest.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { isSelfContained, lockFile, settle, unpackLayer, type UntarReport } from '../layers/index.js'
-import type { Descriptor } from '../registry/index.js'
+import type { BlobDownload, Descriptor } from '../registry/index.js'
 import type { Reference } from '../reference.js'
 import { findLayer, layerPath, readRecord, writeRecord } from './record.js'
 import { blobPath, discardTree, storeFailed, type Store } from './store.js'
@@ -16,8 +16,8 @@ export interface WantedLayer {
   readonly chainId: Digest
 }
 
-/** Gives the bytes of a blob: from a registry, or an archive. */
-export type BlobSource = (blob: Descriptor, signal: AbortSignal | undefined) => AsyncIterable<Buffer>
+/** Gives the bytes of a blob: from registries, or an archive, which has nobody else to ask. */
+export type BlobSource = (blob: Descriptor, signal: AbortSignal | undefined) => AsyncIterable<Buffer> & Partial<Pick<BlobDownload, 'elsewhere'>>
 
 /** How a layer is to be had. */
 export interface LayerWork {
@@ -25,6 +25,7 @@ export interface LayerWork {
   readonly fetch: BlobSource | undefined
   /** Directories of the lower layers, top first. */
   readonly lowers: () => Promise<readonly string[]>
+  /** Less than 0: so many come again. */
   readonly onBytes: (count: number) => void
   readonly signal?: AbortSignal | undefined
 }
@@ -90,8 +91,22 @@ async function fill(
   }
   if (fetch === undefined) throw notThere(reference)
   const keep = join(ingest, 'blob')
-  const report = await unpackLayer({ source: fetch(layer.blob, signal), directory, digest, size, diffId: layer.diffId, keep, onBytes })
-  return { report, fetched: keep }
+  const source = fetch(layer.blob, signal)
+  for (;;) {
+    let came = 0
+    const counted = (count: number): void => {
+      came += count
+      onBytes(count)
+    }
+    try {
+      return { report: await unpackLayer({ source, directory, digest, size, diffId: layer.diffId, keep, onBytes: counted }), fetched: keep }
+    } catch (error) {
+      if (source.elsewhere === undefined || !isMayflyError(error) || error.code !== 'ERR_MAYFLY_DIGEST_MISMATCH' || error.details['wanted'] !== digest) throw error
+      source.elsewhere(error)
+      onBytes(-came)
+      await fresh()
+    }
+  }
 }
 
 async function place(store: Store, layer: WantedLayer, ingest: string, report: UntarReport): Promise<string> {

@@ -40,6 +40,7 @@ export class ProgressMeter {
     this.#tell()
   }
 
+  /** `count` is less than 0 when bytes come again. */
   bytes(index: number, count: number): void {
     const layer = this.#layers[index]
     if (layer === undefined) return
@@ -64,7 +65,7 @@ export class ProgressMeter {
     const done = counted.reduce((sum, layer) => sum + layer.done, 0)
     this.#marks = [...this.#marks.filter((mark) => at - mark.at <= LATELY), { at, done }]
     const [first = { at, done }] = this.#marks
-    const rate = at === first.at ? 0 : (done - first.done) / (at - first.at) * 1000
+    const rate = at === first.at ? 0 : Math.max(done - first.done, 0) / (at - first.at) * 1000
     this.tell({ reference: this.reference, total: counted.reduce((sum, { size }) => sum + size, 0), done, rate, layers: [...this.#layers] })
   }
 }

@@ -1,4 +1,5 @@
-export { fetchBlob, fetchDigest, fetchManifest, fetchSmallBlob, type FetchedManifest } from './client.js'
+export { fetchBlob, type BlobDownload } from './blob.js'
+export { fetchDigest, fetchManifest, fetchSmallBlob, type FetchedManifest } from './client.js'
 export { parseChallenges, type Challenge } from './challenge.js'
 export { credentialsFor, type Credentials } from './credentials.js'
 export { login, logout, type LoginResult } from './login.js'

@@ -61,7 +61,7 @@ test('containers\' auth files: the closest name of a repository counts, Docker\'
 test('a bearer token is fetched once, renewed on 401, and secrets stay out of errors', async () => {
   let tokens = 0
   let valid = ''
-  const manifest = JSON.stringify({ schemaVersion: 2 })
+  const manifest = JSON.stringify({ schemaVersion: 2, manifests: [] })
   server = createServer((request, response) => {
     const { host = '', authorization } = request.headers
     if (request.url?.startsWith('/token') === true) {
@@ -95,7 +95,7 @@ test('credentials are not sent on after a redirect to another origin, and 503 is
   const seen: (string | undefined)[] = []
   const other = createServer((request, response) => {
     seen.push(request.headers.authorization)
-    response.end('{}')
+    response.end('{"schemaVersion":2,"manifests":[]}')
   })
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   server = createServer((request, response) => {

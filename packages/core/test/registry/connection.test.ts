@@ -38,7 +38,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true })
 })
 
-const manifest: RequestListener = (_, response) => void response.end('{"schemaVersion":2}')
+const manifest: RequestListener = (_, response) => void response.end('{"schemaVersion":2,"manifests":[]}')
 
 /** Where a server listens: a port of loopback. */
 async function listen(server: Server): Promise<string> {

@@ -12,7 +12,7 @@ import type { Descriptor } from '../../src/registry/manifest.js'
 import { shape, type Asked, type Shape } from './shape.js'
 
 // The hosts are of loopback; challenges, tokens, redirects and headers have the form that each registry documents.
-const manifest = Buffer.from('{"schemaVersion":2}')
+const manifest = Buffer.from('{"schemaVersion":2,"manifests":[]}')
 const content = Buffer.from('the content of a blob')
 const blob: Descriptor = { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: digestOf(content), size: content.length }
 const shapes: Shape[] = []
