@@ -1,5 +1,6 @@
 import type { Container } from '../../container/types.js'
 import type { Self } from '../types.js'
+import { kafkaState } from './kafka-state.js'
 import { rabbitmqState } from './rabbitmq-state.js'
 import { urlOf, type Preset, type Resettable, type SeenInside } from './types.js'
 
@@ -18,7 +19,7 @@ interface KafkaFacts {
 }
 
 /** `inside` is for services that need it: the broker tells its clients the name they know. */
-export interface KafkaContainer extends Container, KafkaFacts, SeenInside<KafkaFacts> {}
+export interface KafkaContainer extends Container, KafkaFacts, SeenInside<KafkaFacts>, Resettable {}
 
 export const RABBITMQ: Preset = {
   image: 'rabbitmq:4',
@@ -46,6 +47,7 @@ export const KAFKA: Preset = {
   ready: () => ({ port: 9092, log: { line: /Kafka Server started/, times: 1 } }),
   facts: self => ({ bootstrap: `${self.host}:${String(self.port(9092))}` }),
   inside: ({ host }) => ({ bootstrap: `${host}:19092` }),
+  state: kafkaState,
 }
 
 /** [apache/kafka's image: KAFKA_ and a property's name in capitals, dots as underscores.] */

@@ -4,7 +4,7 @@ import { KAFKA, RABBITMQ, type KafkaContainer, type RabbitmqContainer } from './
 import { REDIS, VALKEY, type RedisContainer } from './caches.js'
 import { MARIADB, MONGODB, MYSQL, POSTGRES, type MongodbContainer, type MysqlContainer, type PostgresContainer } from './databases.js'
 import { ELASTICSEARCH, KEYCLOAK, LOCALSTACK, MAILPIT, MINIO, OPENSEARCH, type KeycloakContainer, type MailpitContainer, type S3Container, type SearchContainer } from './others.js'
-import type { Preset, Resettable } from './types.js'
+import type { Preset } from './types.js'
 import { HTTPD, NGINX, type HttpContainer } from './web.js'
 
 /** The handle of each preset. */
@@ -22,7 +22,7 @@ export interface Presets {
   elasticsearch: SearchContainer
   opensearch: SearchContainer
   minio: S3Container
-  localstack: S3Container & Resettable
+  localstack: S3Container
   mailpit: MailpitContainer
   keycloak: KeycloakContainer
 }

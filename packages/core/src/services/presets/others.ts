@@ -1,13 +1,16 @@
 import type { HttpContainer } from './web.js'
+import { keycloakState } from './keycloak-state.js'
+import type { S3Access } from './s3-client.js'
+import { s3State } from './s3-state.js'
 import { searchState } from './search-state.js'
 import { ask } from './tools.js'
-import { urlOf, type Preset, type Resettable } from './types.js'
+import { urlOf, type Environment, type Preset, type Resettable } from './types.js'
 
 /** Elasticsearch and OpenSearch. */
 export interface SearchContainer extends HttpContainer, Resettable {}
 
 /** Object storage with Amazon's interface. */
-export interface S3Container extends HttpContainer {
+export interface S3Container extends HttpContainer, Resettable {
   readonly accessKey: string
   readonly secretKey: string
   readonly region: string
@@ -18,7 +21,7 @@ export interface MailpitContainer extends HttpContainer, Resettable {
   readonly smtp: string
 }
 
-export interface KeycloakContainer extends HttpContainer {
+export interface KeycloakContainer extends HttpContainer, Resettable {
   readonly adminUser: string
   readonly adminPassword: string
 }
@@ -38,18 +41,20 @@ export const OPENSEARCH: Preset = {
   env: { 'discovery.type': 'single-node', 'DISABLE_SECURITY_PLUGIN': 'true', 'DISABLE_INSTALL_DEMO_CONFIG': 'true', 'OPENSEARCH_JAVA_OPTS': '-Xms512m -Xmx512m' },
 }
 
+const minioAccess = (env: Environment): S3Access => ({
+  accessKey: env['MINIO_ROOT_USER'] ?? 'minioadmin',
+  secretKey: env['MINIO_ROOT_PASSWORD'] ?? 'minioadmin',
+  region: env['MINIO_REGION'] ?? 'us-east-1',
+})
+
 export const MINIO: Preset = {
   image: 'minio/minio:latest',
   ports: [9000, 9001],
   env: { MINIO_ROOT_USER: 'mayfly', MINIO_ROOT_PASSWORD: 'mayfly-secret' },
   command: ['server', '/data', '--console-address', ':9001'],
   ready: () => ({ port: 9000, http: '/minio/health/live' }),
-  facts: (self, env) => ({
-    url: urlOf('http', self, 9000),
-    accessKey: env['MINIO_ROOT_USER'] ?? 'minioadmin',
-    secretKey: env['MINIO_ROOT_PASSWORD'] ?? 'minioadmin',
-    region: env['MINIO_REGION'] ?? 'us-east-1',
-  }),
+  state: s3State(9000, minioAccess),
+  facts: (self, env) => ({ url: urlOf('http', self, 9000), ...minioAccess(env) }),
 }
 
 export const LOCALSTACK: Preset = {
@@ -79,6 +84,7 @@ export const KEYCLOAK: Preset = {
   command: ['start-dev'],
   // Its health stands on the management port.
   ready: () => ({ port: 9000, http: '/health/ready' }),
+  state: keycloakState,
   facts: (self, env) => ({
     url: urlOf('http', self, 8080),
     adminUser: env['KC_BOOTSTRAP_ADMIN_USERNAME'] ?? '',

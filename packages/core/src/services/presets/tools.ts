@@ -23,12 +23,11 @@ export async function inContainer(container: Pick<Container, 'exec'>, script: st
 }
 
 /** Asks a server's own interface over HTTP, and answers its JSON. Throws ERR_MAYFLY_RESET_FAILED with its words. */
-export async function ask(base: string, path: string, method: string, body?: object): Promise<unknown> {
+export async function ask(base: string, path: string, method: string, body?: object, headers: Readonly<Record<string, string>> = {}): Promise<unknown> {
   let said: string
   try {
-    const answer = await fetch(new URL(path, base), {
-      method, signal: AbortSignal.timeout(LONGEST), ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-    })
+    const sent = body === undefined || body instanceof URLSearchParams ? { body, headers } : { body: JSON.stringify(body), headers: { ...headers, 'content-type': 'application/json' } }
+    const answer = await fetch(new URL(path, base), { method, signal: AbortSignal.timeout(LONGEST), headers: sent.headers, ...(sent.body === undefined ? {} : { body: sent.body }) })
     said = await answer.text()
     if (answer.ok) return said === '' || !(answer.headers.get('content-type') ?? '').includes('json') ? said : JSON.parse(said)
     said = `${String(answer.status)} ${said.trim().slice(0, 2000)}`
