@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { compete } from './measure.mjs'
 import { firstByte } from './processes.mjs'
+import { asOrdinaryUser } from './rootless.mjs'
 import { commandRivals, executed } from './setting.mjs'
 
 /** `run()` of a cached image to the program's exec. Mayfly's `run()` resolves once the exec is known to have happened. */
@@ -42,11 +43,27 @@ export async function start(setting) {
   const output = await compete(
     [{ name: 'mayfly', once: firstOutput }, { name: 'floor', once: () => firstByte('echo', ['x']) }, ...rivals], { rounds: 20, pause: 100 },
   )
+  const user = await asOrdinaryUser(setting, USER)
+  // Their order in the result: the user's is the one that is compared with root's.
+  const ordinary = await compete([{ name: 'mayfly', ...user }, { name: 'floor', once: floor }, { name: 'mayfly as root', once: mayfly }], { rounds: 40, pause: 100 })
+  await user.close()
   return {
     name: 'start', unit: 'ms', ...apart,
-    series: [{ case: 'back to back', ...straight }, { case: 'to the first byte of output', ...output }],
+    series: [{ case: 'back to back', ...straight }, { case: 'as an ordinary user', ...ordinary }, { case: 'to the first byte of output', ...output }],
   }
 }
+
+/** What an ordinary user's process does. */
+const USER = `
+  import { run } from '@mayfly/core'
+  const executed = { description: 'nothing', acceptsExit: true, ready: async () => undefined }
+  const once = async () => {
+    const began = performance.now()
+    const container = await run('busybox', { command: ['sleep', '60'], ready: executed })
+    const took = performance.now() - began
+    await container[Symbol.asyncDispose]()
+    return took
+  }`
 
 async function viaTestcontainers(setting) {
   const { name, absent, library } = setting.testcontainers
