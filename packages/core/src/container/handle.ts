@@ -14,14 +14,14 @@ import { compileCommand, type Inside } from './inside.js'
 import { ContainerFaults } from './faults.js'
 import type { Happening } from './events.js'
 import type { ContainerEvent, EventOptions } from './event-types.js'
-import { freeze } from './freezer.js'
 import type { Label } from './label.js'
-import { Watch, type Checkup } from './health.js'
+import { isGone, Life } from './life.js'
+import type { Checkup } from './health.js'
 import type { Health, HealthProbe, HealthStatus } from './health-types.js'
 import { logsOf } from './logs.js'
 import { readOutput, readRecords } from './output.js'
 import { reachFrom, sourceOf } from './reach.js'
-import { signalName, signalNumber } from './signals.js'
+import { signalNumber } from './signals.js'
 import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
@@ -65,8 +65,6 @@ export interface HandleInput {
   readonly journal: boolean
 }
 
-const ENDING = new Set([signalNumber('SIGTERM'), signalNumber('SIGKILL'), signalNumber('SIGINT'), signalNumber('SIGQUIT')])
-
 /** The handle of a container that was created. */
 export class RunningContainer implements Container {
   readonly id: string
@@ -75,15 +73,8 @@ export class RunningContainer implements Container {
   readonly host: string
   readonly #input: HandleInput
   #name: string
-  #exit: Promise<ExitStatus>
-  #watch: Watch | undefined
-  #stopping = false
-  #begins = false
+  readonly #life: Life
   #awaited = false
-  #ended = false
-  #startedAt: number | undefined
-  #early: ExitStatus | undefined
-  #frozen = false
   #removal: Promise<void> | undefined
   #sockets: Sockets
   #faults: ContainerFaults | undefined
@@ -98,7 +89,16 @@ export class RunningContainer implements Container {
     this.image = input.image.reference.familiar
     this.ip = input.address === undefined ? '127.0.0.1' : formatAddress(input.address)
     this.host = isOnLoopback(input.options) || !input.run.reachable || input.address === undefined ? '127.0.0.1' : this.ip
-    this.#exit = this.#live(input.exit)
+    this.#life = new Life({
+      run: input.run, id: input.id, exit: input.exit, checkup: input.checkup,
+      stopSignal: input.options.stopSignal ?? input.image.config.StopSignal ?? 'SIGTERM',
+      ask: async (command, timeout) => {
+        const { exitCode, stdout, stderr } = await execute(input.run.connection, this.id, await this.#compile(command, {}), { timeout }, true)
+        return { exitCode, output: `${stdout}${stderr}` }
+      },
+      tell: (what) => { this.#tell(what) },
+      checked: () => { for (const tell of [...this.checks]) tell() },
+    })
     this.#tell({ kind: 'created' })
   }
 
@@ -109,16 +109,16 @@ export class RunningContainer implements Container {
   /** Its program is started, for the first time. */
   async begin(): Promise<void> {
     await this.#input.begin()
-    this.#begun('started')
+    this.#life.begun('started')
   }
 
   get health(): Health | undefined {
-    return this.#watch?.health
+    return this.#life.health
   }
 
   /** See `Watch.settled`. */
   settled(signal: AbortSignal, saw: (probe: HealthProbe) => void): Promise<HealthStatus> {
-    return this.#watch?.settled(signal, saw) ?? Promise.resolve('healthy')
+    return this.#life.settled(signal, saw)
   }
 
   events(options: EventOptions = {}): AsyncIterable<ContainerEvent> {
@@ -127,12 +127,12 @@ export class RunningContainer implements Container {
 
   get exit(): Promise<ExitStatus> {
     this.#holdProcess()
-    return this.#exit
+    return this.#life.exit
   }
 
   /** Settles like `exit`, without keeping this process alive. */
   get ending(): Promise<ExitStatus> {
-    return this.#exit
+    return this.#life.exit
   }
 
   /** Why one of its ports on the machine cannot be listened at. */
@@ -247,25 +247,23 @@ export class RunningContainer implements Container {
 
   async stop({ remove = true, ...options }: EndOptions = {}): Promise<void> {
     if (this.#removal !== undefined) return this.#removal
-    await this.#end(options)
+    await this.#life.ask(options)
     if (remove) return this[Symbol.asyncDispose]()
-    await this.#ensureEnd()
+    await this.#life.ensureEnd()
   }
 
   async restart(options: StopOptions = {}): Promise<void> {
     const { run, image, given } = this.#input
     this.#there()
-    await this.#end(options)
-    await this.#ensureEnd()
+    await this.#life.ask(options)
+    await this.#life.ensureEnd()
     this.#there()
     this.#sockets.close()
     this.#sockets = new Sockets(run, this.id)
     this.#faults = undefined
-    this.#frozen = false
     const { exit } = await this.#input.again()
-    this.#ended = this.#awaited = this.#stopping = this.#begins = false
-    this.#exit = this.#live(exit)
-    this.#begun('restarted')
+    this.#awaited = false
+    this.#life.again(exit)
     const { waitReady } = await import('./readiness.js')
     await waitReady(run.connection, this, image, given)
   }
@@ -289,55 +287,14 @@ export class RunningContainer implements Container {
 
   #tell(what: Happening): void {
     const { run, options: { labels = {} }, journal } = this.#input
-    run.events.tell({ id: this.id, name: this.#name, image: this.image, labels, startedAt: this.#startedAt }, what, journal)
-  }
-
-  /** One life of its, until the end. */
-  #live(exit: Promise<RawExit>): Promise<ExitStatus> {
-    return exit.then(({ code, signal, oomKilled }) => {
-      this.#ended = true
-      this.#watch?.stop()
-      const status = { code, signal: signalName(signal), oomKilled }
-      if (this.#begins) this.#tellEnd(status)
-      else this.#early = status
-      return status
-    })
-  }
-
-  #tellEnd({ code, signal, oomKilled }: ExitStatus): void {
-    if (oomKilled) this.#tell({ kind: 'oom' })
-    this.#tell({ kind: 'exited', code, signal })
-    if (this.#stopping) this.#tell({ kind: 'stopped' })
-  }
-
-  #begun(kind: 'started' | 'restarted'): void {
-    const { checkup, run } = this.#input
-    this.#begins = true
-    this.#startedAt = Date.now()
-    this.#tell({ kind })
-    // It may have ended before its start was told.
-    const early = this.#early
-    this.#early = undefined
-    if (early !== undefined) return this.#tellEnd(early)
-    if (checkup === undefined) return
-    this.#watch = new Watch(checkup, async (command, timeout) => {
-      // While it stands still nothing can be said.
-      if (this.#frozen) return undefined
-      const { exitCode, stdout, stderr } = await execute(run.connection, this.id, await this.#compile(command, {}), { timeout }, true)
-      return { exitCode, output: `${stdout}${stderr}` }
-    }, (status) => { this.#tell({ kind: 'health_status', status }) }, () => { for (const tell of [...this.checks]) tell() })
-  }
-
-  async #ensureEnd(): Promise<void> {
-    if (!this.#ended) await this.#signal(signalNumber('SIGKILL'))
-    await this.#exit
+    run.events.tell({ id: this.id, name: this.#name, image: this.image, labels, startedAt: this.#life.startedAt }, what, journal)
   }
 
   /** Ends it as `stop` does, and leaves it there. */
   async end(options: StopOptions = {}): Promise<void> {
-    await this.#end(options)
-    if (!this.#ended) await this.kill()
-    await this.#exit
+    await this.#life.ask(options)
+    if (!this.#life.ended) await this.kill()
+    await this.#life.exit
   }
 
   /** How its root file system is made. */
@@ -363,7 +320,7 @@ export class RunningContainer implements Container {
     const { image, run, scratch, driver, given } = this.#input
     this.#there()
     const [{ commitChanges }, { changesOf }] = await Promise.all([import('./commit.js'), import('./changes.js')])
-    const still = pause && !this.#ended && !this.#frozen && await this.#stands()
+    const still = pause && !this.#life.ended && !this.#life.frozen && await this.#stands()
     try {
       await using changes = await changesOf(run, { id: this.id, name: this.name, scratch, driver })
       return await commitChanges({ image, id: this.id, upper: join(changes.directory, 'upper'), config: settingsOf(image, given) }, options)
@@ -385,44 +342,28 @@ export class RunningContainer implements Container {
 
   /** Moves the directory of its changes away, once it has ended. For those kept on disk by the kernel's overlay. */
   async takeChanges(target: string): Promise<void> {
-    await this.#exit
+    await this.#life.exit
     const { rename } = await import('node:fs/promises')
     await rename(join(this.#input.scratch, 'upper'), target)
   }
 
-  /** The stop signal, and patience. */
-  async #end({ timeout = 10_000, signal }: StopOptions): Promise<void> {
-    const number = signalNumber(signal ?? this.#input.options.stopSignal ?? this.#input.image.config.StopSignal ?? 'SIGTERM')
-    this.#stopping = !this.#ended
-    if (!this.#ended && timeout > 0) {
-      await this.#signal(number)
-      if (this.#frozen) await this.#freeze(false).catch(() => undefined)
-      let timer: NodeJS.Timeout | undefined
-      const patience = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout)))
-      await Promise.race([this.#exit, patience])
-      clearTimeout(timer)
-    }
-  }
-
   async kill(signal: string | number = 'SIGKILL'): Promise<void> {
-    const number = signalNumber(signal)
-    if (!this.#ended && this.#removal === undefined) this.#tell({ kind: 'killed', signal: signalName(number) ?? String(number) })
-    await this.#signal(number)
+    await this.#life.kill(signalNumber(signal))
   }
 
   get faults(): ContainerFaults {
     const { run, options } = this.#input
     return this.#faults ??= new ContainerFaults({
-      run, id: this.id, name: this.name, storage: storageOf(options), direct: options.loopback === 'direct', freeze: (frozen) => this.#freeze(frozen), kill: (signal) => this.kill(signal),
+      run, id: this.id, name: this.name, storage: storageOf(options), direct: options.loopback === 'direct', freeze: (frozen) => this.#life.freeze(frozen), kill: (signal) => this.kill(signal),
     })
   }
 
   pause(): Promise<void> {
-    return this.#freeze(true)
+    return this.#life.freeze(true)
   }
 
   unpause(): Promise<void> {
-    return this.#freeze(false)
+    return this.#life.freeze(false)
   }
 
   stats(): Promise<ContainerStats> {
@@ -437,14 +378,14 @@ export class RunningContainer implements Container {
 
   /** Who asks for the exit wants to see it: like a child process, the container then keeps this process alive. */
   #holdProcess(): void {
-    if (this.#awaited || this.#ended || this.#removal !== undefined) return
+    if (this.#awaited || this.#life.ended || this.#removal !== undefined) return
     this.#awaited = true
     this.#input.run.connection.request(METHOD.wait, new Writer().str(this.id).take()).catch(() => undefined)
   }
 
   async #remove(): Promise<void> {
     const { run, closed } = this.#input
-    this.#watch?.stop()
+    this.#life.close()
     try {
       if (!run.connection.lost) await run.connection.request(METHOD.remove, new Writer().str(this.id).take())
     } catch (error) {
@@ -456,28 +397,4 @@ export class RunningContainer implements Container {
       this.#tell({ kind: 'removed' })
     }
   }
-
-  async #signal(number: number): Promise<void> {
-    if (this.#ended || this.#removal !== undefined) return
-    const fields = new Writer().str(this.id).u32(0).u32(number).take()
-    await this.#input.run.connection.request(METHOD.signal, fields).catch((error: unknown) => {
-      if (!this.#ended && !isGone(error)) throw error
-    })
-    // As Docker does: who is told to end shall be able to.
-    if (this.#frozen && ENDING.has(number)) await this.#freeze(false).catch((error: unknown) => {
-      if (!this.#ended && !isGone(error)) throw error
-    })
-  }
-
-  async #freeze(frozen: boolean): Promise<void> {
-    const { run } = this.#input
-    await freeze(run.connection, run.hello.features, this.id, frozen)
-    if (this.#frozen !== frozen) this.#tell({ kind: frozen ? 'paused' : 'unpaused' })
-    this.#frozen = frozen
-  }
-}
-
-function isGone(error: unknown): boolean {
-  const details = (error as { details?: Readonly<Record<string, unknown>> }).details
-  return details?.['errno'] === 'ENOENT' || details?.['errno'] === 'ESRCH'
 }
