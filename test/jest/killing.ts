@@ -41,7 +41,7 @@ export type Phase = 'set-up' | 'prepare' | 'lease' | 'test' | 'teardown'
  */
 export async function interrupt(runner: 'jest' | 'vitest', bench: Bench, words: readonly string[], phase: Phase): Promise<string[]> {
   const project = phase === 'set-up' || phase === 'test' ? 'hanging' : 'phases'
-  const child = startRunner(runner, project, bench, words, { group: true })
+  const child = startRunner(runner, project, { ...bench, environment: { ...bench.environment, PHASE: phase } }, words, { group: true })
   const pid = child.pid ?? 0
   const ended = once(child, 'exit')
   try {

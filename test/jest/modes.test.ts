@@ -51,7 +51,7 @@ test('shards are runs of their own, and --bail ends in order', async () => {
   expect(bailed.output).not.toMatch(/did not exit|open handle|ERR_MAYFLY_INTERNAL/)
 })
 
-test('watching, the run stays warm from one re-run to the next, and a changed input prepares again', async () => {
+test('watching, the run stays warm from one re-run to the next; a changed input prepares again, a changed configuration restarts what changed', async () => {
   await using watched = watch('jest', 'watched', bench, ['--watchAll', '--runInBand'])
   await watched.seen(/Ran all test suites()/g, 1)
   watched.change('watched.case.js', (text) => `${text}// changed\n`)
@@ -61,6 +61,10 @@ test('watching, the run stays warm from one re-run to the next, and a changed in
   watched.change('state/word.txt', () => 'two')
   watched.change('watched.case.js', (text) => `${text}// changed again\n`)
   expect(await watched.seen(/word (\w+) \n/g, 3)).toEqual(['one', 'one', 'two'])
+  expect(new Set(await watched.seen(/watching (\w+) \n/g, 3)).size).toBe(1)
+  await watched.seen(/Ran all test suites()/g, 3)
+  watched.change('mayfly.config.ts', (text) => text.replace("scope: 'worker'", "scope: 'worker', memory: '64m'"))
+  expect(new Set(await watched.seen(/watching (\w+) \n/g, 4)).size).toBe(2)
 })
 
 test('reset: \'test\' brings a worker\'s service back before every test, its server and clients living on', async () => {

@@ -18,13 +18,13 @@ export interface TestRun {
 }
 
 /** A run for all tests of a file, in a place of its own. */
-export function useRun(config: string): TestRun & { readonly place: Place } {
+export function useRun(config: string, options: RunOptions = {}): TestRun & { readonly place: Place } {
   const opened: { place?: Place; run?: TestRun } = {}
   const place = (): Place => opened.place ?? early()
   const run = (): TestRun => opened.run ?? early()
   beforeAll(async () => {
     opened.place = await openPlace()
-    opened.run = await openRun(config)
+    opened.run = await openRun(config, options)
   })
   afterAll(async () => {
     await opened.run?.close()
@@ -44,14 +44,22 @@ function early(): never {
   throw new Error('The run is there once the tests begin')
 }
 
-/** `config` is the text of mayfly.config.ts. `files` lie beside it. */
-export async function openRun(config: string, { slots = 2, files = {} }: { slots?: number; files?: Readonly<Record<string, string>> } = {}): Promise<TestRun> {
+interface RunOptions {
+  readonly slots?: number
+  /** Of files beside the configuration. */
+  readonly files?: Readonly<Record<string, string>>
+  readonly watching?: boolean
+  readonly ahead?: boolean
+}
+
+/** `config` is the text of mayfly.config.ts. */
+export async function openRun(config: string, { slots = 2, files = {}, ...options }: RunOptions = {}): Promise<TestRun> {
   const directory = projectDirectory(config, files)
   const trace = join(directory, 'trace')
   const before = process.env['MAYFLY_TRACE_FILE']
   process.env['MAYFLY_TRACE_FILE'] = trace
   try {
-    const run = await launchRun({ directories: [directory], slots })
+    const run = await launchRun({ directories: [directory], slots, ...options })
     const sessions: Session[] = []
     return {
       run, directory,

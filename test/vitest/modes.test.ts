@@ -58,7 +58,7 @@ test('what the whole run shares is provided to those who cannot lease, and typed
   expect([...bundle.matchAll(/\b(?:from|import) "([^"]+)"/g)].map((match) => match[1])).toEqual(['vitest'])
 })
 
-test('watching, the run stays warm from one re-run to the next; a changed input runs the tests again, and prepares again', async () => {
+test('watching, the run stays warm from one re-run to the next; a changed input or configuration runs the tests again, with what changed made anew', async () => {
   await using watched = watch('vitest', 'watched', bench, ['watch', '--no-isolate'])
   await watched.seen(/Waiting for file changes()/g, 1)
   watched.change('watched.case.js', (text) => `${text}// changed\n`)
@@ -67,6 +67,10 @@ test('watching, the run stays warm from one re-run to the next; a changed input 
   await watched.seen(/Waiting for file changes()/g, 2)
   watched.change('state/word.txt', () => 'two')
   expect(await watched.seen(/word (\w+) \n/g, 3)).toEqual(['one', 'one', 'two'])
+  expect(new Set(await watched.seen(/watching (\w+) \n/g, 3)).size).toBe(1)
+  await watched.seen(/Waiting for file changes()/g, 3)
+  watched.change('mayfly.config.ts', (text) => text.replace("scope: 'worker'", "scope: 'worker', memory: '64m'"))
+  expect(new Set(await watched.seen(/watching (\w+) \n/g, 4)).size).toBe(2)
 })
 
 test('starting is not charged to tests and has a limit of its own; who connects early is held', async () => {

@@ -19,7 +19,7 @@ process.stdin.on('data', (chunk: string) => {
   for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n')) {
     const line = text.slice(0, at)
     text = text.slice(at + 1)
-    void (line === 'close' ? close() : open(JSON.parse(line) as HostOptions))
+    void (line === 'close' ? close() : line === 'reload' ? reload() : open(JSON.parse(line) as HostOptions))
   }
 })
 // The supervisor ends with this process's connection to it; everything else ends with the supervisor.
@@ -36,6 +36,14 @@ async function open(options: HostOptions): Promise<void> {
     say({ error: toWire(error) })
     process.exitCode = 1
     process.stdin.destroy()
+  }
+}
+
+async function reload(): Promise<void> {
+  try {
+    if (host !== undefined) say({ address: await host.reload() })
+  } catch (error) {
+    say({ error: toWire(error) })
   }
 }
 

@@ -22,33 +22,37 @@ export type Kept = typeof globalThis & { [RUN]?: Warm }
 export interface Warm {
   readonly run: Promise<LaunchedRun>
   /** What the run was started with: the configurations, their inputs and their modules. Known in watch mode only. */
-  readonly state: string
+  state: string
   /** Set-ups whose tear-down has not come: projects with set-ups of their own each have one. */
   users: number
-  /** In watch mode, until the run is ended for want of use. */
-  idle?: NodeJS.Timeout | undefined
 }
 
 /** Jest's global set-up: starts the run host. */
 export default async function setup(global: Global, project: Project): Promise<void> {
   const kept = globalThis as Kept
   const directories = [project.rootDir, ...(global.projects ?? [])]
-  const state = global.watch === true || global.watchAll === true ? await stateOf(directories) : ''
+  const watching = global.watch === true || global.watchAll === true
+  const state = watching ? await stateOf(directories) : ''
   const before = kept[RUN]
-  if (before !== undefined && before.users === 0 && before.state !== state) {
-    // A configuration or an input has changed since the last re-run.
-    delete kept[RUN]
-    clearTimeout(before.idle)
-    await (await before.run).close()
-  }
-  const warm = (kept[RUN] ??= { run: launchOrSkip({ directories, slots: Math.max(1, global.maxWorkers) }), state, users: 0 })
+  if (before !== undefined && before.users === 0 && before.state !== state) await refresh(kept, before, state)
+  const warm = (kept[RUN] ??= { run: launchOrSkip({ directories, slots: Math.max(1, global.maxWorkers), watching, ahead: true }), state, users: 0 })
   warm.users += 1
-  clearTimeout(warm.idle)
   try {
     process.env[RUN_VARIABLE] = JSON.stringify((await warm.run).address)
   } catch (error) {
     delete kept[RUN]
     throw error
+  }
+}
+
+/** A configuration or an input has changed since the last re-run. */
+async function refresh(kept: Kept, warm: Warm, state: string): Promise<void> {
+  try {
+    await (await warm.run).reload()
+    warm.state = state
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_MAYFLY_RUN_LOST') throw error
+    delete kept[RUN]
   }
 }
 

@@ -2,9 +2,6 @@ import { describeRun, RUN_VARIABLE } from '@mayfly/core/plugin'
 import { runOwn } from './chain.js'
 import { RUN, type Global, type Kept, type Project } from './setup.js'
 
-/** Milliseconds a watched run stays warm without being used. */
-const IDLE = 10 * 60_000
-
 /** Jest's global tear-down: ends the run. In watch mode it stays for the next re-run. */
 export default async function teardown(global: Global, _project: Project): Promise<void> {
   const kept = globalThis as Kept
@@ -12,14 +9,12 @@ export default async function teardown(global: Global, _project: Project): Promi
   if (warm === undefined) return
   warm.users -= 1
   if (warm.users > 0) return
-  const end = async (): Promise<void> => {
-    delete kept[RUN]
-    delete process.env[RUN_VARIABLE]
-    const summary = await (await warm.run).close()
-    if (summary !== undefined && global.silent !== true) process.stderr.write(describeRun(summary))
-  }
-  if (global.watch !== true && global.watchAll !== true) return await end()
-  warm.idle = setTimeout(() => void end().catch(() => undefined), IDLE).unref()
+  // Its containers end when nobody uses them for long; the run itself with the process.
+  if (global.watch === true || global.watchAll === true) return
+  delete kept[RUN]
+  delete process.env[RUN_VARIABLE]
+  const summary = await (await warm.run).close()
+  if (summary !== undefined && global.silent !== true) process.stderr.write(describeRun(summary))
 }
 
 /** The tear-down of a project that has one of its own, which runs before ours. */

@@ -8,7 +8,10 @@ const RUN = Symbol.for('mayfly.vitest.run')
 type Kept = typeof globalThis & { [RUN]?: Running }
 
 interface Running {
+  readonly launch: () => Promise<LaunchedRun>
   run: Promise<LaunchedRun>
+  /** Settles when the run heeds the last change. */
+  fresh: Promise<void>
   /** What it was started with: the configurations, their inputs and their modules. Known in watch mode only. */
   state: string
   users: number
@@ -21,9 +24,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const slots = typeof maxWorkers === 'number' ? maxWorkers : availableParallelism()
   const roots = [root, ...project.vitest.projects.map(({ config }) => config.root)]
   const directories = [...new Set(roots)]
-  const launch = (): Promise<LaunchedRun> => launchOrSkip({ directories, slots })
   const watching = project.vitest.config.watch
-  const kept = (shared[RUN] ??= { run: launch(), state: watching ? await stateOf(directories) : '', users: 0 })
+  const launch = (): Promise<LaunchedRun> => launchOrSkip({ directories, slots, watching, ahead: true })
+  const kept = (shared[RUN] ??= { launch, run: launch(), fresh: Promise.resolve(), state: watching ? await stateOf(directories) : '', users: 0 })
   let address: RunAddress
   try {
     address = (await kept.run).address
@@ -40,18 +43,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
     if (!browser.enabled) project.provide('mayflyRun', JSON.stringify(address))
     await session?.close()
     // Named for no file: only the place counts, for the configuration that holds there.
-    session = openSession(address, join(root, 'vitest.config'), 1)
+    session = openSession(address, join(root, 'vitest.config'), 1, { standing: watching })
     project.provide('mayfly', await shareServices(address, root, session, browser.enabled))
   }
   await offer()
   project.onTestsRerun(async () => {
     const state = await stateOf(directories)
-    if (state !== kept.state) {
-      // A configuration or an input has changed since the last re-run.
-      kept.state = state
-      await (await kept.run).close()
-      kept.run = launch()
-    }
+    // A configuration or an input has changed since the last re-run; each project is told of it.
+    if (state !== kept.state) kept.fresh = refresh(kept, state)
+    await kept.fresh
     await offer()
   })
   return async () => {
@@ -62,6 +62,18 @@ export default async function setup(project: TestProject): Promise<() => Promise
     delete process.env[RUN_VARIABLE]
     const summary = await (await kept.run).close()
     if (summary !== undefined && project.config.silent !== true) process.stderr.write(describeRun(summary))
+  }
+}
+
+async function refresh(kept: Running, state: string): Promise<void> {
+  kept.state = state
+  try {
+    await (await kept.run).reload()
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ERR_MAYFLY_RUN_LOST') return void await (kept.run = kept.launch())
+    // The next re-run tries again.
+    kept.state = ''
+    throw error
   }
 }
 

@@ -14,6 +14,6 @@ export async function launchOrSkip(options: HostOptions, environment: NodeJS.Pro
   } catch (error) {
     const reason = reasonToSkip(error, environment)
     process.stderr.write(`mayfly: no containers here, and tests that want one are skipped (MAYFLY_UNAVAILABLE=skip): ${reason}\n`)
-    return { address: { socket: '', token: '', addresses: {}, unavailable: reason }, close: () => Promise.resolve(undefined) }
+    return { address: { socket: '', token: '', addresses: {}, unavailable: reason }, reload: () => Promise.resolve(), close: () => Promise.resolve(undefined) }
   }
 }

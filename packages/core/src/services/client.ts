@@ -116,8 +116,13 @@ export function setVariables(variables: Variables): Variables {
   return before
 }
 
+export interface SessionOptions {
+  /** It is there for as long as the runner is, and does not tell that somebody uses what it leases. */
+  readonly standing?: boolean
+}
+
 /** A session of one file in one slot. Connects at the first lease; holds the process only while something is awaited. */
-export function openSession(run: RunAddress, file: string, slot: number): Session {
+export function openSession(run: RunAddress, file: string, slot: number, { standing = false }: SessionOptions = {}): Session {
   const attempt = randomBytes(8).toString('hex')
   const held = new Set<Lease>()
   let ended: EndedContainer[] = []
@@ -127,7 +132,7 @@ export function openSession(run: RunAddress, file: string, slot: number): Sessio
   /** Whether a test did something that must be undone: most do nothing, and their end costs no round trip. */
   let disturbed = false
   const peer = (): Promise<Peer> => {
-    connection ??= connectTo(run, (op, params) => {
+    connection ??= connectTo(run, standing, (op, params) => {
       if (op === 'ended') ended.push(params as unknown as EndedContainer)
       if (op === 'health') for (const { grant, state } of held) if (grant.lease === params['lease']) state.health = healthOf(params['health'] as WireHealth)
     }).then(host => {
@@ -230,7 +235,7 @@ function endOrphan(parent: number, looks = 50): void {
   else if (looks > 1) later(endOrphan, 100, parent, looks - 1).unref()
 }
 
-async function connectTo({ socket: path, token }: RunAddress, answer: Answer): Promise<Peer> {
+async function connectTo({ socket: path, token }: RunAddress, standing: boolean, answer: Answer): Promise<Peer> {
   const socket = connect(path)
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve)
@@ -239,6 +244,6 @@ async function connectTo({ socket: path, token }: RunAddress, answer: Answer): P
     )
   })
   const peer = speak(socket, answer)
-  if ((await peer.request('hello', { token })) === true) return peer
+  if ((await peer.request('hello', { token, standing })) === true) return peer
   throw new MayflyError('ERR_MAYFLY_RUN_LOST', 'The run host refused the token of this run')
 }

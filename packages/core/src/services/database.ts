@@ -89,7 +89,12 @@ export function createDatabaseMaker(supply: Supply): DatabaseMaker {
 
 /** The server is one for the run, whoever asks first. */
 function serverWish(wish: Wish): Wish {
-  return { ...wish, name: `${wish.name} server`, as: wish.name, scope: 'run', concurrent: false }
+  return { ...wish, name: serverNameOf(wish.name), as: wish.name, scope: 'run', concurrent: false }
+}
+
+/** What the server of a service's databases is called among the instances; no service is. */
+export function serverNameOf(service: string): string {
+  return `${service} server`
 }
 
 function keyOf(config: string | undefined, name: string, nth: number): string {

@@ -1,13 +1,16 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { MayflyError } from '../errors.js'
 import { createAdmission } from './admission.js'
 import type { Health, RunOptions } from '../container/types.js'
 import type { Address } from './address.js'
+import { prepareAhead, prepareAlone } from './ahead.js'
 import type { TestAttempt } from './client.js'
 import { findConfig } from './config.js'
 import { createImages } from './images.js'
+import { idleLimit, watchIdle } from './idle.js'
 import { cloneMaker, createInstances } from './instances.js'
 import { createJournal, type Journal, type RunSummary } from './journal.js'
 import { chooseKept, type Kept } from './keep.js'
@@ -15,8 +18,9 @@ import { createLeases, lastLines, type Grant, type Held, type Leases } from './l
 import { createPlaces, type Project } from './places.js'
 import { createWarmPool } from './pool.js'
 import { createPrepared } from './prepared.js'
+import { reloadProjects } from './reload.js'
 import { resetOf, resolveService, scopeOf } from './resolve.js'
-import { needsAddress, runOptions, type Engine } from './start.js'
+import type { Engine } from './start.js'
 import type { Scope, Service } from './types.js'
 import { createVisit, type Until } from './visit.js'
 import { speak, type Peer } from './wire.js'
@@ -36,6 +40,10 @@ export interface HostOptions {
   readonly directories: readonly string[]
   /** Worker slots 1..slots get their addresses now; a further slot gets its own when it first asks. */
   readonly slots: number
+  /** Tests are run again and again: configurations may change, and what nobody uses for long (MAYFLY_IDLE) is ended. */
+  readonly watching?: boolean
+  /** What is declared is prepared from the beginning on, before anybody asks. */
+  readonly ahead?: boolean
 }
 
 interface Place {
@@ -45,6 +53,8 @@ interface Place {
 
 export interface Host {
   readonly address: RunAddress
+  /** Reads the configurations again, see `reloadProjects`. */
+  reload(): Promise<RunAddress>
   /** Ends everything but what MAYFLY_KEEP has stay. */
   close(): Promise<{ readonly summary: RunSummary; readonly kept: Kept | undefined }>
 }
@@ -57,7 +67,7 @@ interface Used {
 }
 
 /** Opens a run host: loads configurations, fixes addresses, and listens on a socket. */
-export async function openHost(engine: Engine, { directories, slots, socketDirectory }: HostOptions & Place): Promise<Host> {
+export async function openHost(engine: Engine, { directories, slots, watching = false, ahead = false, socketDirectory }: HostOptions & Place): Promise<Host> {
   const journal: Journal = createJournal()
   const run = randomBytes(4).toString('hex')
   const images = createImages(engine, journal)
@@ -79,9 +89,15 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
       pool.shed()
     },
   })
-  const places = createPlaces({ engine, images, journal, run, slots })
+  const places = createPlaces({ engine, images, journal, run, slots, watching })
   const instances = createInstances({ engine, images, prepared, pool, admission, journal, leases: () => leases }, places)
   const token = randomBytes(16).toString('hex')
+  const preparation = { engine, images, places, prepared }
+  const over = new AbortController()
+  const idle = watching ? watchIdle(idleLimit(), () => {
+    journal.note({ event: 'idle', ms: idleLimit() })
+    void leases.end(() => false).then(() => pool.shed()).catch(() => undefined)
+  }) : undefined
 
   const used = async (wanted: Params): Promise<Used> => {
     const name = text(wanted, 'name')
@@ -94,11 +110,8 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     const { service, project, scope } = await used(wanted)
     const name = text(wanted, 'name')
     if (project !== undefined && places.isExternal(project, name)) return scope
-    const image = await images.of(service)
-    const alone = service.options.needs === undefined && !needsAddress(service)
-    if (project !== undefined && service.options.prepare !== undefined && alone) {
-      await prepared.of(service, { config: project.path, name }, image, runOptions(engine, service, undefined, image))
-    }
+    await images.of(service)
+    if (project !== undefined) await prepareAlone(preparation, project, name, service)
     return scope
   }
   const lease = async (wanted: Params): Promise<Grant> => {
@@ -192,6 +205,10 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
       if (op === 'hello') {
         trusted = equal(String(params['token']), token)
         if (!trusted) setImmediate(() => socket.destroy())
+        else if (params['standing'] !== true) {
+          idle?.enter()
+          void peer.closed.then(() => idle?.leave())
+        }
         return trusted
       }
       if (!trusted) throw new MayflyError('ERR_MAYFLY_UNPRIVILEGED', 'This connection has not presented the token of its run')
@@ -207,14 +224,23 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     void peer.closed.then(leave).catch(() => undefined)
   }
 
-  const addresses: Record<string, Record<string, Record<string, Address>>> = {}
-  for (const path of new Set(directories.map(directory => findConfig(directory)))) {
-    if (path === undefined) continue
+  const configured = (): readonly string[] => [...new Set(directories.map(directory => findConfig(directory)))].filter(path => path !== undefined)
+  const begin = async (projects: readonly Project[]): Promise<RunAddress['addresses']> => {
+    const addresses: Record<string, RunAddress['addresses'][string]> = {}
+    for (const project of projects) {
+      addresses[project.path] = await places.table(project)
+      instances.startEager(project, slots, leases)
+      if (ahead) void prepareAhead(preparation, project, over.signal)
+    }
+    return addresses
+  }
+  const first: Project[] = []
+  for (const path of configured()) {
     const project = await places.load(path)
     await images.ofAll(places.contained(project), path)
-    addresses[path] = await places.table(project)
-    instances.startEager(project, slots, leases)
+    first.push(project)
   }
+  let addresses = await begin(first)
   const socket = join(socketDirectory, `${randomBytes(6).toString('hex')}.host`)
   const server = createServer(serve)
   await new Promise<void>((resolve, reject) => {
@@ -222,8 +248,17 @@ export async function openHost(engine: Engine, { directories, slots, socketDirec
     server.listen(socket, resolve)
   })
   return {
-    address: { socket, token, addresses },
+    get address() { return { socket, token, addresses } },
+    reload: async () => {
+      const paths = configured()
+      const others = places.known().filter(path => !paths.includes(path) && existsSync(path))
+      const projects = await reloadProjects({ places, images, leases, pool, journal }, [...paths, ...others])
+      addresses = await begin(projects.filter(({ path }) => paths.includes(path)))
+      return { socket, token, addresses }
+    },
     close: async () => {
+      over.abort()
+      idle?.end()
       server.close()
       const kept = await chooseKept(leases, failed)
       await leases.end(({ made }) => kept?.stays(made.container) === true)

@@ -1,5 +1,5 @@
 import type { Container } from '../container/types.js'
-import { createDatabaseMaker } from './database.js'
+import { createDatabaseMaker, serverNameOf } from './database.js'
 import type { Leases, Make, Wish } from './leases.js'
 import { fillPool, makeContainer, type HeldNeed, type Supply } from './make.js'
 import type { Place, Places, Project } from './places.js'
@@ -68,7 +68,7 @@ export function createInstances(supply: Supply, places: Places): Instances {
       const place = await places.of(project, name, 1)
       if (place.stable === undefined) return
       const server = makeContainer(supply, { wish: { ...wish, scope: 'run' }, service, stable: place.stable, inside: undefined, needs: [] })
-      await supply.leases().hold({ ...wish, name: `${name} server`, scope: 'run' }, 'eager', server).catch(() => undefined)
+      await supply.leases().hold({ ...wish, name: serverNameOf(name), scope: 'run' }, 'eager', server).catch(() => undefined)
       return
     }
     await fillPool(supply, wish, service, slots).catch(() => undefined)

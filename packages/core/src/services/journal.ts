@@ -33,6 +33,10 @@ export type Event =
   | { readonly event: 'prepared'; readonly name: string; readonly ms: number }
   | { readonly event: 'reset'; readonly name: string; readonly slot: number; readonly ms: number }
   | { readonly event: 'ended'; readonly name: string; readonly slot: number; readonly exit: ExitStatus }
+  /** Ended because the configuration, or what it is prepared from, has changed. */
+  | { readonly event: 'changed'; readonly name: string }
+  /** Nobody used a container for so long that all were ended. */
+  | { readonly event: 'idle'; readonly ms: number }
   | { readonly event: 'waiting'; readonly name: string; readonly slot: number; readonly why: string }
 
 /** Where an instance came from. `pool`: it had been started ahead; `database`: made in a running server; `external`: a server that was there. */
@@ -113,6 +117,8 @@ function spoken(event: Event): string {
     case 'prepared': return `${event.name} in ${String(event.ms)} ms`
     case 'reset': return `${event.name} of slot ${String(event.slot)} in ${String(event.ms)} ms`
     case 'ended': return `${event.name} of slot ${String(event.slot)} ended with ${howItEnded(event.exit)}`
+    case 'changed': return `${event.name} has changed: it begins anew`
+    case 'idle': return `nobody was there for ${String(event.ms)} ms: all containers are ended, and begin anew when they are asked for`
     case 'waiting': return `${event.name} for slot ${String(event.slot)} waits: ${event.why}`
   }
 }

@@ -8,7 +8,10 @@ import { fromWire, type WireError } from './wire.js'
 
 /** A running run host, held by this process: it ends when this process does, in whatever way. */
 export interface LaunchedRun {
+  /** What workers are told from now on. */
   readonly address: RunAddress
+  /** After a change of a configuration or of a service's inputs: what changed begins anew, all else goes on. Throws what is wrong with it, and then all goes on. */
+  reload(): Promise<void>
   /** Ends the run host and everything it started, but for what MAYFLY_KEEP has stay. Answers the run's figures, unless it was lost. */
   close(): Promise<RunSummary | undefined>
 }
@@ -40,10 +43,18 @@ export async function launchRun(options: HostOptions): Promise<LaunchedRun> {
   const greeting = await greetingOf(lines, gone)
   if ('error' in greeting) throw fromWire(greeting.error)
   release(child)
+  let { address } = greeting
   let closed: Promise<RunSummary | undefined> | undefined
+  const reload = async (): Promise<void> => {
+    hold(child)
+    child.stdin.write('reload\n')
+    const answer = await greetingOf(lines, gone)
+    release(child)
+    if ('error' in answer) throw fromWire(answer.error)
+    address = answer.address
+  }
   const close = async (): Promise<RunSummary | undefined> => {
-    child.ref()
-    for (const stream of [child.stdin, child.stdout]) (stream as unknown as { ref?(): void } | null)?.ref?.()
+    hold(child)
     child.stdin.write('close\n')
     const last = await Promise.race([lines.next(), gone])
     child.stdin.end()
@@ -53,7 +64,7 @@ export async function launchRun(options: HostOptions): Promise<LaunchedRun> {
     else release(child)
     return farewell?.summary
   }
-  return { address: greeting.address, close: () => closed ??= close() }
+  return { get address() { return address }, reload, close: () => closed ??= close() }
 }
 
 interface Lines {
@@ -82,7 +93,7 @@ function linesOf(child: ChildProcess): Lines {
 async function greetingOf(lines: Lines, gone: Promise<void>): Promise<Greeting> {
   const line = await Promise.race([lines.next(), gone])
   if (line !== undefined) return JSON.parse(line) as Greeting
-  throw new MayflyError('ERR_MAYFLY_RUN_LOST', 'The run host ended while it started', {
+  throw new MayflyError('ERR_MAYFLY_RUN_LOST', 'The run host ended', {
     hint: 'Its last words stand on standard error above.',
   })
 }
@@ -101,6 +112,11 @@ export function reasonToSkip(error: unknown, environment: NodeJS.ProcessEnv = pr
   if (wanted && !inCi) return error.message.split('\n')[0] ?? error.message
   const more = wanted ? 'MAYFLY_UNAVAILABLE=skip is not heeded where CI is set: tests that do not run must not look as if they had.' : '`mayfly doctor` says what this machine lacks; MAYFLY_UNAVAILABLE=skip skips tests with containers.'
   throw new MayflyError(error.code, `${error.message}\n${more}`, { hint: [error.hint, more].filter(one => one !== undefined).join(' '), cause: error, details: error.details })
+}
+
+function hold(child: ChildProcess): void {
+  child.ref()
+  for (const stream of [child.stdin, child.stdout]) (stream as unknown as { ref?(): void } | null)?.ref?.()
 }
 
 function release(child: ChildProcess): void {

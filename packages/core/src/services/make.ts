@@ -132,7 +132,8 @@ function starterOf(
   }
 }
 
-function poolKey({ config, name }: Wish): string {
+/** What instances started ahead are told apart by. */
+export function poolKey({ config, name }: Pick<Wish, 'config' | 'name'>): string {
   return JSON.stringify([config ?? null, name])
 }
 

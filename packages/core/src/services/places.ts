@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import type { Address } from './address.js'
 import { openAddress, type StableAddress } from './addresses.js'
 import { findConfig, loadConfig } from './config.js'
+import { definitionsOf } from './definition.js'
 import { externalUrl, openExternal, type ExternalServer } from './external/index.js'
 import type { Images } from './images.js'
 import type { Journal } from './journal.js'
@@ -17,6 +18,8 @@ export interface Project {
   readonly services: Services
   /** With those that are only needed. */
   readonly all: Services
+  /** What each depends on. */
+  readonly definitions: Readonly<Record<string, string>>
 }
 
 /** Where a service is reached in a slot. */
@@ -31,6 +34,14 @@ export interface Places {
   /** The configuration that holds for a test file. */
   projectOf(file: string): Promise<Project | undefined>
   load(path: string): Promise<Project>
+  /** The same, afresh, and without heeding it yet. */
+  read(path: string): Promise<Project>
+  /** The configurations that were loaded. */
+  known(): readonly string[]
+  /** Has another one of this path hold, or none any more. Answers the services that are no longer what they were. */
+  replace(path: string, project: Project | undefined): Promise<readonly string[]>
+  /** Closes the addresses of services, and drops what was made for them elsewhere. */
+  forget(path: string, names: readonly string[]): Promise<void>
   /** Of a service of the configuration, or of a database in it. */
   of(project: Project, name: string, slot: number): Promise<Place>
   needsOf(project: Project, name: string): readonly Need[]
@@ -55,9 +66,11 @@ export interface PlacesOptions {
   /** The run's name. */
   readonly run: string
   readonly slots: number
+  /** Configurations are read again. */
+  readonly watching: boolean
 }
 
-export function createPlaces({ engine, images, journal, run, slots }: PlacesOptions): Places {
+export function createPlaces({ engine, images, journal, run, slots, watching }: PlacesOptions): Places {
   const projects = new Map<string, Promise<Project>>()
   const stables = new Map<string, Promise<StableAddress>>()
   const externals = new Map<string, Promise<ExternalServer>>()
@@ -68,10 +81,12 @@ export function createPlaces({ engine, images, journal, run, slots }: PlacesOpti
     return url === undefined ? undefined : remember(externals, JSON.stringify([project.path, name]), () =>
       openExternal({ name, service, url, config: project.path, run, slots, journal }))
   }
-  const load = (path: string): Promise<Project> => remember(projects, path, async () => {
+  const read = async (path: string): Promise<Project> => {
     const { services } = await loadConfig(path)
-    return { path, services, all: withNeeds(services, path) }
-  })
+    const all = withNeeds(services, path)
+    return { path, services, all, definitions: watching ? definitionsOf(all, path) : {} }
+  }
+  const load = (path: string): Promise<Project> => remember(projects, path, () => read(path))
   const serviceOf = ({ all }: Project, name: string): Service => all[name] as Service
   const factsFor = async (project: Project, name: string, slot: number): Promise<Readonly<Record<string, object>>> => {
     const needs = needsOf(name, serviceOf(project, name), project.all)
@@ -91,12 +106,32 @@ export function createPlaces({ engine, images, journal, run, slots }: PlacesOpti
       const { ports } = await images.of(service)
       return await openAddress(engine, service, ports, { needs: await factsFor(project, name, slot), inside: insideOf(name, service, project.all) })
     })
-    if (service.options.isolation !== 'database') return { address: stable.address, stable }
+    // The address outlives a change of the configuration that does not concern the instances behind it.
+    if (service.options.isolation !== 'database') return { address: { ...stable.address, exports: exportsOf(service, { self: stable.self, needs: await factsFor(project, name, slot) }) }, stable }
     const setting: Setting = { self: stable.self, needs: await factsFor(project, name, slot), database: databaseOf(service, stable, slot) }
     return { address: { ...stable.address, facts: factsOf(service, setting), exports: exportsOf(service, setting) }, stable }
   }
   return {
-    load, of, external, factsOf: factsFor,
+    load, read, of, external,
+    known: () => [...projects.keys()],
+    replace: async (path, project) => {
+      const before = await projects.get(path)?.catch(() => undefined)
+      if (project === undefined) projects.delete(path)
+      else projects.set(path, Promise.resolve(project))
+      return Object.keys(before?.all ?? {}).filter(name => before?.definitions[name] !== project?.definitions[name])
+    },
+    forget: async (path, names) => {
+      const isOf = (key: string): boolean => {
+        const [config, name] = JSON.parse(key) as readonly [string, string]
+        return config === path && names.includes(name)
+      }
+      for (const opened of [stables, externals]) {
+        const gone = [...opened].filter(([key]) => isOf(key))
+        for (const [key] of gone) opened.delete(key)
+        await Promise.allSettled(gone.map(async ([, one]) => await (await one).close()))
+      }
+    },
+    factsOf: factsFor,
     insideOf: (project, name) => insideOf(name, serviceOf(project, name), project.all),
     isExternal: (project, name) => externalUrl(name, serviceOf(project, name)) !== undefined,
     contained: project => Object.fromEntries(Object.entries(project.all).filter(([name, service]) => externalUrl(name, service) === undefined)),

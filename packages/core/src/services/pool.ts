@@ -7,6 +7,8 @@ export interface WarmPool {
   take(key: string, start: () => Promise<Container>): Promise<{ readonly container: Container; readonly waited: boolean }>
   /** Starts so many ahead of any lease. */
   fill(key: string, count: number, start: () => Promise<Container>): Promise<void>
+  /** Ends those that wait for leases of one kind, and forgets how they are started. */
+  drop(key: string): Promise<void>
   /** Ends all that wait. */
   shed(): Promise<void>
 }
@@ -45,6 +47,13 @@ export function createWarmPool(most: number): WarmPool {
       fill(lane)
     }, drop)
   }
+  const empty = async (some: readonly Lane[]): Promise<void> => {
+    const all = some.flatMap(lane => {
+      lane.wanted = 0
+      return lane.waiting.splice(0)
+    })
+    await Promise.allSettled(all.map(async started => await (await started).stop({ timeout: 0 })))
+  }
   return {
     take: async (key, start) => {
       const lane = laneOf(key, start)
@@ -62,12 +71,11 @@ export function createWarmPool(most: number): WarmPool {
       fill(lane)
       await Promise.allSettled(lane.waiting)
     },
-    shed: async () => {
-      const all = [...lanes.values()].flatMap(lane => {
-        lane.wanted = 0
-        return lane.waiting.splice(0)
-      })
-      await Promise.allSettled(all.map(async started => await (await started).stop({ timeout: 0 })))
+    drop: async key => {
+      const lane = lanes.get(key)
+      lanes.delete(key)
+      if (lane !== undefined) await empty([lane])
     },
+    shed: () => empty([...lanes.values()]),
   }
 }

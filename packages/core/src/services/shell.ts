@@ -21,7 +21,16 @@ function quoted(value: unknown): string {
 
 async function execute(text: string, cwd: string, variables: Readonly<Record<string, string>>, signal: AbortSignal): Promise<string> {
   const path = [join(cwd, 'node_modules/.bin'), process.env['PATH'] ?? '/usr/bin:/bin'].join(':')
-  const child = spawn('/bin/sh', ['-c', text], { cwd, signal, env: { ...process.env, PATH: path, ...variables }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('/bin/sh', ['-c', text], { cwd, signal, detached: true, env: { ...process.env, PATH: path, ...variables }, stdio: ['ignore', 'pipe', 'pipe'] })
+  // With all that it started: a run that ends meanwhile has no use for it.
+  const kill = (): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // All of them have ended.
+    }
+  }
+  process.once('exit', kill)
   let output = ''
   let both = ''
   child.stdout.on('data', (chunk: Buffer) => { output += chunk.toString(); both += chunk.toString() })
@@ -29,7 +38,7 @@ async function execute(text: string, cwd: string, variables: Readonly<Record<str
   const ended = await new Promise<string>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, by) => resolve(code === 0 ? '' : by ?? `status ${String(code)}`))
-  })
+  }).finally(() => process.off('exit', kill))
   if (ended === '') return output
   throw new MayflyError('ERR_MAYFLY_PREPARE_FAILED', `"${text}" ended with ${ended}:\n${both.trimEnd().split('\n').slice(-50).join('\n')}`)
 }

@@ -58,7 +58,7 @@ test('what is needed is typed, with its facts outside and inside', () => {
 
 test('every database knows how to go back to its prepared state, and others as far as they let one, and clones leave their pids behind', () => {
   const resettable = Object.entries(PRESETS).filter(([, { state }]) => state?.keep !== undefined).map(([name]) => name)
-  expect(resettable.sort()).toEqual(['elasticsearch', 'mariadb', 'mongodb', 'mysql', 'opensearch', 'postgres', 'rabbitmq', 'redis', 'valkey'])
+  expect(resettable.sort()).toEqual(['elasticsearch', 'kafka', 'keycloak', 'mariadb', 'minio', 'mongodb', 'mysql', 'opensearch', 'postgres', 'rabbitmq', 'redis', 'valkey'])
   expect(Object.entries(PRESETS).filter(([, { databases }]) => databases !== undefined).map(([name]) => name).sort()).toEqual(['mariadb', 'mysql', 'postgres', 'redis', 'valkey'])
   for (const name of ['postgres', 'mariadb', 'mysql', 'mongodb', 'rabbitmq'] as const) expect([name, PRESETS[name].clear?.length]).toEqual([name, 1])
 })
