@@ -48,6 +48,8 @@ struct port {
 
 struct port *port_find(uint32_t id);
 void ports_sweep(void);
+/* The first error of listen(), or 0. Harmless for one that listens. */
+int port_listen_now(struct port *p);
 /* Listens again when its container's service does. */
 void port_await(struct port *p);
 
