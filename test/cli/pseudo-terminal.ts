@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { expect } from 'vitest'
 import { program } from '../place.js'
 
-/** A `mayfly WORDS…` that a person would sit before. */
+/** A program that a person would sit before. */
 export interface Session {
   /** Everything on the screen so far. */
   readonly screen: () => string
@@ -19,11 +19,16 @@ export interface Session {
 
 const quoted = (word: string): string => `'${word.replaceAll('\'', String.raw`'\''`)}'`
 
-/** Starts it in a pseudo-terminal of 80 × 24, which util-linux's `script` makes; `after` runs in the same terminal when it has ended. */
+/** Starts `mayfly WORDS…` in a pseudo-terminal; `after` runs in the same terminal when it has ended. */
 export function session(words: readonly string[], after = ''): Session {
   const command = [process.execPath, program, ...words].map(quoted).join(' ')
   // A shell that waits for a program is not ended by the terminal's Ctrl-C itself, whichever shell it is.
-  const child = spawn('script', ['-qec', `trap : INT; stty rows 24 cols 80; ${command}; code=$?; ${after === '' ? '' : `${after};`} exit $code`, '/dev/null'], { stdio: 'pipe' })
+  return terminalOf(`trap : INT; stty rows 24 cols 80; ${command}; code=$?; ${after === '' ? '' : `${after};`} exit $code`)
+}
+
+/** Starts a line for the shell in a pseudo-terminal, which util-linux's `script` makes. */
+export function terminalOf(line: string, env: NodeJS.ProcessEnv = process.env): Session {
+  const child = spawn('script', ['-qec', line, '/dev/null'], { stdio: 'pipe', env })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { text += chunk.toString() })
   const exit = new Promise<number | null>((resolve) => child.once('close', resolve))

@@ -1,8 +1,5 @@
-import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openPlace, program, type Place } from '../place.js'
+import { openPlace, type Place } from '../place.js'
 
 let place: Place
 beforeAll(async () => {
@@ -56,45 +53,4 @@ test('version, help, and the parts of either', async () => {
   expect((await place.mayfly(['version', '--format', '{{.Client.Version}} {{.Server.Os}}'])).stdout).toMatch(/^\d+\.\d+\.\d+ linux\n$/)
   expect((await place.mayfly(['version'])).stdout).toContain('Version:')
   expect(await place.mayfly(['container', 'ls', '--help'])).toMatchObject({ code: 0, stdout: expect.stringContaining('--filter') as string })
-})
-
-describe('completion', () => {
-  /** A `mayfly` on the path of the shells. */
-  function path(): string {
-    const bin = join(place.directory, 'bin')
-    mkdirSync(bin, { recursive: true })
-    writeFileSync(join(bin, 'mayfly'), `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`)
-    chmodSync(join(bin, 'mayfly'), 0o755)
-    return `${bin}:${process.env['PATH'] ?? ''}`
-  }
-
-  async function words(...typed: string[]): Promise<string[]> {
-    return (await place.mayfly(['__complete', '--', ...typed])).stdout.split('\n').slice(0, -1)
-  }
-
-  test('knows commands, flags, containers, images and where files stand', async () => {
-    expect(await words('un')).toEqual(['unpause'])
-    expect(await words('container', 'st')).toEqual(['start', 'stats', 'stop'])
-    expect(await words('run', '--cap')).toEqual(['--cap-add', '--cap-drop'])
-    expect(await words('start', '')).toEqual(['made'])
-    expect(await words('run', '--name', 'x', 'bu')).toEqual(['busybox'])
-    expect(await words('build', '')).toEqual([':files'])
-    expect(await words('run', '--env-file', '')).toEqual([':files'])
-    expect(await words('completion', '')).toEqual(['bash', 'fish', 'zsh'])
-    expect(await place.mayfly(['completion', 'tcsh'])).toMatchObject({ code: 1, stderr: expect.stringContaining('bash, zsh and fish') as string })
-  })
-
-  const shells = {
-    bash: 'source <(mayfly completion bash); COMP_WORDS=(mayfly start ma); COMP_CWORD=2; _mayfly; printf "%s\\n" "${COMPREPLY[@]}"',
-    zsh: 'autoload -Uz compinit; compinit -u -D; source <(mayfly completion zsh); words=(mayfly start ma); CURRENT=3; compadd() { print -l -- "${found[@]}" }; _mayfly',
-    fish: 'mayfly completion fish | source; complete -C "mayfly start ma"',
-  }
-  for (const [shell, script] of Object.entries(shells)) {
-    const absent = spawnSync(shell, ['--version']).error !== undefined
-    test.skipIf(absent)(`in ${shell}${absent ? ' (skipped: it is not installed here)' : ''}`, () => {
-      const words = shell === 'bash' ? ['--noprofile', '--norc'] : shell === 'zsh' ? ['-f'] : ['--no-config']
-      const { stdout, stderr } = spawnSync(shell, [...words, '-c', script], { encoding: 'utf8', env: { ...process.env, PATH: path() } })
-      expect({ stdout, stderr }).toEqual({ stdout: 'made\n', stderr: '' })
-    })
-  }
 })

@@ -3,10 +3,15 @@ import type { Command } from 'commander'
 import { invalid } from '../action.js'
 
 const SCRIPTS: Readonly<Record<string, string>> = {
+  // Bash has a word end at : and =, and puts what it is given in place of what follows.
   bash: `_mayfly() {
-  local words=("\${COMP_WORDS[@]:1:COMP_CWORD}") line
+  local typed="\${COMP_LINE:0:COMP_POINT}" words before='' line
+  read -ra words <<< "$typed"
+  [[ $typed == *[[:space:]] ]] && words+=('')
+  local last="\${words[\${#words[@]}-1]}"
+  [[ $last == *[:=]* ]] && before="\${last%"\${last##*[:=]}"}"
   COMPREPLY=()
-  while IFS= read -r line; do COMPREPLY+=("$line"); done < <(mayfly __complete -- "\${words[@]}" 2>/dev/null)
+  while IFS= read -r line; do COMPREPLY+=("\${line#"$before"}"); done < <(mayfly __complete -- "\${words[@]:1}" 2>/dev/null)
   if [[ \${#COMPREPLY[@]} -eq 1 && \${COMPREPLY[0]} == :files ]]; then
     COMPREPLY=($(compgen -f -- "\${COMP_WORDS[COMP_CWORD]}"))
   fi
@@ -16,7 +21,7 @@ complete -o bashdefault -F _mayfly mayfly
   zsh: `#compdef mayfly
 _mayfly() {
   local -a found
-  found=("\${(@f)$(mayfly __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  found=(\${(f)"$(mayfly __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)"})
   if [[ "$found" == ":files" ]]; then _files; else compadd -a found; fi
 }
 if [[ "$funcstack[1]" == "_mayfly" ]]; then _mayfly "$@"; else compdef _mayfly mayfly; fi
