@@ -31,12 +31,13 @@ test.each(['forks', 'threads'])('isolate: false, %s: a shared module\'s handles 
   expect([one[0] === two[0], one[1] === two[1], one[2] === two[2]]).toEqual([true, false, false])
 })
 
-test.each(['stack', 'list'])('a file\'s own tear-down comes before ours, and may fail, with hooks in the order of a %s', async (order) => {
+test.each(['stack', 'list', 'parallel'])('a file\'s own tear-down comes before ours, and may fail, with sequence.hooks %s', async (order) => {
   const report = await runTests('vitest', 'ordered', bench, [`--sequence.hooks=${order}`])
   const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
   expect(failed, report.output).toEqual(['FAILS: a fault is left on by a test whose tear-down fails'])
-  expect(Object.keys(report.tests)).toHaveLength(3)
-  expect([...report.output.matchAll(/^(after .*) PONG$/gm)].map((match) => match[1])).toEqual(['after each of a block', 'after each', 'after all'])
+  expect(Object.keys(report.tests)).toHaveLength(4)
+  expect(report.output.match(/^a block had its container to the end$/gm)).toHaveLength(2)
+  expect([...report.output.matchAll(/^(after .*) PONG$/gm)].map((match) => match[1])).toEqual(['after each of a block', 'after each', 'after all', 'after what a beforeAll returned'])
 })
 
 test('faults, servers of the test\'s own, and commands with streams; what a test did is undone, also when its time is over', async () => {
