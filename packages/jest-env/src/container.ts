@@ -1,4 +1,4 @@
-import { asDecorator, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer } from '@mayfly/core/worker'
+import { asDecorator, callerOf, thrownAt, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer } from '@mayfly/core/worker'
 import { currentSession, jestGlobals, NO_LIMIT } from './hooks.js'
 
 export interface UseOptions {
@@ -13,6 +13,7 @@ export interface UseOptions {
  */
 export function container<const N extends Name>(name: N, options: UseOptions = {}): Handle<N> & ContainerDecorator<Handle<N>> {
   const session = currentSession()
+  const caller = callerOf(container)
   const use = { name, ...options }
   const as = options.as ?? name
   const own = session.perTest(as, use)
@@ -22,10 +23,14 @@ export function container<const N extends Name>(name: N, options: UseOptions = {
     const { beforeAll, beforeEach } = jestGlobals()
     beforeAll(async () => {
       if (!wanted) return
-      scope = await session.prepare(use)
-      if (scope === 'test') return
-      session.tests.afterBlock(() => session.letGo(use))
-      await session.hold(use)
+      try {
+        scope = await session.prepare(use)
+        if (scope === 'test') return
+        session.tests.afterBlock(() => session.letGo(use))
+        await session.hold(use)
+      } catch (error) {
+        throw thrownAt(caller, error)
+      }
     }, NO_LIMIT)
     beforeEach(async () => { if (scope === 'test') await session.tests.begin([own]) }, NO_LIMIT)
   }

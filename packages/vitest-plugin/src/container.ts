@@ -1,4 +1,4 @@
-import { asDecorator, createHandle, createTestContainer, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/worker'
+import { asDecorator, callerOf, createHandle, createTestContainer, thrownAt, type Caller, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer, type Use } from '@mayfly/core/worker'
 import { beforeAll, beforeEach } from 'vitest'
 import { endTheirs, explain } from './explain.js'
 import { borrow, fileWithContainers, openedFile, type TestFile } from './file.js'
@@ -20,7 +20,7 @@ export function container<const N extends Name>(name: N, options: UseOptions = {
   const file = fileWithContainers()
   const use = { name, ...options }
   const own = createTestContainer(options.as ?? name, use, () => file.known[options.as ?? name])
-  const whole = blockContainer(file, use, own)
+  const whole = blockContainer(file, use, callerOf(container), own)
   const perTest = (key: PropertyKey): TestContainer => {
     whole.cancel()
     const as = options.as ?? file.nameFor(name, String(key))
@@ -38,8 +38,8 @@ export interface BlockContainer {
   cancel(): void
 }
 
-/** Leases for the enclosing block; or, with scope `test`, for each of its tests what `own` is. */
-export function blockContainer(file: TestFile, use: Use, own?: TestContainer): BlockContainer {
+/** Leases for the enclosing block; or, with scope `test`, for each of its tests what `own` is. Failures stand where `caller` is. */
+export function blockContainer(file: TestFile, use: Use, caller: Caller, own?: TestContainer): BlockContainer {
   const name = use.as ?? use.name
   let scope: Scope | undefined
   let wanted = true
@@ -47,8 +47,12 @@ export function blockContainer(file: TestFile, use: Use, own?: TestContainer): B
   if (file.unavailable !== undefined) wanted = false
   beforeAll(async () => {
     if (!wanted) return
-    scope = await file.session.prepare(use)
-    if (scope !== 'test') await file.hold(use)
+    try {
+      scope = await file.session.prepare(use)
+      if (scope !== 'test') await file.hold(use)
+    } catch (error) {
+      throw thrownAt(caller, error)
+    }
   }, 0)
   if (own !== undefined) {
     beforeEach(async ({ task, onTestFinished }) => {

@@ -1,4 +1,4 @@
-import { createHandle, createTestContainer, testMembers, type HandleOf, type NamedUse, type TestContainer, type Use } from '@mayfly/core/worker'
+import { callerOf, createHandle, createTestContainer, testMembers, type Caller, type HandleOf, type NamedUse, type TestContainer, type Use } from '@mayfly/core/worker'
 import { beforeEach, type TestAPI } from 'vitest'
 import { blockContainer } from './container.js'
 import { endTheirs } from './explain.js'
@@ -28,9 +28,10 @@ export function withContainers<C, const M extends Readonly<Record<string, NamedU
   map: M,
 ): TestAPI<C & { [K in keyof M]: HandleOf<M[K]> }> {
   const file = fileWithContainers()
+  const caller = callerOf(withContainers)
   const fixturesByKey = Object.fromEntries(Object.entries(map).map(([key, wanted]) => {
     const use = typeof wanted === 'string' ? { name: wanted } : wanted
-    return [key, [fixture(file, key, use), { scope: 'test' }]]
+    return [key, [fixture(file, key, use, caller), { scope: 'test' }]]
   }))
   return base.extend(fixturesByKey as never) as never
 }
@@ -40,9 +41,9 @@ interface Test {
 }
 
 /** One argument: the file's container, or one of the test's own where the service has scope `test`. */
-function fixture(file: TestFile, key: string, use: Use): unknown {
+function fixture(file: TestFile, key: string, use: Use, caller: Caller): unknown {
   const own = createTestContainer(key, { ...use, as: use.as ?? file.nameFor(use.name, key) }, () => undefined)
-  const whole = blockContainer(file, use)
+  const whole = blockContainer(file, use, caller)
   return async ({ task }: Test, give: (handle: object) => Promise<void>): Promise<void> => {
     if (await whole.scope() !== 'test') {
       await borrow(file, use)

@@ -29,10 +29,10 @@ const OWN: Readonly<Record<Exclude<keyof AnyOptions, keyof RunOptions> | 'env', 
 /** Throws ERR_MAYFLY_CONFIG_INVALID with file, line and what is allowed. */
 export async function checkConfig(config: unknown, path: string): Promise<Config> {
   const services = isRecord(config) ? config['services'] : undefined
-  if (!isRecord(services)) throw invalid(path, 'its default export has no `services`')
+  if (!isRecord(services)) throw invalid(path, 'its default export has no `services`', FORM)
   for (const [name, service] of Object.entries(services)) {
     if (!/^[A-Za-z_][\w-]*$/.test(name)) throw invalid(lineOf(path, name), `"${name}" is no name of a service (letters, digits, _ and -)`)
-    if (!isService(service)) throw invalid(lineOf(path, name), `"${name}" is no service`)
+    if (!isService(service)) throw invalid(lineOf(path, name), `"${name}" is no service`, FORM)
   }
   const all = withNeeds(services as Services, path)
   for (const [name, service] of Object.entries(all)) {
@@ -104,7 +104,10 @@ export function lineOf(path: string, service: string, option?: string): string {
   return `${path}:${String(text.slice(0, found).split('\n').length)}`
 }
 
-export function invalid(where: string, why: string, hint = 'export default defineConfig({ services: { db: postgres(), web: image(\'nginx:1\') } })'): MayflyError {
+/** What a configuration looks like. */
+const FORM = 'export default defineConfig({ services: { db: postgres(), web: image(\'nginx:1\') } })'
+
+export function invalid(where: string, why: string, hint?: string): MayflyError {
   return new MayflyError('ERR_MAYFLY_CONFIG_INVALID', `${where}: ${why}`, { hint })
 }
 

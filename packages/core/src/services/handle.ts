@@ -7,6 +7,7 @@ import { archiveOf, copyInto, copyFrom } from './remote-copies.js'
 import { reachFrom } from './remote-reach.js'
 import { snapshotOf } from './remote-snapshots.js'
 import { eventsOf, execOn, faultsOf, logsOf, piecesOf } from './remote.js'
+import { traced } from './stack.js'
 import { shownError } from './wire.js'
 
 /** What a container has that the run host does not do by a mere call: a handle without one of these does not compile. */
@@ -54,7 +55,7 @@ export function createHandle(name: string, behind: Behind): object {
     events: () => (options?: EventOptions) => eventsOf(lease(), options),
     spawn: () => async (command: readonly string[], options?: ExecOptions) => spawnIn(await leased(), command, options),
     attach: () => async (options?: AttachOptions) => attachTo(await leased(), options),
-    faults: () => faultsOf(lease()),
+    faults: () => Object.fromEntries(Object.entries(faultsOf(lease())).map(([kind, set]) => [kind, traced(set as unknown)])),
     image: () => lease().grant.image,
     inside: () => insideOf(lease().grant, address()),
     reset: () => async () => (await leased()).call('reset', []),
@@ -71,9 +72,9 @@ export function createHandle(name: string, behind: Behind): object {
       if (member === Symbol.asyncDispose) return dispose
       if (typeof member !== 'string' || member === 'then') return undefined
       const own = (members as Readonly<Record<string, () => unknown>>)[member]
-      if (own !== undefined) return own()
+      if (own !== undefined) return traced(own())
       if ((REMOTE_METHODS as readonly string[]).includes(member)) {
-        return async (...args: readonly unknown[]) => (await leased()).call(member, args)
+        return traced(async (...args: readonly unknown[]) => (await leased()).call(member, args))
       }
       return address().facts[member]
     },

@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { MayflyError } from '../errors.js'
+import { isMayflyError, MayflyError } from '../errors.js'
 import { createAdmission } from './admission.js'
 import type { Health, RunOptions } from '../container/types.js'
 import type { Address } from './address.js'
@@ -22,7 +22,7 @@ import { reloadProjects } from './reload.js'
 import { resetOf, resolveService, scopeOf } from './resolve.js'
 import type { Engine } from './start.js'
 import type { Scope, Service } from './types.js'
-import { createVisit, type Until } from './visit.js'
+import { createVisit, type Until, type Visit } from './visit.js'
 import { speak, type Peer } from './wire.js'
 
 /** What a worker needs to find its run. Crosses to it in the environment. */
@@ -73,12 +73,14 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
   const images = createImages(engine, journal)
   const prepared = createPrepared(engine, journal)
   const pool = createWarmPool(slots)
-  const sessions = new Map<string, Peer>()
+  const sessions = new Map<string, { readonly peer: Peer; readonly visit: Visit }>()
   const failed = new Set<string>()
   const leases: Leases = createLeases({
-    died: (ids, { as, slot }, { exit, lines }) => {
-      journal.note({ event: 'ended', name: as, slot, exit })
-      for (const id of ids) sessions.get(id)?.request('ended', { name: as, exit, lines }).catch(() => undefined)
+    died: (ids, { as, slot }, { exit, lines }, container) => {
+      const holders = ids.flatMap(id => sessions.get(id) ?? [])
+      const stopped = container !== undefined && holders.some(({ visit }) => visit.stopped(container))
+      journal.note({ event: 'ended', name: as, slot, exit, stopped })
+      for (const { peer } of holders) peer.request('ended', { name: as, exit, lines }).catch(() => undefined)
     },
     reset: ({ as, slot }, ms) => journal.note({ event: 'reset', name: as, slot, ms: Math.round(ms) }),
     resetFailed: ({ as }, error) => void process.stderr.write(`mayfly: "${as}" could not be brought back to its prepared state and is replaced: ${error instanceof Error ? error.message : String(error)}\n`),
@@ -141,7 +143,7 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
     }
     const handOver = async (grant: Grant): Promise<Grant> => {
       held.add(grant.lease)
-      sessions.set(grant.lease, peer)
+      sessions.set(grant.lease, { peer, visit })
       if (socket.destroyed) await giveBack(grant.lease)
       const container = (await leases.held(grant.lease))?.made.container
       if (container?.health === undefined) return grant
@@ -186,7 +188,8 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
         if (method === 'reset') return await resetOne(one)
         if (container === undefined) throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `"${wish.as}" is an external server, which has no "${method}"`)
         // A database's server is everybody's.
-        return await visit.call(container, { scope: sharesContainer === true ? 'run' : wish.scope, name: container.name, isOwn }, method, args, signal)
+        const hold = { scope: sharesContainer === true ? 'run' as const : wish.scope, name: container.name, isOwn }
+        return await visit.call(container, hold, method, args, signal).catch((error: unknown) => { throw inItsName(wish.as, error) })
       },
       reset: async params => await resetOne(await heldBy(params)),
       describe: async params => {
@@ -273,6 +276,12 @@ function unresettable(name: string): MayflyError {
   return new MayflyError('ERR_MAYFLY_UNSUPPORTED', `"${name}" cannot be reset: nobody knows how to bring it back to its prepared state`, {
     hint: 'Presets of databases know it. Others are had anew: scope: \'file\' or \'test\'.',
   })
+}
+
+/** Whoever talks to one that is over is told so by the name it is called by. */
+function inItsName(name: string, error: unknown): unknown {
+  if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_NOT_RUNNING') return error
+  return new MayflyError('ERR_MAYFLY_NOT_RUNNING', `"${name}" has ended`, { cause: error, details: error.details })
 }
 
 /** Variables of the environment are one for all tests of a file: they cannot point at the instance of each. */

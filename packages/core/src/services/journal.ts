@@ -32,7 +32,7 @@ export type Event =
   }
   | { readonly event: 'prepared'; readonly name: string; readonly ms: number }
   | { readonly event: 'reset'; readonly name: string; readonly slot: number; readonly ms: number }
-  | { readonly event: 'ended'; readonly name: string; readonly slot: number; readonly exit: ExitStatus }
+  | { readonly event: 'ended'; readonly name: string; readonly slot: number; readonly exit: ExitStatus; /** A test did that. */ readonly stopped: boolean }
   /** Ended because the configuration, or what it is prepared from, has changed. */
   | { readonly event: 'changed'; readonly name: string }
   /** Nobody used a container for so long that all were ended. */
@@ -91,7 +91,7 @@ export function createJournal(environment: NodeJS.ProcessEnv = process.env): Jou
         pulled.images += 1
         pulled.bytes += event.bytes
       }
-      if (event.event === 'prepared' || event.event === 'reset' || event.event === 'ended') counts[event.event] += 1
+      if (event.event === 'prepared' || event.event === 'reset' || (event.event === 'ended' && !event.stopped)) counts[event.event] += 1
       if (file !== undefined && file !== '') appendFileSync(file, `${JSON.stringify(event)}\n`)
       if (debug(event.event)) process.stderr.write(`mayfly:${event.event} ${spoken(event)}\n`)
     },

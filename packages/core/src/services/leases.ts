@@ -98,7 +98,7 @@ export type Make = (signal: AbortSignal, holder: string) => Promise<Made>
 
 export interface LeaseEvents {
   /** An instance ended by itself while these leases were on it. */
-  died(leases: readonly string[], wish: Wish, death: Death): void
+  died(leases: readonly string[], wish: Wish, death: Death, container: Container | undefined): void
   reset(wish: Wish, ms: number): void
   /** A reset that failed: the instance is replaced. */
   resetFailed(wish: Wish, error: unknown): void
@@ -149,7 +149,7 @@ export function createLeases(events: LeaseEvents): Leases {
     forget(instance)
     instance.death = { exit, lines: await lastLines(made.container) }
     await made.detach().catch(() => undefined)
-    events.died([...instance.holders], instance.wish, instance.death)
+    events.died([...instance.holders], instance.wish, instance.death, made.container)
     // Who holds it may look into its files and log.
     if (instance.holders.size === 0) await made.end().catch(() => undefined)
   }

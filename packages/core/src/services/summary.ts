@@ -5,12 +5,11 @@ import type { RunSummary } from './journal.js'
 export function describeRun({ started, cloned, fromPool, databases, resets, prepared, died, slowest, pulled, kept }: RunSummary): string {
   const instances = [count(started, 'started'), count(cloned, 'cloned'), count(fromPool, 'from the pool'), count(databases, 'databases made'), count(resets, 'reset')].filter(text => text !== '')
   const work = [count(prepared, 'prepared'), pulled.images === 0 ? '' : `${String(pulled.images)} pulled (${formatSize(pulled.bytes)})`, count(died, 'died')].filter(text => text !== '')
+  const figures = [instances.join(', '), work.join(', '), slowest === undefined ? '' : `slowest to be ready: ${slowest.name}, ${spokenTime(slowest.ms)}`].filter(text => text !== '')
   const lines = [
-    instances.length === 0 ? '' : `Containers: ${instances.join(', ')}`,
-    work.length === 0 ? '' : `            ${work.join(', ')}`,
-    slowest === undefined ? '' : `            slowest to be ready: ${slowest.name}, ${spokenTime(slowest.ms)}`,
+    ...figures.map((text, nth) => `${nth === 0 ? 'Containers:' : '           '} ${text}`),
     ...kept.map(({ name, container, reach, until }) => `Kept until ${new Date(until).toTimeString().slice(0, 5)}: ${name} at ${reach} (ended by: mayfly stop ${container})`),
-  ].filter(line => line !== '')
+  ]
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`
 }
 

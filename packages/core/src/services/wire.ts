@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { MayflyError, type ErrorCode, type MayflyErrorOptions } from '../errors.js'
+import { withoutOurFrames } from './stack.js'
 
 /** One side of a run-host connection: JSON lines, requests answered by id, in both directions. */
 export interface Peer {
@@ -193,7 +194,7 @@ export function fromWire({ code, message, hint, details }: WireError): MayflyErr
 
 /** An error for tests. Their reporters show its message and nothing else of it: the hint goes with it. */
 export function shownError(code: ErrorCode, message: string, { hint, ...rest }: MayflyErrorOptions): MayflyError {
-  return new MayflyError(code, hint === undefined ? message : `${message}\n${hint}`, { hint, ...rest })
+  return withoutOurFrames(new MayflyError(code, hint === undefined ? message : `${message}\n${hint}`, { hint, ...rest }))
 }
 
 function plain(details: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {

@@ -19,7 +19,9 @@ test('a run in figures, in one quiet block', () => {
   const journal = createJournal({})
   for (const event of [ready('image', 'db', 812), ready('snapshot', 'db', 41), ready('pool', 'db', 2), ready('pool', 'cache', 1)]) journal.note(event)
   journal.note({ event: 'image', image: 'redis:7', digest: 'd', from: 'registry', origin: 'o', ms: 5, bytes: 3 * 2 ** 20 })
-  journal.note({ event: 'ended', name: 'db', slot: 1, exit: { code: 1, signal: undefined, oomKilled: false } })
+  journal.note({ event: 'ended', name: 'db', slot: 1, exit: { code: 1, signal: undefined, oomKilled: false }, stopped: false })
+  // What a test stops has not died.
+  journal.note({ event: 'ended', name: 'db', slot: 1, exit: { code: 0, signal: undefined, oomKilled: false }, stopped: true })
   expect(describeRun(journal.summary())).toBe(`Containers: 1 started, 1 cloned, 2 from the pool
             1 pulled (3.0 MiB), 1 died
             slowest to be ready: db, 812 ms
