@@ -15,8 +15,7 @@ static int trouble(const char *step, const char *path) {
   return 1;
 }
 
-/* A collector takes locks that nobody holds away: who waited for one of those has a lock on nothing. */
-static bool still_named(int fd, int parent, const char *name) {
+bool lock_named(int fd, int parent, const char *name) {
   struct stat held, named;
   return fstat(fd, &held) == 0 && fstatat(parent, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
          held.st_ino == named.st_ino && held.st_dev == named.st_dev;
@@ -34,7 +33,7 @@ int cmd_lock(int argc, char **argv) {
     while (flock(fd, shared ? LOCK_SH : LOCK_EX) < 0) {
       if (errno != EINTR) return trouble("flock", argv[1]);
     }
-    if (still_named(fd, AT_FDCWD, argv[1])) break;
+    if (lock_named(fd, AT_FDCWD, argv[1])) break;
     close(fd);
   }
   if (write_all(1, "locked\n", 7) < 0) return trouble("write", argv[1]);
@@ -50,7 +49,7 @@ int cmd_lock(int argc, char **argv) {
 static int take(int dir, const char *name) {
   int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return -1;
-  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && still_named(fd, dir, name)) return fd;
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && lock_named(fd, dir, name)) return fd;
   close(fd);
   return -1;
 }

@@ -155,7 +155,7 @@ static int cmd_enter(int argc, char **argv) {
 static const struct {
   const char *name;
   int (*run)(int, char **);
-} commands[] = {{"supervise", cmd_supervise}, {"untar", cmd_untar}, {"unpack", cmd_untar}, {"tar", cmd_tar},     {"lock", cmd_lock}, {"gc", cmd_gc},
+} commands[] = {{"supervise", cmd_supervise}, {"untar", cmd_untar}, {"unpack", cmd_untar}, {"tar", cmd_tar},     {"lock", cmd_lock}, {"locks", cmd_locks}, {"gc", cmd_gc},
                 {"probe", cmd_probe},         {"enter", cmd_enter}, {"remove", cmd_remove}, {"settle", cmd_settle},
                 {"init", cmd_init},           {"sync", cmd_sync}, {"idle", cmd_idle},
                 {"copy-in", cmd_copy},        {"copy-out", cmd_copy},

@@ -1,6 +1,6 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -29,6 +29,91 @@ it('lock holds until its standard input ends, and the next waits for it', async 
   await taken
   second.stdin.end()
   await once(second, 'close')
+})
+
+/** A process that holds locks: what it said, and a wait for its saying more. */
+function holder(): { readonly child: ChildProcessWithoutNullStreams, ask(words: string): void, heard(line: string): Promise<void>, readonly said: () => string } {
+  const child = spawn(nativeBinary(), ['locks'])
+  let said = ''
+  child.stdout.on('data', (text: Buffer) => { said += text.toString() })
+  return {
+    child, said: () => said,
+    ask: (words) => void child.stdin.write(`${words}\0`),
+    heard: (line) => expect.poll(() => said.split('\n'), { timeout: 10_000 }).toContain(line),
+  }
+}
+
+/** Whom it has waiting. */
+function waiting(pid = 0): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter((one) => one !== '')
+}
+
+it('locks holds many, waits aside for those of others, and gives back what nobody waits for any more', async () => {
+  const [a, b] = [join(root, 'a'), join(root, 'b')]
+  const [first, second, third] = [holder(), holder(), holder()]
+  first.ask(`take 1 ${a}`)
+  first.ask(`take 2 ${b}`)
+  await first.heard('locked 2')
+  second.ask(`take 7 ${a}`)
+  second.ask(`take 8 ${b}`)
+  second.ask(`take 9 ${join(root, 'none', 'c')}`)
+  await second.heard('failed 9 open: ENOENT')
+  expect(waiting(second.child.pid)).toHaveLength(2)
+  first.ask('drop 2')
+  await second.heard('locked 8')
+  // Given up while it waits, then taken by another at once.
+  second.ask('drop 7')
+  await second.heard('dropped 7')
+  expect(waiting(second.child.pid)).toEqual([])
+  first.ask('drop 1')
+  third.ask(`share 1 ${a}`)
+  third.ask(`share 2 ${a}`)
+  await third.heard('locked 2')
+  second.ask(`take 10 ${a}`)
+  await expect.poll(() => waiting(second.child.pid)).toHaveLength(1)
+  // Killed, its locks are free, and its waiters gone with it.
+  third.child.kill('SIGKILL')
+  await second.heard('locked 10')
+  second.child.stdin.end()
+  await once(second.child, 'close')
+  first.ask(`take 3 ${a}`)
+  await first.heard('locked 3')
+  first.ask('drop 99')
+  await first.heard('dropped 99')
+  first.child.stdin.end()
+  await once(first.child, 'close')
+  expect(second.said()).not.toContain('locked 7')
+})
+
+it('of locks that are deleted under a waiter, it takes the new one', async () => {
+  const file = join(root, 'a')
+  const [owner, waiter] = [holder(), holder()]
+  owner.ask(`take 1 ${file}`)
+  await owner.heard('locked 1')
+  waiter.ask(`take 1 ${file}`)
+  await expect.poll(() => waiting(waiter.child.pid)).toHaveLength(1)
+  rmSync(file)
+  owner.ask('drop 1')
+  await waiter.heard('locked 1')
+  expect(existsSync(file)).toBe(true)
+  for (const { child } of [owner, waiter]) {
+    child.stdin.end()
+    await once(child, 'close')
+  }
+})
+
+it('a killed holder of locks leaves no waiter behind', async () => {
+  const [owner, waiter] = [holder(), holder()]
+  owner.ask(`take 1 ${join(root, 'a')}`)
+  await owner.heard('locked 1')
+  waiter.ask(`take 1 ${join(root, 'a')}`)
+  await expect.poll(() => waiting(waiter.child.pid)).toHaveLength(1)
+  const [pid = ''] = waiting(waiter.child.pid)
+  waiter.child.kill('SIGKILL')
+  // Whose init reaps late, a dead one keeps its number.
+  await expect.poll(() => { try { return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) (.).*/s, '$1') } catch { return 'Z' } }).toBe('Z')
+  owner.child.stdin.end()
+  await once(owner.child, 'close')
 })
 
 it('idle takes away the locks nobody holds with the work under them, and a waiter is not left with a lock on nothing', async () => {

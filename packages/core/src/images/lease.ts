@@ -4,7 +4,7 @@ import { appendFile, rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 
 import type { Digest } from '../digest.js'
-import { lockFile } from '../layers/native.js'
+import { lockFile } from '../layers/lock.js'
 import type { Image } from './image.js'
 import { storeFailed, type Store } from './store.js'
 

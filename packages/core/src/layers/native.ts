@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 
 import { MayflyError } from '../errors.js'
@@ -142,51 +141,6 @@ export function syncAside(directory: string, renames: readonly (readonly [from: 
   const child = spawn(nativeBinary(), ['sync', directory, ...renames.flat()], { stdio: 'ignore', detached: true })
   child.on('error', () => undefined)
   child.unref()
-}
-
-/** A lock that other processes honour, held until released; the kernel releases it with the process. */
-export interface FileLock {
-  release(): Promise<void>
-}
-
-/**
- * Takes the lock on `file`, waiting for other holders; a shared one only for holders of it alone. Throws
- * ERR_MAYFLY_ABORTED or ERR_MAYFLY_NATIVE_FAILED.
- */
-export async function lockFile(file: string, signal?: AbortSignal, { shared = false }: { readonly shared?: boolean } = {}): Promise<FileLock> {
-  const child = spawn(nativeBinary(), ['lock', file, ...(shared ? ['shared'] : [])], { stdio: ['pipe', 'pipe', 'pipe'] })
-  child.stdin.on('error', () => undefined)
-  const ended = new Promise<void>((resolve) => { child.once('close', () => { resolve() }) })
-  const abort = (): void => { child.kill('SIGKILL') }
-  signal?.addEventListener('abort', abort, { once: true })
-  if (signal?.aborted === true) abort()
-  try {
-    const outcome = await Promise.race([locked(child), failed(child)])
-    if (outcome instanceof Error) {
-      throw signal?.aborted === true
-        ? new MayflyError('ERR_MAYFLY_ABORTED', 'The pull was aborted', { cause: signal.reason })
-        : outcome
-    }
-  } finally {
-    signal?.removeEventListener('abort', abort)
-  }
-  return {
-    release: async () => {
-      child.stdin.end()
-      await ended
-    },
-  }
-}
-
-async function locked(child: ChildProcess): Promise<undefined> {
-  if (child.stdout !== null) await once(child.stdout, 'data').catch(() => new Promise(() => undefined))
-  return undefined
-}
-
-async function failed(child: ChildProcess): Promise<MayflyError> {
-  const text = collect(child.stderr)
-  const status = await exit(child)
-  return new MayflyError('ERR_MAYFLY_NATIVE_FAILED', `Cannot lock the image store: ${text() || status}`)
 }
 
 async function finish(child: ChildProcess): Promise<UntarReport> {
