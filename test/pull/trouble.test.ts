@@ -1,11 +1,12 @@
-import { mkdtempSync, readdirSync, rmSync, watch } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, watch } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
-import { openStore } from '../../packages/core/src/images/index.js'
+import { openStore, pullImage } from '../../packages/core/src/images/index.js'
 import { privilege } from '../../packages/core/src/native/privilege.js'
+import { parseReference } from '../../packages/core/src/reference.js'
 import { fakeRegistry, type FakeRegistry } from '../../packages/core/test/images/fixture.js'
 import { layer, makePuller, NOTHING, workingBelow, wrongWith } from './pulling.js'
 
@@ -39,6 +40,10 @@ function inPieces(response: ServerResponse, bytes: Buffer, size: number, each: (
   }
   response.writeHead(200, { 'content-length': bytes.length })
   send(0)
+}
+
+function inodesOf(directory: string): string[] {
+  return readdirSync(directory).filter((name) => name.startsWith('pull-')).map((name) => String(statSync(join(directory, name)).ino))
 }
 
 function blobOf(url = ''): Buffer | undefined {
@@ -133,6 +138,43 @@ describe('processes that pull the same at once', () => {
     expect(await Promise.all(pullers.map((one) => one.go()))).toEqual(Array(count).fill(`digest ${digest}`))
     const layers = registry.seen.filter((line) => line.startsWith('GET') && blobOf(line)?.[0] === 0x1f)
     expect(layers).toHaveLength(3)
+    expect(await wrongWith(home)).toEqual(NOTHING)
+  })
+
+  test('who waits for another\'s pull shows its layers, asks nobody, and has the image with it', { timeout: 60_000 }, async () => {
+    const home = join(directory, 'home')
+    const first = await makePuller(home, image)
+    const others = await Promise.all([1, 2, 3].map(() => makePuller(home, image, { policy: 'always' })))
+    let go = (): void => undefined
+    const reached = new Promise<void>((resolve) => {
+      registry.intercept = (request, response) => {
+        const bytes = blobOf(request.url)
+        if (bytes === undefined || bytes[0] !== 0x1f) return false
+        const before = go
+        go = () => {
+          before()
+          response.end(bytes)
+        }
+        resolve()
+        return true
+      }
+    })
+    const pulled = first.go()
+    await reached
+    const states = new Set<string>()
+    const inside = pullImage(await openStore(home), parseReference(image), { policy: 'always', onProgress: ({ layers }) => { for (const { state } of layers) states.add(state) } })
+    const waiting = others.map((one) => one.go())
+    // Those who wait for a lock, as the kernel has them.
+    await expect.poll(() => readFileSync('/proc/locks', 'utf8').split('\n').filter((line) => line.includes('-> FLOCK') && inodesOf(join(home, 'locks')).some((inode) => line.includes(`:${inode} `))).length, { timeout: 20_000 }).toBe(4)
+    expect(states).toEqual(new Set(['waiting']))
+    const asked = registry.seen.length
+    registry.intercept = () => false
+    go()
+    expect(await Promise.all([pulled, ...waiting])).toEqual(Array(4).fill(`digest ${digest}`))
+    expect((await inside).digest).toBe(digest)
+    expect(states).toEqual(new Set(['waiting', 'there']))
+    // What the first one had not asked for yet.
+    expect(registry.seen.slice(asked).filter((line) => !line.includes('/blobs/'))).toEqual([])
     expect(await wrongWith(home)).toEqual(NOTHING)
   })
 

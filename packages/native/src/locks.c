@@ -1,5 +1,5 @@
-/* Many locks for one client, in one process: `take ID PATH`, `share ID PATH`, `drop ID`, each with a NUL behind it, on standard
- * input; `locked ID`, `dropped ID` and `failed ID STEP: ERRNO` as lines on standard output. The client's end releases all. */
+/* Many locks for one client, in one process: `take ID PATH`, `share ID PATH`, `try ID PATH`, `drop ID`, each with a NUL behind it, on
+ * standard input; `locked ID`, `busy ID` (of a `try`), `dropped ID` and `failed ID STEP: ERRNO` as lines on standard output. The client's end releases all. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,6 +20,7 @@
 struct lock {
   unsigned id;
   int fd, how;
+  bool once;
   pid_t waiter; /* a process that waits while somebody else holds it */
   char *path;
   struct lock *next;
@@ -86,7 +87,8 @@ static void try(struct lock *l) {
       return;
     }
     if (flock(l->fd, l->how | LOCK_NB) < 0) {
-      if (errno == EWOULDBLOCK) wait_aside(l);
+      if (errno == EWOULDBLOCK && l->once) say("busy", l, ""), drop(l);
+      else if (errno == EWOULDBLOCK) wait_aside(l);
       else give_up(l, "flock", errno);
       return;
     }
@@ -131,10 +133,10 @@ static bool obey(const char *words) {
     say("dropped", &none, "");
     return true;
   }
-  bool shared = strcmp(word, "share") == 0;
-  if ((!shared && strcmp(word, "take") != 0) || path == 0) return false;
+  bool shared = strcmp(word, "share") == 0, once = strcmp(word, "try") == 0;
+  if ((!shared && !once && strcmp(word, "take") != 0) || path == 0) return false;
   struct lock *l = xalloc(sizeof *l);
-  *l = (struct lock){.id = id, .fd = -1, .how = shared ? LOCK_SH : LOCK_EX, .path = xstrdup(words + path), .next = locks};
+  *l = (struct lock){.id = id, .fd = -1, .how = shared ? LOCK_SH : LOCK_EX, .once = once, .path = xstrdup(words + path), .next = locks};
   locks = l;
   try(l);
   return true;

@@ -16,6 +16,7 @@ import { ProgressMeter, type PullProgress } from './progress.js'
 import { findLayer } from './record.js'
 import { readRef, writeRef } from './refs.js'
 import { blobPath, readBlob, writeAtomically, type Store } from './store.js'
+import { takeTurn, type PulledLayer } from './turn.js'
 
 export interface PullOptions {
   /**
@@ -60,9 +61,23 @@ async function pull(
     new ProgressMeter(reference, wantedLayers(same.manifest.layers, same.parsed).map(({ blob }) => ({ ...blob, state: 'there' })), tell)
     return there
   }
+  const began = Date.now()
+  const others = (layers: readonly PulledLayer[], state: 'there' | 'waiting'): void => void new ProgressMeter(reference, layers.map(({ digest, size }) => ({ digest, size, state })), tell)
+  await using turn = policy === 'never' ? undefined : await takeTurn(store, turnKey(reference, platform), (layers) => { others(layers, 'waiting') }, signal)
+  if (turn === undefined && policy !== 'never') {
+    // What another process was told while this one waited, this one would be told, too.
+    const asked = policy === 'missing' || ((await readRef(store, reference))?.pulledAt ?? 0) >= began
+    const pulled = asked ? await findLocally(store, reference, platform) : undefined
+    const known = pulled === undefined ? undefined : await loadManifest(store, reference, pulled.digest)
+    if (pulled !== undefined && known !== undefined) {
+      others(known.manifest.layers, 'there')
+      return pulled
+    }
+  }
   await using lease = await openLease(store, signal)
   const { top, stored, documents = [] } = same === undefined ? await whatToUnpack(store, reference, platform, policy, signal) : { stored: same }
   const wanted = wantedLayers(stored.manifest.layers, stored.parsed)
+  await turn?.show(stored.manifest.layers)
   await lease.hold(stored.digest, stored.manifest.config.digest, ...documents.map(({ digest }) => digest), ...wanted.flatMap(({ blob, diffId, chainId }) => [blob.digest, diffId, chainId]))
   const fetch: BlobSource | undefined = policy === 'never' ? undefined : (blob, stop) => fetchBlob(reference, blob, stop)
   await fillLayers(store, reference, wanted, { fetch, signal, tell })
@@ -81,6 +96,11 @@ async function pull(
   const image = await findLocally(store, reference, platform)
   if (image === undefined) throw new MayflyError('ERR_MAYFLY_INTERNAL', `${reference} was pulled but is not in the store`)
   return image
+}
+
+/** Who asks other mirrors may be told something else. */
+function turnKey(reference: Reference, platform: Platform): string {
+  return `${formatPlatform(platform)} ${reference} ${process.env['MAYFLY_REGISTRY_MIRROR'] ?? ''}`
 }
 
 /** A manifest, an index or a configuration. */

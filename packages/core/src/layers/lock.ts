@@ -14,8 +14,22 @@ export interface FileLock {
  * ERR_MAYFLY_ABORTED or ERR_MAYFLY_NATIVE_FAILED.
  */
 export async function lockFile(file: string, signal?: AbortSignal, { shared = false }: { readonly shared?: boolean } = {}): Promise<FileLock> {
+  const lock = await take(shared ? 'share' : 'take', file, signal)
+  // Only who tries is told that somebody else has it.
+  if (lock === undefined) throw notLocked('busy')
+  return lock
+}
+
+/** The lock on `file` unless somebody else holds it. Throws as `lockFile` does. */
+export async function tryLockFile(file: string, signal?: AbortSignal): Promise<FileLock | undefined> {
+  return take('try', file, signal)
+}
+
+type Word = 'take' | 'share' | 'try'
+
+async function take(word: Word, file: string, signal: AbortSignal | undefined): Promise<FileLock | undefined> {
   locker ??= new Locker()
-  return locker.take(file, signal, shared)
+  return locker.take(word, file, signal)
 }
 
 let locker: Locker | undefined
@@ -27,7 +41,7 @@ let locker: Locker | undefined
 class Locker {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>
   readonly #ended: Promise<void>
-  readonly #asked = new Map<number, (trouble?: MayflyError) => void>()
+  readonly #asked = new Map<number, (outcome: 'locked' | 'busy' | MayflyError) => void>()
   readonly #dropped = new Map<number, () => void>()
   #count = 0
   #users = 0
@@ -50,7 +64,7 @@ class Locker {
     })
   }
 
-  async take(file: string, signal: AbortSignal | undefined, shared: boolean): Promise<FileLock> {
+  async take(word: Word, file: string, signal: AbortSignal | undefined): Promise<FileLock | undefined> {
     const id = this.#count += 1
     this.#users += 1
     const aborted = (): MayflyError => new MayflyError('ERR_MAYFLY_ABORTED', 'The pull was aborted', { cause: signal?.reason })
@@ -59,10 +73,11 @@ class Locker {
     let release: Promise<void> | undefined
     try {
       if (signal?.aborted === true) throw aborted()
-      await new Promise<void>((resolve, reject) => {
-        this.#asked.set(id, (trouble) => { if (trouble === undefined) resolve(); else reject(trouble) })
-        this.#child.stdin.write(`${shared ? 'share' : 'take'} ${String(id)} ${file}\0`)
+      const outcome = await new Promise<'locked' | 'busy'>((resolve, reject) => {
+        this.#asked.set(id, (said) => { if (typeof said === 'string') resolve(said); else reject(said) })
+        this.#child.stdin.write(`${word} ${String(id)} ${file}\0`)
       })
+      if (outcome === 'busy') return void await this.#drop(id)
     } catch (error) {
       await this.#drop(id)
       throw error
@@ -90,7 +105,7 @@ class Locker {
     this.#heard = lines.pop() ?? ''
     for (const line of lines) {
       const [, word, id = '', why = ''] = /^(\w+) (\d+) ?(.*)$/.exec(line) ?? []
-      if (word === 'locked') this.#asked.get(Number(id))?.()
+      if (word === 'locked' || word === 'busy') this.#asked.get(Number(id))?.(word)
       if (word === 'failed') this.#asked.get(Number(id))?.(notLocked(why))
       if (word === 'dropped') this.#dropped.get(Number(id))?.()
     }
