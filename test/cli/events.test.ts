@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { readdirSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readEvents } from '@mayfly/core/engine'
+import { startRegistry } from '../images/registry.mjs'
 import { execute, openPlace, rootful, type Place } from '../place.js'
 
 let place: Place
@@ -126,4 +127,40 @@ test('the journal is bounded, and who follows it misses nothing of it', async ()
   await read
   expect(statSync(join(home, 'events')).size).toBeLessThan(1.1 * 2 ** 20)
   expect(readdirSync(home).filter((name) => name.startsWith('events')).sort()).toEqual(['events', 'events.old'])
+})
+
+test('what happens to images and volumes is told in Docker\'s words', async () => {
+  const begun = String(Date.now() / 1000)
+  const words = async (...filters: string[]): Promise<string[]> => (await mayfly('events', '--since', begun, '--until', String(Date.now() / 1000), '--format', '{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}}',
+    ...filters.flatMap((filter) => ['-f', filter]))).split('\n').filter((one) => one !== '')
+  await mayfly('pull', '-q', 'busybox')
+  const id = await mayfly('images', '-q', '--no-trunc', 'busybox')
+  const archive = join(place.directory, 'archive.tar')
+  mkdirSync(join(place.directory, 'registry'))
+  await using registry = await startRegistry({ storage: join(place.directory, 'registry') })
+  const pushed = `${registry.host}/pushed:1`
+  await mayfly('tag', 'busybox', 'other:1')
+  await mayfly('tag', 'busybox', pushed)
+  await mayfly('push', '-q', pushed)
+  await mayfly('save', '-o', archive, 'other:1')
+  await mayfly('rmi', 'other:1')
+  await mayfly('load', '-q', '-i', archive)
+  await mayfly('import', archive, 'imported')
+  const imported = await mayfly('images', '-q', '--no-trunc', 'imported')
+  await mayfly('rmi', 'imported')
+  await mayfly('image', 'prune', '-f')
+  const told = (await words('type=image')).map((one) => one.replace(/@sha256:\w+/, '@DIGEST'))
+  expect(told).toEqual([
+    'image pull busybox:latest busybox', `image tag ${id} other:1`, `image tag ${id} ${pushed}`, `image push ${pushed} ${pushed.slice(0, -2)}`,
+    `image save ${id} other:1`, `image untag ${id} other:1`, `image untag ${id} other@DIGEST`, `image load ${id} other:1`,
+    `image import ${imported} imported:latest`, `image untag ${imported} imported:latest`, `image untag ${imported} imported@DIGEST`, `image delete ${imported} <no value>`,
+    'image prune  <no value>',
+  ])
+  expect(await words('image=busybox')).toEqual(['image pull busybox:latest busybox'])
+  expect((await words('image=other', 'event=untag')).length).toBe(2)
+  await mayfly('volume', 'create', 'vol')
+  await mayfly('volume', 'rm', 'vol')
+  await mayfly('volume', 'prune', '-f')
+  expect(await words('type=volume')).toEqual(['volume create vol <no value>', 'volume destroy vol <no value>', 'volume prune  <no value>'])
+  expect(await words('volume=vol', 'event=destroy')).toEqual(['volume destroy vol <no value>'])
 })

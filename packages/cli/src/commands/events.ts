@@ -11,7 +11,7 @@ interface Flags {
   readonly format?: string
 }
 
-/** Prints what happens to containers and networks of the command line, a line each, until somebody ends it. */
+/** Prints what happens to containers, networks, images and volumes, a line each, until somebody ends it. */
 export async function events({ filter = [], since, until, format }: Flags): Promise<void> {
   const fits = conditions(filter)
   const now = Date.now()
@@ -28,7 +28,7 @@ function line({ time, type, action, id, attributes }: JournalEvent): string {
 /** Docker's form. */
 function document({ time, type, action, id, attributes }: JournalEvent): object {
   return {
-    ...(type === 'container' ? { status: action, id, from: attributes['image'] ?? '' } : {}),
+    ...(type === 'container' ? { status: action, id, from: attributes['image'] ?? '' } : type === 'image' ? { status: action, id } : {}),
     Type: type, Action: action, Actor: { ID: id, Attributes: attributes }, scope: 'local', time: Math.floor(time / 1000), timeNano: time * 1e6,
   }
 }
@@ -47,12 +47,18 @@ function condition(kind: string, value: string, text: string): (event: JournalEv
   if (kind === 'type') return ({ type }) => type === value
   // A status has more to it behind a colon.
   if (kind === 'event') return ({ action }) => action === value || action.startsWith(`${value}:`)
-  if (kind === 'image') return ({ type, attributes }) => type === 'container' && (attributes['image'] === value || attributes['image']?.split(':')[0] === value)
+  if (kind === 'image') return ({ type, id, attributes }) => imagesOf(type, id, attributes).some((one) => one === value || one.replace(/(?::[^:/@]*)?(?:@.*)?$/, '') === value)
   if (kind === 'container' || kind === 'network') return ({ type, id, attributes }) => type === kind && (attributes['name'] === value || (value !== '' && id.startsWith(value)))
+  if (kind === 'volume') return ({ type, id }) => type === kind && id === value
   if (kind === 'scope') return () => value === 'local'
   if (kind === 'label') {
     const [label = '', wanted] = value.split(/=(.*)/s)
     return ({ attributes }) => label in attributes && (wanted === undefined || attributes[label] === wanted)
   }
-  throw invalid(`Invalid filter ${JSON.stringify(text)}`, 'Filters are container=, image=, event=, label=, type=, network= and scope=.')
+  throw invalid(`Invalid filter ${JSON.stringify(text)}`, 'Filters are container=, image=, event=, label=, type=, network=, volume= and scope=.')
+}
+
+/** The image that a container is made from, or that something happens to. */
+function imagesOf(type: JournalEvent['type'], id: string, { image, name }: JournalEvent['attributes']): readonly string[] {
+  return (type === 'container' ? [image] : type === 'image' ? [id, name] : []).filter((one) => one !== undefined)
 }

@@ -44,7 +44,7 @@ export async function importImage(tar: AsyncIterable<Uint8Array>, { name, messag
     }
     await writeFile(join(directory, 'config.json'), JSON.stringify(config))
     await writeFile(join(directory, 'manifest.json'), JSON.stringify([{ Config: 'config.json', RepoTags: name === undefined ? [] : [name], Layers: ['layer.tar'] }]))
-    const [image] = await loadImages(store, directory, { signal })
+    const [image] = await loadImages(store, directory, { signal, noted: 'import' })
     if (image === undefined) throw new MayflyError('ERR_MAYFLY_INTERNAL', 'What was imported is not there')
     return image
   } finally {

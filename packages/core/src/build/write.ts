@@ -1,5 +1,5 @@
 import { digestOf } from '../digest.js'
-import { blobPath, writeAtomically, writeRef } from '../images/index.js'
+import { blobPath, noteImage, withTag, writeAtomically, writeRef } from '../images/index.js'
 import { formatPlatform } from '../platform.js'
 import { parseReference } from '../reference.js'
 import type { Build } from './builder.js'
@@ -32,6 +32,7 @@ export async function writeImage(build: Build, state: BuildState): Promise<Built
   const tags = (options.tags ?? []).map(tag => parseReference(tag))
   for (const reference of tags) {
     await writeRef(store, reference, { digest, manifests: { [formatPlatform(state.platform)]: digest }, origin: '', pulledAt: Date.now() })
+    noteImage(store, 'tag', id, withTag(reference.familiar))
   }
   return { id, digest, tags: tags.map(({ familiar }) => familiar) }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 
 import { chainIds, digestOf, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
-import { blobPath, openLease, openStore, readBlob, writeAtomically, writeRef, type Image, type Store } from '../images/index.js'
+import { blobPath, noteImage, openLease, openStore, readBlob, withTag, writeAtomically, writeRef, type Image, type Store } from '../images/index.js'
 import { STUBS, produceLayer, type StackLayer } from '../layers/index.js'
 import { formatPlatform } from '../platform.js'
 import { parseReference } from '../reference.js'
@@ -54,7 +54,9 @@ export async function commitChanges({ image, upper, config, id }: Committed, { n
   await writeAtomically(blobPath(store, configDigest), document)
   await writeAtomically(blobPath(store, digest), manifest)
   if (name !== undefined) {
-    await writeRef(store, parseReference(name), { digest, manifests: { [formatPlatform(base.platform)]: digest }, origin: '', pulledAt: Date.now() })
+    const reference = parseReference(name)
+    await writeRef(store, reference, { digest, manifests: { [formatPlatform(base.platform)]: digest }, origin: '', pulledAt: Date.now() })
+    noteImage(store, 'tag', configDigest, withTag(reference.familiar))
   }
   return { id: configDigest, digest }
 }

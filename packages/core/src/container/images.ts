@@ -1,4 +1,5 @@
 import { collectGarbage, openStore, removeImage as remove, type Garbage, type ImageUser, type RemovedImage, type StoredImage } from '../images/index.js'
+import { noteEvent } from './journal.js'
 import { listContainers } from './runs.js'
 
 /** Containers of live runs, as far as they stand in the way of a removal. */
@@ -29,10 +30,10 @@ export interface PruneImagesOptions {
 export async function pruneImages({ all = false, filter = () => true, unusedFor = 0, cap }: PruneImagesOptions = {}): Promise<Garbage> {
   const store = await openStore()
   const used = new Set((await imageUsers()).map(({ imageId }) => imageId))
-  const { isUnnamed, measureImages } = await import('../images/index.js')
+  const { isUnnamed, measureImages, noteImage, untaggedNames } = await import('../images/index.js')
   const sizeOf = cap === undefined ? undefined : await measureImages(store)
   const before = Date.now() - unusedFor
-  return collectGarbage(store, {
+  const garbage = await collectGarbage(store, {
     retire: (idle, stored) => {
       const candidates = idle.filter((image) => !used.has(image.id) && image.usedAt <= before && filter(image)
         && (all || cap !== undefined || image.names.every(({ reference }) => isUnnamed(reference))))
@@ -46,4 +47,10 @@ export async function pruneImages({ all = false, filter = () => true, unusedFor 
       })
     },
   })
+  for (const { names, id } of garbage.images) {
+    for (const name of untaggedNames(names, [])) noteImage(store, 'untag', id, name)
+    noteImage(store, 'delete', id)
+  }
+  noteEvent(store.home, { type: 'image', action: 'prune', id: '', attributes: { reclaimed: String(garbage.bytes) }, time: Date.now() })
+  return garbage
 }

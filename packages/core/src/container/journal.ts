@@ -1,23 +1,11 @@
-import { appendFileSync, mkdirSync, renameSync, rmdirSync, statSync, watch } from 'node:fs'
+import { watch } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as later } from 'node:timers'
 
+import { JOURNAL, SOON, type JournalEvent } from '../images/journal.js'
 import { claimHome, defaultHome } from '../images/store.js'
 
-/** What happened to a container or network of this user, in Docker's words. */
-export interface JournalEvent {
-  readonly type: 'container' | 'network'
-  /** `create`, `start`, `die`, `health_status: healthy`. */
-  readonly action: string
-  readonly id: string
-  /** `name`, `image`, `exitCode`, labels. */
-  readonly attributes: Readonly<Record<string, string>>
-  /** The one that ended it, beside the exit code that shells give. */
-  readonly signal?: string | undefined
-  /** Milliseconds since 1970. */
-  readonly time: number
-}
+export { flushEvents, noteEvent, noteEvents, type JournalEvent } from '../images/journal.js'
 
 export interface JournalOptions {
   /** Begin with what happened from then on; milliseconds since 1970. Default: now. */
@@ -27,78 +15,10 @@ export interface JournalOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Bytes of the file; its predecessor is kept beside it. */
-const MOST = 1 << 20
-const FILE = 'events'
-/** Milliseconds that an event waits for others, so that nothing is written while a container starts. */
-const SOON = 25
-/** Milliseconds after which nobody is putting the file aside any more. */
-const LONG = 10_000
-
-type Words = () => readonly JournalEvent[]
-const waiting = new Map<string, Words[]>()
-
-/** Writes it down for whoever reads, in a moment; at the end of this process at the latest. Its words are asked for only then. */
-export function noteEvents(home: string, words: Words): void {
-  if (waiting.size === 0) {
-    later(flushEvents, SOON).unref()
-    process.once('exit', flushEvents)
-  }
-  const all = waiting.get(home)
-  if (all === undefined) waiting.set(home, [words])
-  else all.push(words)
-}
-
-export function noteEvent(home: string, event: JournalEvent): void {
-  noteEvents(home, () => [event])
-}
-
-/** Writes down what waits. A journal that cannot be written is no reason to stop anything. */
-export function flushEvents(): void {
-  process.off('exit', flushEvents)
-  const all = [...waiting]
-  waiting.clear()
-  for (const [home, words] of all) {
-    try {
-      append(join(home, FILE), words.flatMap((one) => one()).map((event) => `${JSON.stringify(event)}\n`).join(''))
-    } catch {
-      // Full, or the home is gone.
-    }
-  }
-}
-
-/** Many processes write here: each piece is whole lines, and lands behind the others'. [open(2), O_APPEND] */
-function append(file: string, lines: string): void {
-  if (sizeOf(file) > MOST) turnOver(file)
-  appendFileSync(file, lines, { mode: 0o600 })
-}
-
-/** One at a time: a second one would put what is new in the place of what nobody may have read yet. */
-function turnOver(file: string): void {
-  const turn = `${file}.turn`
-  try {
-    mkdirSync(turn)
-  } catch {
-    // Somebody is at it, or was killed there.
-    const since = statSync(turn, { throwIfNoEntry: false })?.mtimeMs
-    if (since !== undefined && Date.now() - since > LONG) rmdirSync(turn)
-    return
-  }
-  try {
-    if (sizeOf(file) > MOST) renameSync(file, `${file}.old`)
-  } finally {
-    rmdirSync(turn)
-  }
-}
-
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
-}
-
 /** What happened, and with no `until` in the past what happens. */
 export async function* readEvents({ since, until, signal }: JournalOptions = {}): AsyncGenerator<JournalEvent> {
   const home = claimHome(defaultHome())
-  const file = join(home, FILE)
+  const file = join(home, JOURNAL)
   let wake = (): void => undefined
   // Watched before it is read: nothing is written in between.
   const watcher = watch(home, () => { wake() })

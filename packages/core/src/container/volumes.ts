@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { MayflyError } from '../errors.js'
 import { claimHome, defaultHome } from '../images/store.js'
 import { removeTree } from '../layers/index.js'
+import { noteEvent } from './journal.js'
 import type { Volume, VolumeOptions } from './types.js'
 
 const NAME = /^[a-zA-Z0-9][\w.-]{0,127}$/
@@ -48,6 +49,7 @@ export async function keepVolume(name: string, { labels = {}, anonymous = false 
   await writeFile(join(made, RECORD), JSON.stringify({ labels, createdAt: new Date().toISOString(), anonymous }), { mode: 0o600 })
   try {
     await rename(made, join(volumes, name))
+    noteVolume('create', name)
   } catch (error) {
     await rm(made, { recursive: true, force: true })
     if (!['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
@@ -81,6 +83,7 @@ export async function removeVolume(name: string): Promise<string> {
   // Gone by name first, so that nobody meets half of one.
   const aside = join(home, 'volumes', `.${randomBytes(8).toString('hex')}`)
   await rename(join(home, 'volumes', name), aside)
+  noteVolume('destroy', name)
   await removeTree(aside)
   return name
 }
@@ -95,7 +98,12 @@ export async function pruneVolumes({ all = false, filter = () => true }: { reado
     bytes += await bytesIn(directory)
     names.push(await removeVolume(name))
   }
+  noteVolume('prune', '', { reclaimed: String(bytes) })
   return { names, bytes }
+}
+
+function noteVolume(action: 'create' | 'destroy' | 'prune', id: string, attributes: Readonly<Record<string, string>> = { driver: 'local' }): void {
+  noteEvent(defaultHome(), { type: 'volume', action, id, attributes, time: Date.now() })
 }
 
 async function readVolume(volumes: string, name: string): Promise<VolumeRecord | undefined> {

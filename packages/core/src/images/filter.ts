@@ -2,7 +2,7 @@ import { MayflyError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { parseDuration } from '../units.js'
 import { chooseImage, type StoredImage } from './catalog.js'
-import { withTag } from './inspect.js'
+import { withTag } from './names.js'
 import { isUnnamed } from './refs.js'
 
 export type ImageCondition = (image: StoredImage) => boolean

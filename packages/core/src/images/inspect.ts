@@ -1,4 +1,5 @@
 import { rawConfig, type StoredImage } from './catalog.js'
+import { repositoryOf, withTag } from './names.js'
 import { isUnnamed } from './refs.js'
 import type { Store } from './store.js'
 
@@ -44,18 +45,6 @@ export async function inspectImage(store: Store, image: StoredImage): Promise<Im
     Metadata: { LastTagTime: new Date(Math.max(0, ...image.names.map(({ pulledAt }) => pulledAt))).toISOString() },
     Descriptor: { digest: image.digest },
   }
-}
-
-/** `redis` of `redis:7`, `redis` and `redis@sha256:…`. */
-export function repositoryOf(familiar: string): string {
-  const name = familiar.split('@')[0] ?? ''
-  const colon = name.lastIndexOf(':')
-  return colon > name.lastIndexOf('/') ? name.slice(0, colon) : name
-}
-
-/** `redis:latest` of `redis`. */
-export function withTag(familiar: string): string {
-  return repositoryOf(familiar) === familiar ? `${familiar}:latest` : familiar
 }
 
 function text(value: unknown): string {

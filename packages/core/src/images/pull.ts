@@ -9,9 +9,11 @@ import { parseConfig } from './config.js'
 import { fillLayers } from './fill.js'
 import { Flights } from './flight.js'
 import { loadManifest, wantedLayers, type Image, type StoredManifest } from './image.js'
+import { noteImage } from './journal.js'
 import { notThere, type BlobSource } from './layer.js'
 import { openLease } from './lease.js'
 import { findLocally } from './local.js'
+import { repositoryOf, withTag } from './names.js'
 import { ProgressMeter, type PullProgress } from './progress.js'
 import { findLayer } from './record.js'
 import { readRef, writeRef } from './refs.js'
@@ -59,6 +61,7 @@ async function pull(
   const there = same !== undefined && await isUnpacked(store, same) ? await findLocally(store, reference, platform) : undefined
   if (same !== undefined && there?.digest === same.digest) {
     new ProgressMeter(reference, wantedLayers(same.manifest.layers, same.parsed).map(({ blob }) => ({ ...blob, state: 'there' })), tell)
+    notePull(store, reference)
     return there
   }
   const began = Date.now()
@@ -95,12 +98,17 @@ async function pull(
   }
   const image = await findLocally(store, reference, platform)
   if (image === undefined) throw new MayflyError('ERR_MAYFLY_INTERNAL', `${reference} was pulled but is not in the store`)
+  if (policy !== 'never') notePull(store, reference)
   return image
 }
 
 /** Who asks other mirrors may be told something else. */
 function turnKey(reference: Reference, platform: Platform): string {
   return `${formatPlatform(platform)} ${reference} ${process.env['MAYFLY_REGISTRY_MIRROR'] ?? ''}`
+}
+
+function notePull(store: Store, { familiar }: Reference): void {
+  noteImage(store, 'pull', withTag(familiar), repositoryOf(familiar))
 }
 
 /** A manifest, an index or a configuration. */

@@ -6,7 +6,10 @@ import { MayflyError } from '../errors.js'
 import { formatPlatform, hostPlatform } from '../platform.js'
 import type { Reference } from '../reference.js'
 import { parseManifest, uploadBlob, uploadManifest, type Descriptor, type ImageManifest, type Uploaded } from '../registry/index.js'
+import { loadManifest } from './image.js'
+import { noteImage } from './journal.js'
 import { openLease } from './lease.js'
+import { repositoryOf, withTag } from './names.js'
 import { listRefs, readRef, writeRef } from './refs.js'
 import { blobPath, readBlob, type Store } from './store.js'
 
@@ -46,9 +49,9 @@ export async function pushImage(store: Store, reference: Reference, options: Pus
   for (const { digest, bytes, mediaType } of documents) {
     await uploadManifest(reference, bytes, mediaType, whole === undefined ? name ?? digest : digest, options.signal)
   }
-  if (whole === undefined) return own
-  await uploadManifest(reference, whole.bytes, whole.mediaType, name ?? record.digest, options.signal)
-  return record.digest
+  if (whole !== undefined) await uploadManifest(reference, whole.bytes, whole.mediaType, name ?? record.digest, options.signal)
+  noteImage(store, 'push', withTag(reference.familiar), repositoryOf(reference.familiar))
+  return whole === undefined ? own : record.digest
 }
 
 /** Gives an image another name. Throws ERR_MAYFLY_IMAGE_NOT_FOUND. */
@@ -57,6 +60,13 @@ export async function tagImage(store: Store, from: Reference, to: Reference): Pr
   const record = await readRef(store, from)
   if (record === undefined) throw new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The store has no image ${from.familiar}`, { hint: 'mayfly images lists what it has.' })
   await writeRef(store, to, record)
+  await noteTag(store, to, record.manifests[formatPlatform(hostPlatform())] ?? Object.values(record.manifests)[0])
+}
+
+/** Under the image's id, which its manifest names. */
+async function noteTag(store: Store, { familiar }: Reference, digest: Digest | undefined): Promise<void> {
+  const stored = digest === undefined ? undefined : await loadManifest(store, { familiar }, digest)
+  if (stored !== undefined) noteImage(store, 'tag', stored.manifest.config.digest, withTag(familiar))
 }
 
 interface Document {

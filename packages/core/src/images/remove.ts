@@ -2,7 +2,8 @@ import type { Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
 import { chooseImage, listCatalog, type StoredImage, type StoredName } from './catalog.js'
 import { collectGarbage } from './gc.js'
-import { repositoryOf, withTag } from './inspect.js'
+import { noteImage } from './journal.js'
+import { repositoryOf, withTag } from './names.js'
 import { isUnnamed, removeRef } from './refs.js'
 import type { Store } from './store.js'
 
@@ -43,8 +44,10 @@ export async function removeImage(store: Store, text: string, { force = false, u
   }
   for (const { reference } of leaving) await removeRef(store, reference)
   const untagged = untaggedNames(leaving, others)
+  for (const name of untagged) noteImage(store, 'untag', image.id, name)
   if (leaving.length < names.length) return { untagged, deleted: [] }
   const { layers } = await collectGarbage(store)
+  noteImage(store, 'delete', image.id)
   return { untagged, deleted: [image.id, ...layers] }
 }
 

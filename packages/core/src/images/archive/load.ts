@@ -9,7 +9,9 @@ import { formatPlatform, hostPlatform } from '../../platform.js'
 import { parseReference, type Reference } from '../../reference.js'
 import { fillLayers } from '../fill.js'
 import { wantedLayers } from '../image.js'
+import { noteImage } from '../journal.js'
 import { openLease } from '../lease.js'
+import { withTag } from '../names.js'
 import type { PullProgress } from '../progress.js'
 import { unnamed, writeRef } from '../refs.js'
 import { blobPath, discardTree, storeFailed, writeAtomically, type Store } from '../store.js'
@@ -22,6 +24,8 @@ export interface LoadOptions extends ArchiveLimits {
   readonly signal?: AbortSignal | undefined
   /** Of each image in turn; its bytes are those of the archive. */
   readonly onProgress?: ((progress: PullProgress) => void) | undefined
+  /** What the journal says of it. Default `load`. */
+  readonly noted?: 'load' | 'import' | undefined
 }
 
 export interface LoadedImage {
@@ -49,6 +53,7 @@ export async function loadImages(store: Store, from: AsyncIterable<Buffer> | str
     if (images.length === 0) throw invalid('it has no images')
     const loaded: LoadedImage[] = []
     for (const image of images) loaded.push(await place(store, archive, image, { signal, tell: options.onProgress ?? (() => undefined) }))
+    for (const { id, names: [name] } of loaded) noteImage(store, options.noted ?? 'load', id, name === undefined ? undefined : withTag(name.familiar))
     return loaded
   } catch (error) {
     throw isMayflyError(error) ? error : storeFailed('Cannot load images', error)

@@ -9,8 +9,9 @@ import type { Pack } from 'tar-stream'
 import { digestFromHex, hexOf, type Digest } from '../../digest.js'
 import { MayflyError } from '../../errors.js'
 import { chooseImage, listCatalog, type StoredImage, type StoredName } from '../catalog.js'
-import { withTag } from '../inspect.js'
+import { noteImage } from '../journal.js'
 import { openLease } from '../lease.js'
+import { withTag } from '../names.js'
 import { isUnnamed } from '../refs.js'
 import { blobPath, type Store } from '../store.js'
 
@@ -46,6 +47,7 @@ export async function saveImages(store: Store, texts: readonly string[], to: Wri
     if (signal?.aborted === true) throw new MayflyError('ERR_MAYFLY_ABORTED', 'The save was aborted', { cause: signal.reason })
     throw written.reason
   }
+  for (const { image: { id }, names: [name] } of chosen) noteImage(store, 'save', id, name === undefined ? undefined : withTag(name.reference.familiar))
 }
 
 async function choose(store: Store, texts: readonly string[]): Promise<Chosen[]> {
