@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
@@ -10,8 +12,9 @@ import { openRun, take, useRun } from './project.js'
 // Real servers, on a machine that others use too.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
+const SHOUT = 'use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 53, Proto => "udp") or die; print STDERR "up\n"; while (defined $s->recv(my $m, 65536)) { $s->send(uc($m) . " of $ENV{HOSTNAME}") }'
 const CONFIG = `
-import { defineConfig, image, mariadb, postgres, redis } from '@mayfly/core'
+import { defineConfig, image, mariadb, postgres, redis, wait } from '@mayfly/core'
 
 const store = redis({ exports: { STORE_URL: store => store.url } })
 const middle = redis('redis:7.0', { needs: { store } })
@@ -26,6 +29,7 @@ export default defineConfig({
       command: ['sh', '-c', 'nc -ll -p 8080 -e echo hello'],
     }),
     eager: redis({ scope: 'worker', start: 'eager' }),
+    shout: image('debian', { command: ['perl', '-e', ${JSON.stringify(SHOUT)}], ports: ['53/udp'], ready: wait.log('up') }),
     shared: redis({ scope: 'run' }),
     checked: image('busybox', { command: ['sh', '-c', 'touch /tmp/well; exec sleep 1000'], healthcheck: { test: ['CMD', 'ls', '/tmp/well'], interval: 50, retries: 2 } }),
     pg: postgres('postgres:17', {
@@ -212,4 +216,28 @@ test('figures of the run', async () => {
   expect(summary?.started).toBeGreaterThan(0)
   expect(summary?.slowest).toMatchObject({ ms: expect.any(Number) as number })
   await other.close()
+})
+
+test('datagrams reach whatever instance stands behind the fixed address', async () => {
+  const socket = createSocket('udp4')
+  try {
+    const places: string[] = []
+    const answers: string[] = []
+    for (const file of ['shout-1.test.ts', 'shout-2.test.ts']) {
+      const session = run.session(file)
+      const shout = await take<Container>(session, { name: 'shout' })
+      expect(shout.udpPorts).toEqual([53])
+      expect(() => shout.port(54, 'udp')).toThrow(expect.objectContaining({ code: 'ERR_MAYFLY_OPTION_INVALID', hint: expect.stringContaining('54/udp') as string }) as Error)
+      places.push(`${shout.host}:${String(shout.port(53, 'udp'))}`)
+      const answer = once(socket, 'message')
+      socket.send(file, shout.port(53, 'udp'), shout.host)
+      answers.push(String((await answer)[0]))
+      expect(answers.at(-1)).toBe(`${file.toUpperCase()} of ${(await shout.exec(['hostname'])).stdout.trim()}`)
+      await session.close()
+    }
+    expect(places[1]).toBe(places[0])
+    expect(answers[1]?.split(' of ')[1]).not.toBe(answers[0]?.split(' of ')[1])
+  } finally {
+    socket.close()
+  }
 })

@@ -42,7 +42,7 @@ static int bound(struct port *p, const int *fds, int count, bool spare) {
 static int keep(struct port *p, int fd, const struct sockaddr *a, socklen_t size) {
   if (fd < 0) return -1;
   int on = 1;
-  if ((a->sa_family == AF_INET && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on)) || bind(fd, a, size)) {
+  if ((a->sa_family == AF_INET && !p->udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on)) || bind(fd, a, size)) {
     int saved = errno;
     close(fd);
     errno = saved;
@@ -57,7 +57,8 @@ static int bind_in_hub(struct port *p, uint32_t address) {
   socklen_t n = sizeof a;
   /* The slot's own address: on the bridge for as long as the run lives. */
   if (p->place == PLACE_HUB && link_address(run.route, run.bridge, address, 32) && errno != EEXIST) return -1;
-  if (keep(p, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), (struct sockaddr *)&a, sizeof a)) return -1;
+  int type = p->udp ? SOCK_DGRAM : SOCK_STREAM;
+  if (keep(p, socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), (struct sockaddr *)&a, sizeof a)) return -1;
   if (getsockname(p->listeners[0].fd, (struct sockaddr *)&a, &n)) return -1;
   p->number = ntohs(a.sin_port);
   return 0;

@@ -49,6 +49,8 @@ export interface FoundImage {
   readonly command: readonly string[]
   /** TCP ports the image EXPOSEs. */
   readonly ports: readonly number[]
+  /** The same of UDP. */
+  readonly udpPorts: readonly number[]
   /** Where it was pulled from: the origin of a registry or mirror; empty when it was not pulled by name. */
   readonly origin: string
   /** Milliseconds since 1970. */
@@ -60,7 +62,7 @@ export async function findImage(reference: string, options: Pick<RunOptions, 'pu
   const image = await obtainImage(reference, options)
   const [{ pulledFrom }, { exposedPorts }] = await Promise.all([import('../images/index.js'), import('./own-ports.js')])
   const { origin, pulledAt } = await pulledFrom(await openedStore(), image.reference)
-  return { reference: String(image.reference), digest: image.digest, entrypoint: image.config.Entrypoint, command: image.config.Cmd, ports: exposedPorts(image), origin, pulledAt }
+  return { reference: String(image.reference), digest: image.digest, entrypoint: image.config.Entrypoint, command: image.config.Cmd, ports: exposedPorts(image), udpPorts: exposedPorts(image, 'udp'), origin, pulledAt }
 }
 
 /** The image's /etc/passwd and /etc/group; empty text for a missing one. */

@@ -1,5 +1,5 @@
 import { collectGarbage, openStore, removeImage as remove, type Garbage, type ImageUser, type RemovedImage, type StoredImage } from '../images/index.js'
-import { noteEvent } from './journal.js'
+import { noteNow } from './journal.js'
 import { listContainers } from './runs.js'
 
 /** Containers of live runs, as far as they stand in the way of a removal. */
@@ -51,6 +51,6 @@ export async function pruneImages({ all = false, filter = () => true, unusedFor 
     for (const name of untaggedNames(names, [])) noteImage(store, 'untag', id, name)
     noteImage(store, 'delete', id)
   }
-  noteEvent(store.home, { type: 'image', action: 'prune', id: '', attributes: { reclaimed: String(garbage.bytes) }, time: Date.now() })
+  noteNow(store.home, { type: 'image', action: 'prune', id: '', attributes: { reclaimed: String(garbage.bytes) } })
   return garbage
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { JOURNAL, SOON, type JournalEvent } from '../images/journal.js'
 import { claimHome, defaultHome } from '../images/store.js'
 
-export { flushEvents, noteEvent, noteEvents, type JournalEvent } from '../images/journal.js'
+export { flushEvents, noteEvent, noteEvents, noteNow, type JournalEvent } from '../images/journal.js'
 
 export interface JournalOptions {
   /** Begin with what happened from then on; milliseconds since 1970. Default: now. */

@@ -1,5 +1,5 @@
 import type { Image } from '../images/index.js'
-import { containerPorts, exposed, parsePorts } from '../network/ports.js'
+import { containerPorts, exposed, parsePorts, type Protocol } from '../network/ports.js'
 import type { RunOptions } from './types.js'
 
 /** Whether its ports are reached through the machine's loopback, wherever they could be reached else. */
@@ -12,7 +12,7 @@ export function optionPorts({ ports }: Pick<RunOptions, 'ports'>): number[] {
   return containerPorts(parsePorts(ports))
 }
 
-/** The TCP ports that the image EXPOSEs. */
-export function exposedPorts({ config }: Image): number[] {
-  return exposed(config.ExposedPorts, 'tcp')
+/** The ports that the image EXPOSEs. */
+export function exposedPorts({ config }: Image, protocol: Protocol = 'tcp'): number[] {
+  return exposed(config.ExposedPorts, protocol)
 }

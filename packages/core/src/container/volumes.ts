@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { MayflyError } from '../errors.js'
 import { claimHome, defaultHome } from '../images/store.js'
 import { removeTree } from '../layers/index.js'
-import { noteEvent } from './journal.js'
+import { noteNow } from './journal.js'
 import type { Volume, VolumeOptions } from './types.js'
 
 const NAME = /^[a-zA-Z0-9][\w.-]{0,127}$/
@@ -103,7 +103,7 @@ export async function pruneVolumes({ all = false, filter = () => true }: { reado
 }
 
 function noteVolume(action: 'create' | 'destroy' | 'prune', id: string, attributes: Readonly<Record<string, string>> = { driver: 'local' }): void {
-  noteEvent(defaultHome(), { type: 'volume', action, id, attributes, time: Date.now() })
+  noteNow(defaultHome(), { type: 'volume', action, id, attributes })
 }
 
 async function readVolume(volumes: string, name: string): Promise<VolumeRecord | undefined> {

@@ -43,9 +43,15 @@ export function noteEvent(home: string, event: JournalEvent): void {
   noteEvents(home, () => [event])
 }
 
+/** Writes it down at once, behind what waits: no start does. */
+export function noteNow(home: string, event: Omit<JournalEvent, 'time'>): void {
+  noteEvent(home, { ...event, time: Date.now() })
+  flushEvents()
+}
+
 /** What happened to an image: under its id, or the name that was asked for. */
 export function noteImage({ home }: { readonly home: string }, action: 'delete' | 'import' | 'load' | 'pull' | 'push' | 'save' | 'tag' | 'untag', id: string, name?: string): void {
-  noteEvent(home, { type: 'image', action, id, attributes: name === undefined ? {} : { name }, time: Date.now() })
+  noteNow(home, { type: 'image', action, id, attributes: name === undefined ? {} : { name } })
 }
 
 /** Writes down what waits. A journal that cannot be written is no reason to stop anything. */

@@ -5,6 +5,8 @@ import type { Facts } from './presets/index.js'
 export interface Address {
   readonly host: string
   readonly ports: Readonly<Record<string, number>>
+  /** Ports of datagrams; absent where the container's own are meant. */
+  readonly udp?: Readonly<Record<string, number>> | undefined
   readonly facts: Facts
   readonly exports: Readonly<Record<string, string>>
 }

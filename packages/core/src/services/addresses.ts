@@ -1,6 +1,7 @@
+import type { FoundImage } from '../container/index.js'
 import { isMayflyError } from '../errors.js'
 import { numberOf, type Address } from './address.js'
-import { exportsOf, factsOf, portsOf, type Engine, type Setting } from './start.js'
+import { exportsOf, factsOf, portsOf, udpPortsOf, type Engine, type Setting } from './start.js'
 import type { Self, Service } from './types.js'
 
 /** The address of one service in one slot: fixed for the run, whatever instance stands behind it. */
@@ -20,11 +21,14 @@ export interface Reachable {
   readonly ip: string
 }
 
+/** What its image EXPOSEs. */
+export type Exposed = Pick<FoundImage, 'ports' | 'udpPorts'>
+
 /** Opens the address of a service in a slot: for the ports its options and preset name, and those its image EXPOSEs. */
 export async function openAddress(
-  engine: Engine, service: Service, exposed: readonly number[], { inside, ...setting }: Omit<Setting, 'self'> & { readonly inside?: Self['inside'] | undefined } = {},
+  engine: Engine, service: Service, exposed: Exposed, { inside, ...setting }: Omit<Setting, 'self'> & { readonly inside?: Self['inside'] | undefined } = {},
 ): Promise<StableAddress> {
-  const held = await engine.openHeldAddress([...new Set([...portsOf(service), ...exposed])])
+  const held = await engine.openHeldAddress([...new Set([...portsOf(service), ...exposed.ports])], [...new Set([...udpPortsOf(service), ...exposed.udpPorts])])
   const self: Self = { host: held.host, port: container => numberOf(held.ports, container), ...(inside === undefined ? {} : { inside }) }
   // Latest last: a file's own instance may stand before the worker's, which comes back after it.
   let instances: readonly Reachable[] = []
@@ -38,7 +42,7 @@ export async function openAddress(
   }
   return {
     self,
-    address: { host: self.host, ports: held.ports, facts: factsOf(service, { ...setting, self }), exports: exportsOf(service, { ...setting, self }) },
+    address: { host: self.host, ports: held.ports, udp: held.udp, facts: factsOf(service, { ...setting, self }), exports: exportsOf(service, { ...setting, self }) },
     aim: async instance => {
       instances = [...instances, instance]
       await retarget()

@@ -98,7 +98,7 @@ function udpNumberOf({ grant: { udp, name } }: Lease, container: number): number
   const number = udp[String(container)]
   if (number !== undefined) return number
   throw shownError('ERR_MAYFLY_OPTION_INVALID', `UDP port ${String(container)} of ${name} is not reachable`, {
-    hint: 'Behind the fixed address of a service of the configuration there is TCP alone: name the image itself, with the port in `ports`.',
+    hint: `Reachable are: ${Object.keys(udp).join(', ') || 'none'}. List it in \`ports\`, as '${String(container)}/udp'.`,
   })
 }
 

@@ -30,7 +30,7 @@ export interface Grant {
   readonly image: string
   readonly ip: string
   readonly address: Address
-  /** Numbers of UDP ports, where that address is the container's own. */
+  /** Numbers of UDP ports at that address. */
   readonly udp: Readonly<Record<string, number>>
   /** Told anew after every check. */
   readonly health?: WireHealth | undefined
@@ -214,7 +214,7 @@ export function createLeases(events: LeaseEvents): Leases {
       const { made: { container, address, inside } } = await obtain(wish, lease, resets, make)
       const { host } = address
       return {
-        lease, scope: wish.scope, reset: resets, address, inside, udp: udpOf(container, address), health: container?.health,
+        lease, scope: wish.scope, reset: resets, address, inside, udp: address.udp ?? udpOf(container, address), health: container?.health,
         id: container?.id ?? '', name: container?.name ?? host, image: container?.image ?? '', ip: container?.ip ?? host,
       }
     },

@@ -57,7 +57,7 @@ export function makeContainer(supply: Supply, { wish, service, stable: given, in
     const image = await images.of(service)
     const facts = Object.fromEntries(needs.map(need => [need.key, need.facts]))
     // For a service that must know its address before it runs, without one of its slot's.
-    const own = given === undefined && needsAddress(service) ? await openAddress(engine, service, image.ports, { needs: facts, inside }) : undefined
+    const own = given === undefined && needsAddress(service) ? await openAddress(engine, service, image, { needs: facts, inside }) : undefined
     const stable = given ?? own
     let company: Company | undefined
     let container: Container | undefined

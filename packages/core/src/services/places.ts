@@ -103,8 +103,7 @@ export function createPlaces({ engine, images, journal, run, slots, watching }: 
     if (server !== undefined) return { address: await server.address(slot), stable: undefined }
     const shared = service.options.scope === 'run' || service.options.isolation === 'database'
     const stable = await remember(stables, JSON.stringify([project.path, name, shared ? 0 : slot]), async () => {
-      const { ports } = await images.of(service)
-      return await openAddress(engine, service, ports, { needs: await factsFor(project, name, slot), inside: insideOf(name, service, project.all) })
+      return await openAddress(engine, service, await images.of(service), { needs: await factsFor(project, name, slot), inside: insideOf(name, service, project.all) })
     })
     // The address outlives a change of the configuration that does not concern the instances behind it.
     if (service.options.isolation !== 'database') return { address: { ...stable.address, exports: exportsOf(service, { self: stable.self, needs: await factsFor(project, name, slot) }) }, stable }

@@ -92,7 +92,7 @@ async function obtain(wanted: Wanted): Promise<Snapshot> {
 
 async function make({ engine, journal, service, identity: { config, name }, key, options, setting, place }: Wanted): Promise<Snapshot> {
   const began = performance.now()
-  const address = needsAddress(service) ? await openAddress(engine, service, [], { needs: setting?.needs }) : undefined
+  const address = needsAddress(service) ? await openAddress(engine, service, { ports: [], udpPorts: [] }, { needs: setting?.needs }) : undefined
   const first: Setting | undefined = address === undefined ? undefined : { self: address.self, needs: setting?.needs }
   const container = await engine.run(service.image, { ...runOptions(engine, service, first), ...place, scratch: 'disk' })
   try {

@@ -16,7 +16,7 @@ export interface Engine {
   followHealth(container: Container, tell: (health: Health) => void): () => void
   /** Pulls the image if need be. */
   findImage(reference: string, options: Pick<RunOptions, 'pull' | 'platform' | 'signal' | 'onPull'>): Promise<FoundImage>
-  openHeldAddress(containerPorts: readonly number[]): Promise<HeldAddress>
+  openHeldAddress(tcp: readonly number[], udp?: readonly number[]): Promise<HeldAddress>
   /** A snapshot of an earlier start, or of another process's. */
   openSnapshot(key: string, options: RunOptions): Promise<Snapshot | undefined>
   /** Work that only one process of this user does at a time. */
@@ -80,6 +80,11 @@ export function addressOf(service: Service, container: Container, { needs, datab
 export function portsOf(service: Service): readonly number[] {
   const own = containerPorts(parsePorts(service.options.ports))
   return [...new Set([...(presetOf(service)?.ports ?? []), ...own])]
+}
+
+/** Those of datagrams that are listed in `ports`. */
+export function udpPortsOf({ options: { ports } }: Service): readonly number[] {
+  return containerPorts(parsePorts(ports), 'udp')
 }
 
 /** The preset's facts of a service. */

@@ -53,7 +53,7 @@ test('a failed start is tried anew', async () => {
 
 test('an address goes to a file\'s own instance and back to the worker\'s', async () => {
   const { take, leases, log, engine } = bench()
-  const stable = await openAddress(engine, service, [6379])
+  const stable = await openAddress(engine, service, { ports: [6379], udpPorts: [] })
   const worker = await take(wish({ scope: 'worker' }), stable)
   const own = await take(wish({}), stable)
   expect(own.address).toEqual(worker.address)
@@ -64,7 +64,7 @@ test('an address goes to a file\'s own instance and back to the worker\'s', asyn
 
 test('an address holds connections when its instance has ended', async () => {
   const { take, log, engine, kill } = bench()
-  const stable = await openAddress(engine, service, [])
+  const stable = await openAddress(engine, service, { ports: [], udpPorts: [] })
   const { id } = await take(wish({ scope: 'worker' }), stable)
   kill(id)
   await expect.poll(() => log).toEqual(['run c1', 'aim c1', 'aim nothing'])
@@ -142,10 +142,11 @@ function bench(events: Partial<LeaseEvents> = {}) {
       return failed ? Promise.reject(new Error('no')) : Promise.resolve(start())
     },
     followHealth: () => () => undefined,
-    findImage: reference => Promise.resolve({ reference, digest: '', entrypoint: [], command: [], ports: [6379], origin: '', pulledAt: 0 }),
+    findImage: reference => Promise.resolve({ reference, digest: '', entrypoint: [], command: [], ports: [6379], udpPorts: [], origin: '', pulledAt: 0 }),
     openSnapshot: () => Promise.resolve(undefined),
     alone: (_, work) => work(),
     openHeldAddress: ports => Promise.resolve({
+      udp: {},
       host: '198.18.0.9',
       ports: Object.fromEntries(ports.map(port => [String(port), port])),
       aim: container => {
