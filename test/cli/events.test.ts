@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -137,7 +137,8 @@ test('what happens to images and volumes is told in Docker\'s words', async () =
   const id = await mayfly('images', '-q', '--no-trunc', 'busybox')
   const archive = join(place.directory, 'archive.tar')
   mkdirSync(join(place.directory, 'registry'))
-  await using registry = await startRegistry({ storage: join(place.directory, 'registry') })
+  const registry = await startRegistry({ storage: join(place.directory, 'registry') })
+  onTestFinished(() => registry.close())
   const pushed = `${registry.host}/pushed:1`
   await mayfly('tag', 'busybox', 'other:1')
   await mayfly('tag', 'busybox', pushed)
