@@ -22,7 +22,7 @@ export function trailOf(root: number, address: string): Trail {
   return {
     processes: ours.map(({ pid, name, started }) => ({ pid, name, started })),
     cgroups: [...new Set(ours.flatMap((one) => cgroupsOf(one.pid)))],
-    sockets: [...new Set(ours.flatMap((one) => listenersOf(one.pid)))],
+    sockets: [...listenersOf(ours.map(({ pid }) => pid))],
     interfaces: interfacesTo(address),
   }
 }
@@ -34,7 +34,7 @@ export function remains(trail: Trail): string[] {
     const now = current.find(({ pid }) => pid === one.pid)
     return now !== undefined && now.started === one.started && now.state !== 'Z'
   })
-  const listening = new Set(readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).flatMap((pid) => listenersOf(Number(pid))))
+  const listening = trail.sockets.length === 0 ? new Set() : listenersOf(current.map(({ pid }) => pid))
   return [
     ...alive.map(({ pid, name }) => `process ${pid} ${name}`),
     ...trail.cgroups.filter((path) => existsSync(path)).map((path) => `cgroup ${path}`),
@@ -74,18 +74,21 @@ function mountsOf(controllers: string): string[] {
   return ['/sys/fs/cgroup', '/sys/fs/cgroup/unified', ...[controllers, ...names].map((name) => `/sys/fs/cgroup/${name}`)]
 }
 
-/** TCP and unix listeners of a process in this network namespace. */
-function listenersOf(pid: number): string[] {
-  let links: string[]
-  try {
-    links = readdirSync(`/proc/${pid}/fd`).map((fd) => link(`/proc/${pid}/fd/${fd}`))
-  } catch {
-    return []
-  }
-  const inodes = new Set(links.flatMap((text) => /^socket:\[(\d+)\]$/.exec(text)?.[1] ?? []))
+/** TCP and unix listeners of processes in this network namespace. */
+function listenersOf(pids: readonly number[]): ReadonlySet<string> {
+  const inodes = new Set(pids.flatMap(descriptorsOf).flatMap((text) => /^socket:\[(\d+)\]$/.exec(text)?.[1] ?? []))
   const tcp = rows('/proc/net/tcp').concat(rows('/proc/net/tcp6')).filter((row) => row[3] === '0A' && inodes.has(row[9] ?? ''))
   const unix = rows('/proc/net/unix').filter((row) => row[3] === '00010000' && inodes.has(row[6] ?? ''))
-  return [...tcp.map((row) => `tcp ${row[1] ?? ''} ${row[9] ?? ''}`), ...unix.map((row) => `unix ${row[7] ?? ''} ${row[6] ?? ''}`)]
+  return new Set([...tcp.map((row) => `tcp ${row[1] ?? ''} ${row[9] ?? ''}`), ...unix.map((row) => `unix ${row[7] ?? ''} ${row[6] ?? ''}`)])
+}
+
+function descriptorsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((fd) => link(`/proc/${pid}/fd/${fd}`))
+  } catch {
+    // Gone meanwhile.
+    return []
+  }
 }
 
 function interfacesTo(address: string): Trail['interfaces'] {

@@ -28,3 +28,10 @@ test('Vitest 3.2: members of a class, scopes, retries and tests at the same time
   expect(failed, report.output).toEqual(['FAILS: a variable cannot point at the instance of each'])
   expect(Object.keys(report.tests)).toHaveLength(15)
 })
+
+test('Vitest 3.2: a file\'s own tear-down comes before ours with hooks side by side', async () => {
+  const report = await runTests('vitest', 'ordered', older, ['--sequence.hooks=parallel', 'order.case', 'block.case'])
+  expect(report.failures.trim()).toBe('')
+  expect(Object.values(report.tests)).toEqual(['passed', 'passed'])
+  expect(report.output.match(/^(after .* PONG|a block had its container to the end)$/gm)).toHaveLength(6)
+})
