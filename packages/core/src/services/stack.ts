@@ -39,10 +39,14 @@ function framesOf(stack: string): string {
   return stack.split('\n').filter(line => /^\s+at /.test(line) && !isOurs(line)).map(line => `\n${line}`).join('')
 }
 
-/** Where our packages lie beside each other, as they are installed or in their repository. Not by `import.meta.url`, which under jsdom is the page's. */
-const SCOPE = /^(.*[\\/])core[\\/](?:src|dist)[\\/]/.exec(__filename)?.[1]
-const OURS = SCOPE === undefined ? [] : ['core', 'jest-env', 'vitest-plugin'].flatMap(name => [`${SCOPE}${name}/src/`, `${SCOPE}${name}/dist/`])
+/** Where our packages lie beside each other, as they are installed or in their repository: by a frame, since under jsdom a module's own address is the page's. */
+let places: readonly string[] | undefined
+
+function findPlaces(): readonly string[] {
+  const scope = /(\/.*\/)core\/(?:src|dist)\//.exec(new Error().stack ?? '')?.[1]
+  return scope === undefined ? [] : ['core', 'jest-env', 'vitest-plugin'].flatMap(name => [`${scope}${name}/src/`, `${scope}${name}/dist/`])
+}
 
 function isOurs(line: string): boolean {
-  return /\(<anonymous>\)$/.test(line) || line.includes('/node_modules/@mayfly/') || OURS.some(path => line.includes(path))
+  return /\(<anonymous>\)$/.test(line) || line.includes('/node_modules/@mayfly/') || (places ??= findPlaces()).some(path => line.includes(path))
 }
