@@ -241,3 +241,20 @@ test('datagrams reach whatever instance stands behind the fixed address', async 
     socket.close()
   }
 })
+
+test('a PostgreSQL that waited for its lease has made its first client\'s cache already; one started for it has not', async () => {
+  const pool = await openRun(`
+    import { defineConfig, postgres } from '@mayfly/core'
+    export default defineConfig({ services: { db: postgres('postgres:17', { prepare: async db => void (await db.exec(['true'])) }) } })`)
+  try {
+    const caches: string[] = []
+    for (const file of ['first', 'second', 'third']) {
+      const db = await take<PostgresContainer>(pool.session(`${file}.test.ts`), { name: 'db' })
+      caches.push((await db.exec(['sh', '-c', 'ls /var/lib/postgresql/data/base/*/pg_internal.init 2> /dev/null | wc -l'])).stdout.trim())
+    }
+    expect(pool.events().filter(({ event }) => event === 'ready').map(({ from }) => from)).toEqual(['snapshot', 'snapshot', 'pool'])
+    expect(caches).toEqual(['0', '0', '1'])
+  } finally {
+    await pool.close()
+  }
+})

@@ -8,7 +8,7 @@ import { isOwn, type Leases, type Made, type Make, type Wish } from './leases.js
 import type { WarmPool } from './pool.js'
 import type { Place, Prepared } from './prepared.js'
 import { stateOf } from './resolve.js'
-import { addressOf, environmentOf, factsOf, insideFactsOf, needsAddress, startService, type Engine, type Setting } from './start.js'
+import { addressOf, environmentOf, factsOf, insideFactsOf, needsAddress, presetOf, startService, type Engine, type Setting } from './start.js'
 import type { Inside, Service } from './types.js'
 
 /** What instances are made with. */
@@ -26,7 +26,7 @@ export interface Supply {
 export async function fillPool(supply: Supply, wish: Wish, service: Service, count: number): Promise<void> {
   if (needsAddress(service) || isFixed(service)) return
   const image = await supply.images.of(service)
-  await supply.pool.fill(poolKey(wish), count, starterOf(supply, wish, service, image, { setting: undefined, place: undefined }).start)
+  await supply.pool.fill(poolKey(wish), count, starterOf(supply, wish, service, image, { setting: undefined, place: undefined }).ahead)
 }
 
 /** A need of a service, as its instances get it. */
@@ -104,10 +104,10 @@ export function makeContainer(supply: Supply, { wish, service, stable: given, in
 async function supplyOf(
   supply: Supply, wish: Wish, service: Service, image: FoundImage, circumstances: Surroundings, signal: AbortSignal,
 ): Promise<{ container: Container; source: Source }> {
-  const { start, fresh } = starterOf(supply, wish, service, image, circumstances)
+  const { start, ahead, fresh } = starterOf(supply, wish, service, image, circumstances)
   // One that is made for its address or its company, or lives as long as the run, cannot wait for whoever comes.
   if (!isOwn(wish.scope) || needsAddress(service) || circumstances.place !== undefined || isFixed(service)) return { container: await start(signal), source: fresh }
-  const { container, waited } = await supply.pool.take(poolKey(wish), () => start())
+  const { container, waited } = await supply.pool.take(poolKey(wish), () => start(), ahead)
   return { container, source: waited ? 'pool' : fresh }
 }
 
@@ -116,17 +116,30 @@ interface Surroundings {
   readonly place: Place | undefined
 }
 
+/** How an instance is started: for the one who waits for it, or ahead of whoever comes. */
+interface Starter {
+  readonly start: (signal?: AbortSignal) => Promise<Container>
+  readonly ahead: () => Promise<Container>
+  readonly fresh: Source
+}
+
 function starterOf(
   { engine, prepared }: Supply, { config, name }: Wish, service: Service, image: FoundImage, { setting, place }: Surroundings,
-): { readonly start: (signal?: AbortSignal) => Promise<Container>; readonly fresh: Source } {
+): Starter {
   const state = service.options.prepare === undefined || config === undefined ? undefined
     : { image, of: (options: RunOptions) => prepared.of(service, { config, name }, image, options, { setting, place }) }
+  const start = async (signal?: AbortSignal): Promise<Container> => {
+    const container = await startService(engine, service, { setting, place, signal, prepared: state })
+    // A prepared one has kept it already.
+    if (state === undefined && keepsState(service)) await keepState(service, container, setting)
+    return container
+  }
   return {
     fresh: state === undefined ? 'image' : 'snapshot',
-    start: async signal => {
-      const container = await startService(engine, service, { setting, place, signal, prepared: state })
-      // A prepared one has kept it already.
-      if (state === undefined && keepsState(service)) await keepState(service, container, setting)
+    start,
+    ahead: async () => {
+      const container = await start()
+      await presetOf(service)?.greet?.({ container, env: environmentOf(service, setting ?? { self: container }) }).catch(() => undefined)
       return container
     },
   }

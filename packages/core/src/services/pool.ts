@@ -3,10 +3,10 @@ import { hasMemory } from './admission.js'
 
 /** Instances started ahead of their leases, by what they are instances of. */
 export interface WarmPool {
-  /** A waiting instance, else a new one. Told apart for the run's summary. */
-  take(key: string, start: () => Promise<Container>): Promise<{ readonly container: Container; readonly waited: boolean }>
+  /** A waiting instance, else a new one. Told apart for the run's summary. `ahead`: how those are started that then wait; default: `start`. */
+  take(key: string, start: () => Promise<Container>, ahead?: () => Promise<Container>): Promise<{ readonly container: Container; readonly waited: boolean }>
   /** Starts so many ahead of any lease. */
-  fill(key: string, count: number, start: () => Promise<Container>): Promise<void>
+  fill(key: string, count: number, ahead: () => Promise<Container>): Promise<void>
   /** Ends those that wait for leases of one kind, and forgets how they are started. */
   drop(key: string): Promise<void>
   /** Ends all that wait. */
@@ -14,7 +14,7 @@ export interface WarmPool {
 }
 
 interface Lane {
-  readonly start: () => Promise<Container>
+  readonly ahead: () => Promise<Container>
   readonly waiting: Promise<Container>[]
   uses: number
   /** How many should wait: grows when a lease found none. */
@@ -28,14 +28,14 @@ interface Lane {
 export function createWarmPool(most: number): WarmPool {
   const lanes = new Map<string, Lane>()
 
-  const laneOf = (key: string, start: () => Promise<Container>): Lane => {
-    const lane = lanes.get(key) ?? { start, waiting: [], uses: 0, wanted: 0 }
+  const laneOf = (key: string, ahead: () => Promise<Container>): Lane => {
+    const lane = lanes.get(key) ?? { ahead, waiting: [], uses: 0, wanted: 0 }
     lanes.set(key, lane)
     return lane
   }
   const fill = (lane: Lane): void => {
     if (lane.waiting.length >= Math.min(lane.wanted, most) || !hasMemory()) return
-    const started = lane.start()
+    const started = lane.ahead()
     lane.waiting.push(started)
     const drop = (): void => {
       const at = lane.waiting.indexOf(started)
@@ -55,8 +55,8 @@ export function createWarmPool(most: number): WarmPool {
     await Promise.allSettled(all.map(async started => await (await started).stop({ timeout: 0 })))
   }
   return {
-    take: async (key, start) => {
-      const lane = laneOf(key, start)
+    take: async (key, start, ahead = start) => {
+      const lane = laneOf(key, ahead)
       lane.uses += 1
       const first = lane.waiting.shift()
       if (lane.uses > 1 && first === undefined) lane.wanted += 1
@@ -65,8 +65,8 @@ export function createWarmPool(most: number): WarmPool {
       if (lane.wanted > 0) setImmediate(fill, lane)
       return { container, waited: ready !== undefined }
     },
-    fill: async (key, count, start) => {
-      const lane = laneOf(key, start)
+    fill: async (key, count, ahead) => {
+      const lane = laneOf(key, ahead)
       lane.wanted = Math.min(count, most)
       fill(lane)
       await Promise.allSettled(lane.waiting)

@@ -1,6 +1,7 @@
 import type { Container } from '../../container/types.js'
 import { mongoState } from './mongo-state.js'
 import { mysqlDatabases, mysqlState } from './mysql-state.js'
+import { greetPostgres } from './postgres-greet.js'
 import { POSTGRES_DATABASES, POSTGRES_STATE } from './postgres-state.js'
 import { urlOf, type Environment, type Facts, type Preset, type PresetReadiness, type Resettable, type SeenInside } from './types.js'
 import type { Self } from '../types.js'
@@ -40,6 +41,7 @@ export const POSTGRES: Preset = {
   // The first "ready" is the entrypoint's temporary server, which listens on its socket only.
   ready: () => ({ port: 5432, log: { line: /ready to accept connections/, times: 2 } }),
   readyAgain: () => ({ port: 5432, log: { line: /ready to accept connections/, times: 1 } }),
+  greet: greetPostgres,
   clear: ['var/lib/postgresql/data/postmaster.pid'],
   facts: (self, env) => {
     const user = env['POSTGRES_USER'] ?? 'postgres'

@@ -33,6 +33,8 @@ export interface Preset {
   ready(env: Environment): PresetReadiness
   /** Of an instance whose data is there already. Default: as `ready`. */
   readyAgain?(env: Environment): PresetReadiness
+  /** Does ahead what the first client of a server that has just started would wait for. Its failures are nobody's. */
+  readonly greet?: (server: Server & { readonly container: Pick<Container, 'socket'> }) => Promise<void>
   /** Files of the stopped server that its copies must not have, as `SnapshotOptions.clear`. */
   readonly clear?: readonly string[]
   facts(self: Self, env: Environment): Facts
