@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -9,6 +9,7 @@ import { installed } from './processes.mjs'
 
 const execute = promisify(execFile)
 const main = fileURLToPath(new URL('../packages/cli/dist/main.js', import.meta.url))
+const ROUNDS = Number(process.env.MAYFLY_BENCH_ROUNDS ?? 8)
 
 /** Five stages, four of which do not need one another; no step needs a network. */
 const STAGES = `ARG BASE
@@ -52,19 +53,24 @@ export async function build(setting) {
   }
   writeFileSync(join(setting.scratch, 'Stages'), STAGES)
   writeFileSync(join(setting.scratch, 'Httpd'), HTTPD)
-  const cold = await compete(await contestants(setting, context, 'Stages', 'busybox', ['--no-cache']), { rounds: 8, warmUps: 1 })
-  const warm = await compete(await contestants(setting, context, 'Httpd', 'httpd', []), { rounds: 10, warmUps: 2 })
+  const cold = await compete(await contestants(setting, context, 'Stages', 'busybox', ['--no-cache']), { rounds: ROUNDS, warmUps: 1 })
+  const warm = await compete(await contestants(setting, context, 'Httpd', 'httpd', []), { rounds: ROUNDS, warmUps: 2 })
   return { name: 'build', unit: 'ms', ...cold, series: [{ case: 'httpd, warm cache', ...warm }] }
 }
 
-/** Newer clients leave BuildKit to a plugin; Debian's own has it built in. */
+/** A client that can ask for BuildKit: from 23 on that is a plugin's, which Debian has none of; earlier ones have it built in. */
 function buildKitClient() {
-  try {
-    execFileSync('docker', ['buildx', 'version'], { stdio: 'ignore' })
-  } catch {
-    if (existsSync('/usr/bin/docker')) return '/usr/bin/docker'
+  for (const client of ['docker', '/usr/bin/docker']) {
+    try {
+      const [, major] = /version (\d+)\./.exec(execFileSync(client, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) ?? []
+      if (Number(major) < 23) return { client }
+      execFileSync(client, ['buildx', 'version'], { stdio: 'ignore' })
+      return { client }
+    } catch {
+      // Not there, or without the plugin.
+    }
   }
-  return 'docker'
+  return { client: 'docker', absent: 'no docker client here has buildx, or BuildKit built in' }
 }
 
 async function contestants(setting, context, file, base, flags) {
@@ -79,10 +85,11 @@ async function contestants(setting, context, file, base, flags) {
     return performance.now() - began
   }
   await execute(process.execPath, [main, 'pull', '-q', base])
+  const buildKit = buildKitClient()
   const words = (name) => ['build', '-q', '-f', path, '--build-arg', `BASE=${name}`, ...flags, '-t', `bench-${file.toLowerCase()}`, context]
   return [
     { name: 'mayfly', once: whole(process.execPath, [main, ...words(base)]) },
-    { name: 'docker (BuildKit)', absent: docker.absent, once: whole(buildKitClient(), words(from), { DOCKER_BUILDKIT: '1' }) },
+    { name: 'docker (BuildKit)', absent: docker.absent ?? buildKit.absent, once: whole(buildKit.client, words(from), { DOCKER_BUILDKIT: '1' }) },
     { name: 'docker (classic)', absent: docker.absent, once: whole('docker', words(from), { DOCKER_BUILDKIT: '0' }) },
     await viaBuildah(setting, { path, context, base, flags }),
   ]

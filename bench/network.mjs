@@ -7,37 +7,39 @@ import { percentiles } from './measure.mjs'
 import { installed } from './processes.mjs'
 
 const execute = promisify(execFile)
-const SECONDS = Number(process.env.MAYFLY_BENCH_SECONDS ?? 2)
+const SECONDS = Number(process.env.MAYFLY_BENCH_SECONDS ?? 1)
 const PGBENCH = '/usr/lib/postgresql/17/bin/pgbench'
 const ROUNDS = Number(process.env.MAYFLY_BENCH_ROUNDS ?? 5)
 
+/** The ways to a container: its address, a port of the loopback, which the supervisor copies, and its socket handed in. */
+const WAYS = { address: '', loopback: ' through the loopback', direct: ' on a socket handed in' }
+const RIVALS = ['floor', 'docker']
+
 /**
  * What goes through a container's address in a second: pgbench's SELECTs with 1 client and with 8, wrk's requests to
- * httpd. The floor is the same server from the same files, bare on the loopback; further cases copy through a port of the
- * loopback, or have its socket handed in.
+ * httpd. The floor is the same server from the same files, bare on the loopback; further cases are the other ways. All ways, the
+ * floor and Docker are measured in one and the same round.
  */
 export async function network(setting) {
   const database = await postgres(setting)
-  const sql = (clients) => Object.fromEntries(Object.entries(database.servers).map(([name, server]) => [name, server.absent ?? (() => pgbench(database.root, server, clients))]))
+  const sql = (clients) => contestantsOf(database.servers, (server) => pgbench(database.root, server, clients))
   const web = await httpd(setting)
-  const gets = (clients) => Object.fromEntries(Object.entries(web).map(([name, server]) => [name, server.absent ?? (() => wrk(server, clients))]))
-  const cases = [
-    ['pgbench, 1 client', sql(1), 'address'], ['pgbench, 8 clients', sql(8), 'address'],
-    ['wrk, 1 connection', gets(1), 'address'], ['wrk, 16 connections', gets(16), 'address'],
-    ['pgbench through the loopback, 1 client', sql(1), 'loopback'], ['pgbench through the loopback, 8 clients', sql(8), 'loopback'],
-    ['wrk through the loopback, 16 connections', gets(16), 'loopback'],
-    ['pgbench on a socket handed in, 1 client', sql(1), 'direct'], ['pgbench on a socket handed in, 8 clients', sql(8), 'direct'],
-    ['wrk on a socket handed in, 16 connections', gets(16), 'direct'],
+  const gets = (clients) => contestantsOf(web, (server) => wrk(server, clients))
+  const series = [
+    ...await race('pgbench', '1 client', sql(1), Object.keys(WAYS)), ...await race('pgbench', '8 clients', sql(8), Object.keys(WAYS)),
+    ...await race('wrk', '1 connection', gets(1), ['address']), ...await race('wrk', '16 connections', gets(16), Object.keys(WAYS)),
   ]
-  const series = []
-  for (const [name, contestants, path] of cases) series.push({ case: name, ...await race(contestants, path) })
   const { case: _, ...headline } = series[0]
   return { name: 'network', unit: 'transactions per second, pgbench select-only with 1 client', ...headline, series: series.slice(1) }
 }
 
-/** More is better: the ratio is ours to theirs. By turns, so that what disturbs the machine disturbs all alike. */
-async function race(contestants, path) {
-  const names = [path, 'floor', 'docker']
+function contestantsOf(servers, measure) {
+  return Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, server.absent ?? (() => measure(server))]))
+}
+
+/** A case for each way. More is better: the ratio is ours to theirs. By turns, so that what disturbs the machine disturbs all alike. */
+async function race(program, load, contestants, ways) {
+  const names = [...ways, ...RIVALS]
   const rates = new Map(names.map((name) => [name, []]))
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const name of names) {
@@ -48,10 +50,13 @@ async function race(contestants, path) {
     }
   }
   const figures = (name) => typeof contestants[name] === 'function' ? percentiles(rates.get(name)) : { absent: contestants[name] }
-  const [mayfly, floor, docker] = names.map(figures)
-  const ratio = (other) => other.absent === undefined ? Number((mayfly.p50 / other.p50).toPrecision(4)) : undefined
-  const ratios = Object.entries({ floor: ratio(floor), docker: ratio(docker) }).filter(([, value]) => value !== undefined)
-  return { mayfly, floor, rivals: { docker }, ratio: Object.fromEntries(ratios) }
+  const [floor, docker] = RIVALS.map(figures)
+  return ways.map((way) => {
+    const mayfly = figures(way)
+    const ratio = (other) => other.absent === undefined && mayfly.absent === undefined ? Number((mayfly.p50 / other.p50).toPrecision(4)) : undefined
+    const ratios = Object.entries({ floor: ratio(floor), docker: ratio(docker) }).filter(([, value]) => value !== undefined)
+    return { case: `${program}${WAYS[way]}, ${load}`, mayfly, floor, rivals: { docker }, ratio: Object.fromEntries(ratios) }
+  })
 }
 
 async function postgres(setting) {
