@@ -89,5 +89,5 @@ test('faults, servers of the test\'s own, and commands with streams; what a test
   const report = await runTests('jest', 'handles', bench, ['--runInBand'])
   const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
   expect(failed, report.output).toEqual(['FAILS: stands still until its time is over'])
-  expect(Object.keys(report.tests)).toHaveLength(15)
+  expect(Object.keys(report.tests)).toHaveLength(16)
 })
