@@ -2,9 +2,9 @@ import type { RedisContainer } from '@mayfly/core'
 import { openContainer } from '@mayfly/core/engine'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { projectDirectory, take, type TestRun, useRun } from './project.js'
 
 // Real servers, on a machine that others use too.
@@ -86,6 +86,7 @@ test.each([
 
 test('clients that a preparation leaves connected are named, and cut', async () => {
   const directory = projectDirectory(CONFIG)
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   const program = join(directory, 'prepare.mjs')
   // A process of its own, for what the run host prints.
   writeFileSync(program, `
@@ -110,6 +111,7 @@ test.runIf(root)('a disk that is full while a snapshot is made: an error that sa
   const directory = projectDirectory(`
     import { defineConfig, redis } from '@mayfly/core'
     export default defineConfig({ services: { db: redis({ prepare: async db => void (await db.exec(['sh', '-c', process.env.FILL ?? 'true'])) }) } })`)
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   const program = join(directory, 'full.mjs')
   writeFileSync(program, FULL)
   const script = 'mount -t tmpfs -o size=500m,mode=700 tmpfs "$0" && exec "$@"'
