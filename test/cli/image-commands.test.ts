@@ -1,8 +1,9 @@
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run, type Container } from '@mayfly/core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { fakeRegistry, tar, type FakeRegistry } from '../../packages/core/test/images/fixture.js'
+import { startRegistry } from '../images/registry.mjs'
 import { nothingLeft, openPlace, type Place, rootful } from '../place.js'
 
 let place: Place
@@ -165,4 +166,23 @@ test.runIf(rootful)('store verify finds what was damaged, takes it away, and the
   expect(await lines('image', 'prune', '-f')).toEqual(['Total reclaimed space: 0B'])
   await user.stop({ timeout: 0 })
   await nothingLeft()
+})
+
+test('every tag of a repository is pulled, and flags of builds that mean nothing here are taken', async () => {
+  const storage = join(place.directory, 'tagged')
+  mkdirSync(storage)
+  const served = await startRegistry({ storage })
+  onTestFinished(() => served.close())
+  const repository = `${served.host}/some/tagged`
+  const tags = ['1.0', '1.1', 'latest']
+  for (const tag of tags) {
+    expect(await place.mayfly(['tag', 'busybox', `${repository}:${tag}`])).toMatchObject({ code: 0 })
+    expect(await place.mayfly(['push', '-q', `${repository}:${tag}`])).toMatchObject({ code: 0 })
+    expect(await place.mayfly(['rmi', `${repository}:${tag}`])).toMatchObject({ code: 0 })
+  }
+  expect(await place.mayfly(['pull', '-q', '-a', repository])).toEqual({ code: 0, stderr: '', stdout: tags.map((tag) => `${repository}:${tag}\n`).join('') })
+  expect(await place.mayfly(['pull', '--all-tags', `${repository}:1.0`])).toMatchObject({ code: 1, stderr: expect.stringContaining('contradict') as string })
+  expect(await place.mayfly(['pull', '-a', `${served.host}/no/such`])).toMatchObject({ code: 1, stderr: expect.stringContaining('ERR_MAYFLY_') as string })
+  writeFileSync(join(place.directory, 'Dockerfile'), 'FROM busybox\nLABEL a=b\n')
+  expect(await place.mayfly(['build', '-q', '--rm', '--force-rm', '--compress', '--cache-from', 'busybox', '-f', join(place.directory, 'Dockerfile'), storage])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^sha256:/) as string })
 })

@@ -26,6 +26,8 @@ export function buildCommand(program: Command): void {
     .option('--ulimit <name=soft[:hard]>', 'a limit for RUN', collect)
     .option('--push', 'upload the image under its names')
     .option('--load', 'nothing: the image always is in the store')
+    .option('--rm', 'nothing: containers of steps never stay').option('--force-rm', 'the same').option('--compress', 'nothing: the context is sent nowhere')
+    .option('--cache-from <image>', 'nothing: steps are found in the store', collect)
     .option('--iidfile <file>', 'write the image id to a file')
     .option('-q, --quiet', 'print nothing but the image id')
     .option('--progress <type>', 'auto, plain or tty: all are lines of text')

@@ -37,6 +37,7 @@ export function imageCommands(program: Command): void {
       .action(ends1(async (options) => (await import('./commands/archive.js')).load(options)))
   }
   both([[program, 'pull'], [image, 'pull']], (command) => command.description('Download an image, or those that mayfly.config names').argument('[image]').option('-q, --quiet', 'only print the name')
+    .option('-a, --all-tags', 'every tag of the repository')
     .option('--platform <os/architecture>', 'the platform; default this machine\'s')
     .action(ends1(async (name: string | undefined, options) => (await import('./commands/pull.js')).pull(name, options))))
   both([[program, 'push'], [image, 'push']], (command) => command.description('Upload an image').argument('<name>').option('-q, --quiet', 'print nothing but the name')
