@@ -2,8 +2,8 @@ import { dirname } from 'node:path'
 
 const root = dirname(dirname(import.meta.dirname))
 
-/** Lines of servers that depend on the machine, or on how soon a log was read. */
-const CHANCE = /# WARNING|"GET \/ HTTP/
+/** Lines that depend on the machine, or on how soon a log was read: a pull is told of after a second. */
+const CHANCE = /# WARNING|"GET \/ HTTP|^mayfly: pulling /
 
 /** Output without what differs from one run, machine or build to the next: times, ids, addresses, places, others' frames. */
 export function plain(output: string): string {

@@ -80,10 +80,14 @@ function optionOf({ errno, operation, path, step }: NativeFailure): string | und
   return undefined
 }
 
+/** Operations that put a container's first files where its changes go; others run out of numbers of things, not of room. */
+const WRITES: ReadonlySet<string> = new Set(['file', 'mkdir', 'symlink', 'device', 'upper', 'work', 'rootfs.copy'])
+
 function special({ errno, operation, path, step }: NativeFailure): [ErrorCode, string?] {
   if (operation === 'cgroup' && errno === 'EBUSY' && path === 'memory.limit_in_bytes') {
     return ['ERR_MAYFLY_OUT_OF_MEMORY', 'The memory limit is smaller than what starting any program takes: raise `memory`.']
   }
+  if (WRITES.has(operation) && errno === 'ENOSPC') return ['ERR_MAYFLY_STORE_FAILED', 'The disk is full.']
   if (operation === 'time' || operation === 'init' && step === 'sealed copy') {
     return ['ERR_MAYFLY_UNSUPPORTED', `This machine has no ${operation === 'time' ? 'time namespaces' : 'sealed memory for init'} for Mayfly; leave the option out.`]
   }

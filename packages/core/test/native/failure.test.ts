@@ -14,6 +14,9 @@ test.each([
   [19, 'cgroup', 'no such controller', 'ERR_MAYFLY_LIMIT_UNSUPPORTED', undefined],
   [2, 'signal', 'no such container', 'ERR_MAYFLY_CONTAINER_NOT_FOUND', undefined],
   [22, 'rootfs', 'mount overlay', 'ERR_MAYFLY_NATIVE_FAILED', undefined],
+  [28, 'file', 'write', 'ERR_MAYFLY_STORE_FAILED', undefined],
+  // Not room, but mounts.
+  [28, 'mount.bind', 'move_mount', 'ERR_MAYFLY_NATIVE_FAILED', undefined],
 ])('errno %i of %s (%s) is %s', (errno, operation, step, code, exitCode) => {
   const error = errorOf(failure(errno, operation, 'what', step))
   expect(error.code).toBe(code)
