@@ -2,8 +2,8 @@ import { dirname } from 'node:path'
 
 const root = dirname(dirname(import.meta.dirname))
 
-/** Lines that depend on the machine, or on how soon a log was read: a pull is told of after a second. */
-const CHANCE = /# WARNING|"GET \/ HTTP|^mayfly: pulling /
+/** Lines that depend on the machine, or on how soon a log was read: Redis listens before it says so, a pull is told of after a second. */
+const CHANCE = /# WARNING|Ready to accept connections|"GET \/ HTTP|^mayfly: pulling /
 
 /** Output without what differs from one run, machine or build to the next: times, ids, addresses, places, others' frames. */
 export function plain(output: string): string {
