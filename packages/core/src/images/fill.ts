@@ -26,10 +26,7 @@ export async function fillLayers(
   for (const [index, layer] of wanted.entries()) {
     const below = placed.slice()
     const lowers = async (): Promise<string[]> => (await Promise.all(below)).reverse()
-    // The same layer may be listed twice.
-    const twin = below[wanted.findIndex(({ diffId }) => diffId === layer.diffId)]
     const work = async (): Promise<string> => {
-      await twin
       const onBytes = (count: number): void => { meter.bytes(index, count) }
       const directory = found[index]?.directory ?? await turns(() => obtainLayer(store, reference, layer, { fetch, lowers, onBytes, signal: either }))
       meter.finished(index)

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { access, chmod, mkdir, rename, rm } from 'node:fs/promises'
+import { chmod, link, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { hexOf, type Digest } from '../digest.js'
@@ -40,16 +40,9 @@ export async function obtainLayer(store: Store, reference: Reference, layer: Wan
   const lock = await lockFile(join(store.home, 'locks', hex), work.signal)
   const ingest = join(store.home, 'ingest', hex)
   try {
-    const there = await findLayer(store, layer)
-    if (there !== undefined) return there.directory
     try {
-      const { report, fetched } = await fill(store, reference, layer, ingest, work)
-      const self = isSelfContained(report)
-      if (report.devices > 0) warnOfDevices(reference, report.devices)
-      if (!self) await settle(join(ingest, 'layer', 'tree'), report, await work.lowers())
-      // Of a layer that cannot be used, the bytes are of no use either.
-      if (fetched !== undefined) await rename(fetched, blobPath(store, layer.blob.digest))
-      return await place(store, layer, ingest, report)
+      const made = await unpackOnce(store, reference, layer, ingest, work)
+      return typeof made === 'string' ? made : await lean(store, layer, ingest, made, work)
     } finally {
       await discardTree(store, ingest)
     }
@@ -60,16 +53,61 @@ export async function obtainLayer(store: Store, reference: Reference, layer: Wan
   }
 }
 
+/**
+ * Whatever chains a layer is wanted in, one at a time fetches and unpacks it. Gives the directory of one that stands alone; another is
+ * not done yet. Who has this lock waits for no other.
+ */
+async function unpackOnce(store: Store, reference: Reference, layer: WantedLayer, ingest: string, work: LayerWork): Promise<string | Filled> {
+  const lock = await lockFile(join(store.home, 'locks', `diff-${hexOf(layer.diffId)}`), work.signal)
+  try {
+    const there = await findLayer(store, layer)
+    if (there !== undefined) return there.directory
+    const filled = await fill(store, reference, layer, ingest, work)
+    if (filled.report.devices > 0) warnOfDevices(reference, filled.report.devices)
+    if (!isSelfContained(filled.report)) {
+      if (filled.fetched !== undefined) await link(filled.fetched, sharedBlob(store, layer)).catch(() => undefined)
+      return filled
+    }
+    return await keep(store, layer, ingest, filled)
+  } finally {
+    await lock.release()
+  }
+}
+
+/** `fetched`: the file with its bytes, when they did not come from the store. */
+interface Filled {
+  readonly report: UntarReport
+  readonly fetched?: string
+}
+
+/** Gives a layer that leans on those below what it needs of them. */
+async function lean(store: Store, layer: WantedLayer, ingest: string, filled: Filled, work: LayerWork): Promise<string> {
+  try {
+    await settle(join(ingest, 'layer', 'tree'), filled.report, await work.lowers())
+    return await keep(store, layer, ingest, filled)
+  } finally {
+    await rm(sharedBlob(store, layer), { force: true })
+  }
+}
+
+/** Of a layer that cannot be used, the bytes are of no use either. */
+async function keep(store: Store, layer: WantedLayer, ingest: string, { report, fetched }: Filled): Promise<string> {
+  if (fetched !== undefined) await rename(fetched, blobPath(store, layer.blob.digest))
+  return await place(store, layer, ingest, report)
+}
+
+/** Where the bytes of a layer lie for those who want it in other chains, while it is not known whether it can be used. */
+function sharedBlob(store: Store, layer: WantedLayer): string {
+  return join(store.home, 'ingest', `blob-${hexOf(layer.blob.digest)}`)
+}
+
 function warnOfDevices(reference: Reference, count: number): void {
   process.emitWarning(`${count} device nodes in a layer of ${reference} were left out: only root can make them`, {
     type: 'MayflyWarning', code: 'MAYFLY_DEVICES_LEFT_OUT',
   })
 }
 
-/** `fetched`: the file with its bytes, when they did not come from the store. */
-async function fill(
-  store: Store, reference: Reference, layer: WantedLayer, ingest: string, { fetch, onBytes, signal }: LayerWork,
-): Promise<{ readonly report: UntarReport, readonly fetched?: string }> {
+async function fill(store: Store, reference: Reference, layer: WantedLayer, ingest: string, { fetch, onBytes, signal }: LayerWork): Promise<Filled> {
   const { digest, size } = layer.blob
   const directory = join(ingest, 'layer', 'tree')
   const fresh = async (): Promise<void> => {
@@ -77,20 +115,22 @@ async function fill(
     await mkdir(directory, { recursive: true, mode: 0o755 })
     await chmod(directory, 0o755)
   }
+  const file = join(ingest, 'blob')
   await fresh()
-  if (await access(blobPath(store, digest)).then(() => true, () => false)) {
-    const source = createReadStream(blobPath(store, digest), { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>
+  for (const path of [blobPath(store, digest), sharedBlob(store, layer)]) {
+    const fetched = path === blobPath(store, digest) ? undefined : file
+    if (!await link(path, file).then(() => true, () => false)) continue
+    const source = createReadStream(file, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>
     try {
-      return { report: await unpackLayer({ source, directory, digest, size, diffId: layer.diffId }) }
+      return { report: await unpackLayer({ source, directory, digest, size, diffId: layer.diffId }), ...(fetched === undefined ? {} : { fetched }) }
     } catch (error) {
-      if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_DIGEST_MISMATCH') throw error
-      // A blob damaged on disk, or torn by a crash, is fetched again.
-      await rm(blobPath(store, digest), { force: true })
+      if (!isOtherThan(digest, error)) throw error
+      // One damaged on disk, or torn by a crash, is fetched again.
+      await rm(path, { force: true })
       await fresh()
     }
   }
   if (fetch === undefined) throw notThere(reference)
-  const keep = join(ingest, 'blob')
   const source = fetch(layer.blob, signal)
   for (;;) {
     let came = 0
@@ -99,14 +139,19 @@ async function fill(
       onBytes(count)
     }
     try {
-      return { report: await unpackLayer({ source, directory, digest, size, diffId: layer.diffId, keep, onBytes: counted }), fetched: keep }
+      return { report: await unpackLayer({ source, directory, digest, size, diffId: layer.diffId, keep: file, onBytes: counted }), fetched: file }
     } catch (error) {
-      if (source.elsewhere === undefined || !isMayflyError(error) || error.code !== 'ERR_MAYFLY_DIGEST_MISMATCH' || error.details['wanted'] !== digest) throw error
+      if (source.elsewhere === undefined || !isOtherThan(digest, error)) throw error
       source.elsewhere(error)
       onBytes(-came)
       await fresh()
     }
   }
+}
+
+/** Whether the bytes were not those of the digest; what is in them may not be what an image says of it, and they are good all the same. */
+function isOtherThan(digest: Digest, error: unknown): error is MayflyError {
+  return isMayflyError(error) && error.code === 'ERR_MAYFLY_DIGEST_MISMATCH' && error.details['wanted'] === digest
 }
 
 async function place(store: Store, layer: WantedLayer, ingest: string, report: UntarReport): Promise<string> {

@@ -41,8 +41,8 @@ const link = (name: string, to: string): Entry => ({ name, type: '2', link: to }
 const hard = (name: string, to: string): Entry => ({ name, type: '1', link: to })
 const base = archive({ name: 'etc/', type: '5', mode: 0o755 }, file('etc/passwd', 'root:x:0:0::/:/bin/sh\n'))
 
-function pull(): Promise<Image> {
-  return pullImage(store, parseReference(`${registry.host}/app`))
+function pull(name = 'app'): Promise<Image> {
+  return pullImage(store, parseReference(`${registry.host}/${name}`))
 }
 
 /** All that a store can hold, but for the locks that a collection takes away. */
@@ -113,6 +113,11 @@ describe('a layer', () => {
     expect(kept()).toEqual([])
     registry.add('app', 'latest', [base])
     expect((await imageFile(await pull(), 'etc/passwd'))?.toString()).toContain('root')
+    const good = kept()
+    // Nor do its bytes go, which are what they are called.
+    registry.add('app', 'evil', [base], { diffIds: [sha256('another')] })
+    await expect(pull('app:evil')).rejects.toMatchObject({ code: 'ERR_MAYFLY_DIGEST_MISMATCH' })
+    expect(kept()).toEqual(good)
   })
 })
 

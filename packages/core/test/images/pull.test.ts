@@ -2,7 +2,8 @@ import { readFile, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { imageFile, listImages, openStore, pullImage, type Store } from '../../src/images/index.js'
+import { imageFile, listCatalog, listImages, openStore, pullImage, storeUsage, verifyStore, type Store } from '../../src/images/index.js'
+import { tryLockFile } from '../../src/layers/index.js'
 import { parsePlatform } from '../../src/platform.js'
 import { parseReference, type Reference } from '../../src/reference.js'
 import { fakeRegistry, sha256, tar, temporaryHome, type FakeRegistry } from './fixture.js'
@@ -68,6 +69,59 @@ test('pulls at once fetch every blob once', async () => {
   await Promise.all(['app', 'app', 'other', 'other', 'app'].map((name) => pullImage(store, here(name))))
   const blobs = registry.seen.filter((line) => line.includes('/blobs/')).map((line) => line.replace(/.*\//, ''))
   expect(new Set(blobs).size).toBe(blobs.length)
+})
+
+test.each([
+  ['that stands alone', tar([{ name: 'shared/', type: '5', mode: 0o755 }, { name: 'shared/file', content: 'shared' }])],
+  ['that leans on those', tar([{ name: 'etc/shared', content: 'shared' }, { name: 'alias', type: '1', target: 'etc/passwd' }])],
+])('a layer %s is fetched once, however different the ones below it are', async (_, shared) => {
+  const others = ['a', 'b', 'c'].map((name) => tar([{ name: 'etc/', type: '5', mode: 0o711 }, { name: 'etc/passwd', content: name }]))
+  const names = others.map((other, at) => {
+    registry.add(`app${String(at)}`, 'latest', [other, shared])
+    return `app${String(at)}`
+  })
+  const last = [...registry.blobs.keys()].find((digest) => names.every((name) => registry.manifests.get(`${name}/manifests/latest`)?.includes(digest) === true)) ?? ''
+  // It comes when the layers below it are there, which is when everybody has asked who will.
+  registry.intercept = (request, response) => {
+    if (!(request.url ?? '').endsWith(last)) return false
+    void expect.poll(async () => (await readdir(store.layers)).length).toBeGreaterThanOrEqual(others.length).then(() => response.end(registry.blobs.get(last)))
+    return true
+  }
+  const images = await Promise.all(names.map((name) => pullImage(store, here(name))))
+  expect(registry.seen.filter((line) => line.endsWith(last))).toHaveLength(1)
+  expect(await Promise.all(images.map(async (image) => (await imageFile(image, 'etc/passwd'))?.toString()))).toEqual(['a', 'b', 'c'])
+  expect((await verifyStore(store)).problems).toEqual([])
+})
+
+test('who reads waits neither for a pull of the same name nor for a collector', async () => {
+  registry.add('app', 'latest', [base])
+  const first = await pullImage(store, here('app'))
+  registry.add('app', 'latest', [base, upper])
+  let open: () => void = () => undefined
+  const gate = new Promise<void>((resolve) => { open = resolve })
+  const asked = new Promise<void>((resolve) => {
+    registry.intercept = (request, response) => {
+      const bytes = registry.blobs.get((request.url ?? '').replace(/.*\//, ''))
+      if (bytes?.[0] !== 0x1f) return false
+      resolve()
+      void gate.then(() => response.end(bytes))
+      return true
+    }
+  })
+  const pulling = pullImage(store, here('app'), { policy: 'always' })
+  await asked
+  const held = await Promise.all([...await readdir(join(home.path, 'locks')), '../sweep.lock'].map((name) => tryLockFile(join(home.path, 'locks', name))))
+  expect(held.filter((lock) => lock === undefined).length).toBeGreaterThan(1)
+  await writeFile(join(home.path, 'sweeping'), '')
+  const reader = await openStore(home.path)
+  expect(await pullImage(reader, here('app'))).toEqual(first)
+  expect((await imageFile(first, 'etc/passwd'))?.toString()).toContain('root')
+  expect(await listCatalog(reader)).toMatchObject([{ digest: first.digest }])
+  expect((await storeUsage(reader)).images).toHaveLength(1)
+  expect((await verifyStore(reader)).problems).toEqual([])
+  for (const lock of held) await lock?.release()
+  open()
+  expect((await pulling).layers).toHaveLength(2)
 })
 
 test('docker.io names are asked of the mirror first', async () => {
@@ -183,6 +237,8 @@ test('a pinned digest is verified', async () => {
   const digest = registry.add('app', 'latest', [base])
   const pinned = here(`app:whatever@${digest}`)
   expect((await pullImage(store, pinned)).digest).toBe(digest)
+  // What the tag means is nobody's question.
+  expect(registry.seen.filter((line) => line.includes('/manifests/'))).toEqual([`GET /v2/app/manifests/${digest}`])
   const other = sha256('other')
   registry.manifests.set(`app/manifests/${other}`, Buffer.from('{}'))
   await expect(pullImage(store, here(`app@${other}`))).rejects.toMatchObject({ code: 'ERR_MAYFLY_DIGEST_MISMATCH' })
