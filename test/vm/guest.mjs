@@ -46,7 +46,10 @@ function run({ command, env = {} }, files, report) {
     const child = spawn(program, words, { cwd: '/work', stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, HOME: '/root', LANG: 'C.UTF-8', ...all } })
     for (const stream of [child.stdout, child.stderr]) stream.on('data', print)
     child.once('error', (error) => { print(`${error.message}\n`); resolve(1) })
-    child.once('close', (code) => resolve(code ?? 1))
+    child.once('close', (code, signal) => {
+      if (signal !== null) print(`the tests' process ended by ${signal}\n`)
+      resolve(code ?? 1)
+    })
   })
 }
 
@@ -56,7 +59,8 @@ function counted(report, code) {
     const broken = testResults.filter((file) => file.status === 'failed' && file.assertionResults.every((one) => one.status !== 'failed'))
     const failed = numFailedTests + broken.length
     return { passed, skipped, failed: code !== 0 && failed === 0 ? 1 : failed }
-  } catch {
+  } catch (error) {
+    print(`the tests' process ended with ${code} and left no report: ${error.message}\n`)
     return { passed: 0, skipped: 0, failed: 1 }
   }
 }
