@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSyn
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startRegistry } from '../images/registry.mjs'
-import { openPlace, program, type Place } from '../place.js'
+import { openPlace, program, type Place, rootful } from '../place.js'
 
 let place: Place
 let registry: Awaited<ReturnType<typeof startRegistry>>
@@ -57,10 +57,10 @@ test('stages, files, labels, hosts and platforms of a build, in Docker\'s words'
 
 test('limits of RUN, one stage anew, and an upload at the end', async () => {
   const dockerfile = join(directory, 'limits')
-  writeFileSync(dockerfile, 'FROM busybox AS one\nRUN ulimit -n > /one\nFROM busybox\nCOPY --from=one /one /\nCMD ["cat", "/one"]')
-  const words = ['build', '--ulimit', 'nofile=123:456', '-t', 'limited', '-f', dockerfile, join(directory, 'context')]
+  writeFileSync(dockerfile, 'FROM busybox AS one\nRUN ulimit -n > /one; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max >> /one 2>/dev/null; true\nFROM busybox\nCOPY --from=one /one /\nCMD ["cat", "/one"]')
+  const words = ['build', '--ulimit', 'nofile=123:456', ...(rootful ? ['-m', '64m', '--memory-swap', '64m', '--cpu-period', '50000', '--cpu-quota', '25000', '--cpu-shares', '512', '--cpuset-cpus', '0', '--cpuset-mems', '0'] : []), '-t', 'limited', '-f', dockerfile, join(directory, 'context')]
   expect(await place.mayfly(words)).toMatchObject({ code: 0 })
-  expect((await place.mayfly(['run', '--rm', 'limited'])).stdout).toBe('123\n')
+  expect((await place.mayfly(['run', '--rm', 'limited'])).stdout).toMatch(rootful ? /^123\n67108864\n$/ : /^123\n/)
   expect((await place.mayfly(words)).stderr.match(/CACHED/g)).toHaveLength(2)
   expect((await place.mayfly([...words, '--no-cache-filter', 'one'])).stderr).toMatch(/RUN ulimit[^\n]*\n(?:warning:[^\n]*\n)?#\d+ DONE/)
   expect((await place.mayfly(['build', '--ulimit', 'nofile', '-'])).stderr).toContain('Invalid limit "nofile"')

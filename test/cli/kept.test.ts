@@ -129,6 +129,23 @@ describe('create, start, stop, restart, kill, pause', () => {
     await mayfly('rm', 'wrong')
   })
 
+  test.runIf(rootful)('update changes limits, while it runs and for its later lives', async () => {
+    await mayfly('run', '-d', '--name', 'limited', '-m', '64m', 'busybox', 'sleep', '4000')
+    const limit = () => mayfly('exec', 'limited', 'sh', '-c', 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max')
+    expect(await mayfly('update', '-m', '96m', '--cpus', '0.5', 'limited')).toBe('limited')
+    expect(await limit()).toBe(String(96 << 20))
+    expect(await mayfly('inspect', '-f', '{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}', 'limited')).toBe(`${96 << 20} 500000000`)
+    await mayfly('stop', '-t', '0', 'limited')
+    await mayfly('update', '-m', '80m', 'limited')
+    await mayfly('start', 'limited')
+    expect(await limit()).toBe(String(80 << 20))
+    await mayfly('update', '--cpu-period', '50000', '--cpu-quota', '25000', '--cpu-shares', '512', '--cpuset-cpus', '0', '--cpuset-mems', '0', '--blkio-weight', '0', '--memory-reservation', '20m', '--memory-swap', '80m', '--pids-limit', '50', 'limited')
+    expect(await mayfly('exec', 'limited', 'sh', '-c', 'cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; grep Cpus_allowed_list /proc/1/status; true')).toMatch(/^25000(?: 50000)?\n50\nCpus_allowed_list:\t0$/)
+    expect(await place.mayfly(['update', 'limited'])).toMatchObject({ code: 1, stderr: expect.stringContaining('--memory 256m') as string })
+    expect(await place.mayfly(['update', '-m', '1k', '--memory-reservation', '2k', 'limited'])).toMatchObject({ code: 1, stderr: expect.stringContaining('contradict') as string })
+    await mayfly('rm', '-f', 'limited')
+  })
+
   test('rm -f kills what runs, and says of what is not there that it is not', async () => {
     await mayfly('run', '-d', '--name', 'forced', 'busybox', 'sleep', '4000')
     expect(await place.mayfly(['rm', '-f', 'nobody', 'forced'])).toMatchObject({ code: 0, stdout: 'forced\n', stderr: expect.stringContaining('No such container: nobody') as string })

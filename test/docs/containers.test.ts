@@ -57,7 +57,10 @@ test('a life', async () => {
   await early.copyOut('/greeting', directory)
   await early.restart()
   await early.rename('greeter')
-  expect([early.name, readFileSync(join(directory, 'greeting'), 'utf8')]).toEqual(['greeter', 'hello\n'])
+
+  await early.update({ memory: '128m', cpus: 0.5 })
+  const { stdout: limit } = await early.exec(['sh', '-c', 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null'])
+  expect([early.name, limit, readFileSync(join(directory, 'greeting'), 'utf8')]).toEqual(['greeter', '134217728\n', 'hello\n'])
 }, 60_000)
 
 test('health and events', async () => {

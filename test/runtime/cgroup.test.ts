@@ -34,6 +34,8 @@ function withoutCgroups(): void {
 
   test.each([{ memory: '64m' }, { cpus: 1 }, { pids: 10 }])('a limit that was asked for is refused: %o', async (limit) => {
     await expect(run('busybox', { ...sleep, ...limit })).rejects.toMatchObject({ code: 'ERR_MAYFLY_LIMIT_UNSUPPORTED' })
+    await using container = await run('busybox', sleep)
+    await expect(container.update(limit)).rejects.toMatchObject({ code: 'ERR_MAYFLY_LIMIT_UNSUPPORTED' })
   })
 }
 
@@ -42,6 +44,21 @@ function withCgroups(): void {
     await using container = await run('busybox', { ...sleep, memory: '64m', cpus: 0.5, pids: 100 })
     const { stdout } = await container.exec(['cat', limitFile('memory'), limitFile('pids'), limitFile('cpu')])
     expect(stdout.trim().split(/\s+/)).toEqual([String(64 << 20), '100', '50000', ...(v2 ? ['100000'] : [])])
+  })
+
+  test('limits change while it runs, all that were named or none', async () => {
+    await using container = await run('busybox', { ...sleep, memory: '64m', cpus: 0.5 })
+    const limits = async () => (await container.exec(['cat', limitFile('memory'), limitFile('pids'), limitFile('cpu')])).stdout.trim().split(/\s+/)
+    const cpu = (quota: string) => [quota, ...(v2 ? ['100000'] : [])]
+    await container.update({ memory: '128m', pids: 50 })
+    expect(await limits()).toEqual([String(128 << 20), '50', ...cpu('50000')])
+    await container.update({ memory: '48m', cpuQuota: 20_000 })
+    expect(await limits()).toEqual([String(48 << 20), '50', ...cpu('20000')])
+    await expect(container.update({ memory: '96m', cpusetCpus: '999' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID' })
+    await expect(container.update({ memory: '96m', memorySwap: '10m' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID', message: expect.stringContaining('contradict') as string })
+    expect(await limits()).toEqual([String(48 << 20), '50', ...cpu('20000')])
+    await container.restart({ timeout: 0 })
+    expect(await limits()).toEqual([String(48 << 20), '50', ...cpu('20000')])
   })
 
   test('a process that wants more memory than the limit is ended, and the container says so', async () => {

@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
 
 import { both, collect, group } from './action.js'
+import { addStepLimitFlags } from './limit-flags.js'
 
 /** `build`, and its long forms. */
 export function buildCommand(program: Command): void {
   const parents = [program, group(program, 'image', 'Manage images'), group(program, 'builder', 'Manage builds')]
-  both(parents.map((parent) => [parent, 'build'] as const), (command) => command
+  both(parents.map((parent) => [parent, 'build'] as const), (command) => addStepLimitFlags(command)
     .description('Build an image from a Dockerfile')
     .argument('<context>', 'a directory, a URL, a git repository, or - for a tar or a Dockerfile on standard input')
     .option('-f, --file <path>', 'the Dockerfile; default Dockerfile in the context, - for standard input')

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander'
 
 import { both, collect, ends1, group, whole, type Wanted } from './action.js'
+import { addLimitFlags } from './limit-flags.js'
 import { addRunFlags, type RunFlags } from './run-flags.js'
 
 const FORMAT = "json, or a template, such as '{{.ID}}'"
@@ -42,9 +43,9 @@ export function containerCommands(program: Command, wanted: Wanted): void {
     .action(ends1(async (names: string[], options) => (await import('./commands/rm.js')).rm(names, options))))
   both(twins('rename'), (command) => command.description('Give a container another name').argument('<container>').argument('<name>')
     .action(ends1(async (which: string, name: string) => (await import('./commands/rm.js')).rename(which, name))))
-  both(twins('update'), (command) => command.description('Change settings of containers').argument('<container...>')
-    .requiredOption('--restart <policy>', 'no, on-failure[:times], always, unless-stopped')
-    .action(ends1(async (names: string[], options) => (await import('./commands/rm.js')).update(names, options))))
+  both(twins('update'), (command) => addLimitFlags(command).description('Change limits and the restart policy of containers, whether they run or not').argument('<container...>')
+    .option('--restart <policy>', 'no, on-failure[:times], always, unless-stopped')
+    .action(ends1(async (names: string[], options) => (await import('./commands/update.js')).update(names, options))))
   both(wanted('ps') || wanted('ls') ? [[program, 'ps'], [container, 'ls']] : [], (command) => (command.name() === 'ls' ? command.aliases(['ps', 'list']) : command)
     .description('List containers').option('-a, --all', 'also show those that do not run').option('-q, --quiet', 'only show ids')
     .option('-f, --filter <name=value>', 'id, name, label, status, exited, ancestor, before, since, network, publish, expose, volume', collect)

@@ -1,21 +1,15 @@
 import { Option, type Command } from 'commander'
 
-import { collect, decimal, whole } from './action.js'
+import { collect, whole } from './action.js'
+import { addLimitFlags, type LimitFlags } from './limit-flags.js'
 
 /** What `run` and `create` take, in Docker's words. */
-export interface RunFlags {
+export interface RunFlags extends LimitFlags {
   readonly addHost?: readonly string[]
   readonly attach?: readonly string[]
-  readonly blkioWeight?: number
   readonly capAdd?: readonly string[]
   readonly capDrop?: readonly string[]
   readonly cidfile?: string
-  readonly cpuPeriod?: number
-  readonly cpuQuota?: number
-  readonly cpuShares?: number
-  readonly cpus?: number
-  readonly cpusetCpus?: string
-  readonly cpusetMems?: string
   readonly detach?: boolean
   readonly detachKeys?: string
   readonly device?: readonly string[]
@@ -41,9 +35,6 @@ export interface RunFlags {
   readonly ipc?: string
   readonly label?: readonly string[]
   readonly labelFile?: readonly string[]
-  readonly memory?: string
-  readonly memoryReservation?: string
-  readonly memorySwap?: string
   readonly mount?: readonly string[]
   readonly name?: string
   readonly network?: readonly string[]
@@ -51,7 +42,6 @@ export interface RunFlags {
   readonly networkAlias?: readonly string[]
   readonly oomScoreAdj?: number
   readonly pid?: string
-  readonly pidsLimit?: number
   readonly platform?: string
   readonly privileged?: boolean
   readonly publish?: readonly string[]
@@ -79,20 +69,13 @@ export interface RunFlags {
 
 /** Declares them. */
 export function addRunFlags(command: Command): Command {
-  return command
+  return addLimitFlags(command)
     .argument('<image>').argument('[command...]').passThroughOptions().helpOption('--help')
     .option('--add-host <name:address>', 'a line of /etc/hosts; host-gateway is this machine', collect)
     .option('-a, --attach <stream>', 'only pass these on: stdin, stdout, stderr', collect)
-    .option('--blkio-weight <number>', 'weight of its disk access, 10 to 1000', whole())
     .option('--cap-add <capability>', 'a capability more, or ALL', collect)
     .option('--cap-drop <capability>', 'a capability less, or ALL', collect)
     .option('--cidfile <file>', 'write the id to a file')
-    .option('--cpu-period <microseconds>', 'period of the processor limit', whole())
-    .option('--cpu-quota <microseconds>', 'processor time in every period', whole(-1))
-    .option('-c, --cpu-shares <weight>', 'weight when processors are short', whole())
-    .option('--cpus <number>', 'number of CPUs', decimal)
-    .option('--cpuset-cpus <list>', 'processors to run on, such as 0-2,4')
-    .option('--cpuset-mems <list>', 'memory nodes to use')
     .option('--device <source[:target][:rwm]>', 'a device of this machine', collect)
     .option('--dns <address>', 'a name server', collect)
     .option('--dns-search <domain>', 'a domain to look bare names up in', collect)
@@ -116,9 +99,6 @@ export function addRunFlags(command: Command): Command {
     .option('--ipc <mode>', 'private, host or container:NAME')
     .option('-l, --label <name=value>', 'a label', collect)
     .option('--label-file <file>', 'a file of such lines', collect)
-    .option('-m, --memory <size>', 'memory limit')
-    .option('--memory-reservation <size>', 'what it keeps when memory runs short')
-    .option('--memory-swap <size>', 'memory and swap together; -1 for any swap')
     .option('--mount <type=…,source=…,target=…>', 'a bind, volume or tmpfs', collect)
     .option('--name <name>', 'name of the container')
     .option('--network <name>', 'a network, or none, host, container:NAME', collect)
@@ -126,7 +106,6 @@ export function addRunFlags(command: Command): Command {
     .option('--network-alias <name>', 'a further name on its networks', collect)
     .option('--oom-score-adj <number>', 'how soon it is ended when memory runs out, -1000 to 1000', whole(-1000))
     .option('--pid <mode>', 'private, host or container:NAME')
-    .option('--pids-limit <number>', 'limit of processes; -1 for none', whole(-1))
     .option('--platform <os/architecture>', 'the platform; default this machine\'s')
     .option('--privileged', 'every capability and device, nothing forbidden')
     .option('-p, --publish <[[address:]host:]container[/udp]>', 'publish a port or a range of them', collect)

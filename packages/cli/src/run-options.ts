@@ -1,6 +1,7 @@
 import type { RunOptions } from '@mayfly/core'
 
 import { invalid } from './action.js'
+import { limitOptions } from './limit-flags.js'
 import { mountOptions } from './mounts.js'
 import type { RunFlags } from './run-flags.js'
 import { ownSize } from './session.js'
@@ -27,9 +28,7 @@ export function runOptions(words: readonly string[], flags: RunFlags): RunOption
     dns: flags.dns, dnsSearch: flags.dnsSearch, dnsOptions: flags.dnsOption,
     ...mountOptions(flags),
     readonly: flags.readOnly, init: flags.init, privileged: flags.privileged, capAdd: flags.capAdd, capDrop: flags.capDrop, ...security(flags.securityOpt),
-    memory: flags.memory, memoryReservation: flags.memoryReservation, memorySwap: flags.memorySwap === '-1' ? -1 : flags.memorySwap, shmSize: flags.shmSize,
-    cpus: flags.cpus, cpuPeriod: flags.cpuPeriod, cpuQuota: flags.cpuQuota, cpuShares: flags.cpuShares, cpusetCpus: flags.cpusetCpus, cpusetMems: flags.cpusetMems,
-    blkioWeight: flags.blkioWeight === 0 ? undefined : flags.blkioWeight, pids: flags.pidsLimit === 0 ? -1 : flags.pidsLimit, oomScoreAdj: flags.oomScoreAdj,
+    ...limitOptions(flags), shmSize: flags.shmSize, oomScoreAdj: flags.oomScoreAdj,
     ulimits: flags.ulimit === undefined ? undefined : Object.fromEntries(flags.ulimit.map(ulimit)),
     sysctls: flags.sysctl === undefined ? undefined : Object.fromEntries(flags.sysctl.map((text) => pair('sysctl', text))),
     devices: flags.device, groupAdd: flags.groupAdd, user: flags.user, workdir: flags.workdir,

@@ -117,7 +117,7 @@ async function answer(request: KeeperRequest, session: Session | undefined, gone
   else if (request.do === 'stop') await containers.stop(id, request)
   else if (request.do === 'restart') await containers.restart(id, request)
   else if (request.do === 'rename') await containers.rename(id, request.name)
-  else if (request.do === 'update') await containers.update(id, { restart: request.restart })
+  else if (request.do === 'update') await containers.update(id, request)
   else if (request.do === 'remove') await containers.remove(id, request.force)
   else await containers.pause(id, request.do === 'pause')
   return id

@@ -2,10 +2,11 @@ import { writeFile } from 'node:fs/promises'
 
 import type { BuildEvent, BuildOptions, PullProgress } from '@mayfly/core'
 
+import { limitOptions, type StepLimitFlags } from '../limit-flags.js'
 import { openProgress, type Progress } from '../progress.js'
 import { pullBars } from '../pull-progress.js'
 
-interface Flags {
+interface Flags extends StepLimitFlags {
   readonly file?: string
   readonly tag?: readonly string[]
   readonly buildArg?: readonly string[]
@@ -55,6 +56,7 @@ export async function build(context: string, flags: Flags): Promise<void> {
     ...(flags.addHost === undefined ? {} : { extraHosts: Object.fromEntries(flags.addHost.map((text) => split(text, text.includes('=') ? '=' : ':'))) }),
     ...(flags.network === undefined ? {} : { network: networkOf(flags.network) }),
     ...(flags.shmSize === undefined ? {} : { shmSize: flags.shmSize }),
+    limits: limitOptions(flags),
     signal: cancel.signal,
     ...(flags.quiet === true ? {} : { onProgress: shown(progress) }),
   }

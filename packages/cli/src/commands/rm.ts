@@ -28,18 +28,6 @@ export async function rename(which: string, name: string): Promise<void> {
   await ask({ do: 'rename', container: id, name }, { start: true })
 }
 
-/** Changes what becomes of containers that end. */
-export async function update(names: readonly string[], { restart }: { readonly restart: string }): Promise<void> {
-  const { findContainer, parseRestartPolicy } = await import('@mayfly/core/engine')
-  const policy = parseRestartPolicy(restart)
-  await each(names, async (name) => {
-    const { id, kept } = await findContainer(name)
-    if (kept === undefined) throw foreign(name)
-    await ask({ do: 'update', container: id, restart: policy }, { start: true })
-    return name
-  })
-}
-
-function foreign(name: string): Error {
+export function foreign(name: string): Error {
   return Object.assign(new Error(`${name} belongs to another process, which alone can change it`), { code: 'ERR_MAYFLY_UNSUPPORTED' })
 }

@@ -67,7 +67,7 @@ export async function execute(build: Build, { state }: Pick<Step, 'state'>, exec
 }
 
 function optionsOf(build: Build, { instruction, entrypoint, command, variables, mounts }: Execution, network: Pick<RunOptions, 'network'>): RunOptions {
-  const { extraHosts, shmSize, ulimits } = build.options
+  const { extraHosts, shmSize, ulimits, limits } = build.options
   return {
     entrypoint, command, env: { ...variables, ...mounts.env }, mounts: mounts.mounts, tmpfs: mounts.tmpfs,
     ready: STARTED, scratch: 'disk', driver: 'overlay', labels: { 'mayfly.build': '1' }, signal: build.signal,
@@ -76,6 +76,7 @@ function optionsOf(build: Build, { instruction, entrypoint, command, variables, 
     ...(extraHosts === undefined ? {} : { extraHosts }),
     ...(shmSize === undefined ? {} : { shmSize }),
     ...(ulimits === undefined ? {} : { ulimits }),
+    ...limits,
   } as RunOptions
 }
 

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { LimitOptions } from '../container/types.js'
 import type { Digest } from '../digest.js'
 import type { PullProgress } from '../images/progress.js'
 
@@ -37,6 +38,8 @@ export interface BuildOptions {
   readonly extraHosts?: Readonly<Record<string, string>> | undefined
   readonly shmSize?: number | string | undefined
   readonly ulimits?: Readonly<Record<string, number | { readonly soft: number; readonly hard: number }>> | undefined
+  /** Of each RUN's container. */
+  readonly limits?: LimitOptions | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((event: BuildEvent) => void) | undefined
 }

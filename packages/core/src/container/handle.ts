@@ -7,7 +7,7 @@ import { METHOD, type LogRecord, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress } from '../network/addresses.js'
 import { containerPorts, exposed, parsePorts, type Protocol } from '../network/ports.js'
-import type { Rights } from '../sandbox/index.js'
+import { limitsOf, type Rights } from '../sandbox/index.js'
 import type { DriverName } from './drivers.js'
 import { execute, heedInput, isTerminal, openProcess } from './exec.js'
 import { compileCommand, type Inside } from './inside.js'
@@ -31,7 +31,7 @@ import { storageOf } from './storage.js'
 import type { Run } from './supervision.js'
 import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
 import type { Files } from './copy.js'
-import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerProcess, ContainerStats, EndOptions, ExecOptions, ExecResult, ExitStatus, Listening, LogOptions, Logs, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
+import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerProcess, ContainerStats, EndOptions, ExecOptions, ExecResult, ExitStatus, LimitOptions, Listening, LogOptions, Logs, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 export interface HandleInput {
   readonly run: Run
@@ -78,12 +78,14 @@ export class RunningContainer implements Container {
   #removal: Promise<void> | undefined
   #sockets: Sockets
   #faults: ContainerFaults | undefined
+  #limits: LimitOptions
   readonly #reached: Reached[] = []
   readonly checks = new Set<() => void>()
 
   constructor(input: HandleInput) {
     this.#input = input
     this.#sockets = new Sockets(input.run, input.id)
+    this.#limits = limitsOf(input.options)
     this.id = input.id
     this.#name = input.name
     this.image = input.image.reference.familiar
@@ -275,6 +277,15 @@ export class RunningContainer implements Container {
     await this.#input.renamed(name)
     this.#name = name
     this.#tell({ kind: 'renamed', from })
+  }
+
+  async update(limits: LimitOptions): Promise<void> {
+    const { run: { connection, hello: { features } } } = this.#input
+    this.#there()
+    const { changeLimits, mergeLimits } = await import('./limits.js')
+    const next = await mergeLimits(this.#limits, limits)
+    await changeLimits(connection, features, this.id, this.#limits, next)
+    this.#limits = next
   }
 
   async top(): Promise<readonly ContainerProcess[]> {

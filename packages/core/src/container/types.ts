@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { MayflyError } from '../errors.js'
 import type { Protocol } from '../network/ports.js'
 import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
+import type { LimitOptions } from '../sandbox/limits.js'
 import type { ContainerEvent, EventOptions } from './event-types.js'
 import type { Faults } from './fault-types.js'
 import type { Health } from './health-types.js'
@@ -101,6 +102,12 @@ export interface Container {
   top(): Promise<readonly ContainerProcess[]>
   /** Whether it is well, by its health check; undefined when it has none. */
   readonly health: Health | undefined
+  /**
+   * Gives it other limits, while it runs: those not named stay. All of them change, or none. Throws
+   * ERR_MAYFLY_LIMIT_UNSUPPORTED, ERR_MAYFLY_OPTION_INVALID, ERR_MAYFLY_OUT_OF_MEMORY for less than it cannot give back (cgroup v1;
+   * with v2 it is ended for it).
+   */
+  update(limits: LimitOptions): Promise<void>
   /** Gives it another name, by which the others of its networks find it from now on. Throws ERR_MAYFLY_NAME_IN_USE. */
   rename(name: string): Promise<void>
   /** What happens to it, from the call on; ends when it is removed. */
@@ -126,6 +133,7 @@ export interface Container {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+export type { LimitOptions } from '../sandbox/limits.js'
 export type { BindMount, Mount, NamespaceMode, VolumeMount, SandboxOptions, TerminalSize } from '../sandbox/options.js'
 export type { LogLine, LogOptions, Logs, OutputOptions, OutputPiece } from './log-types.js'
 export type { ConnectOptions, Listening, Network, NetworkMember, NetworkOptions, Reached, Side } from './network-types.js'

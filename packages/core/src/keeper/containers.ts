@@ -7,18 +7,19 @@ import { commitChanges } from '../container/commit.js'
 import { checkForm } from '../container/form.js'
 import { settingsOf } from '../container/settings.js'
 import { obtainImage } from '../container/image.js'
-import { keptDirectory, type KeptContainer } from '../container/kept.js'
+import { keptDirectory } from '../container/kept.js'
 import { labelOf } from '../container/label.js'
 import type { NamedNetworks } from '../container/named.js'
 import { openFiles, type OpenFiles } from '../container/open-files.js'
 import { signalNumber } from '../container/signals.js'
+import { limitsOf, withoutLimits } from '../sandbox/index.js'
 import { keepVolume } from '../container/volumes.js'
 import type { CommitOptions, CommittedImage, Container, ExitStatus, RunOptions } from '../container/types.js'
 import { before, imageOf, NOWHERE, notRunning, volumesOf } from './made.js'
 import { entryOf, isBusy, type Session } from './entry.js'
 import { Lives } from './lives.js'
 import { Records } from './records.js'
-import type { EndRequest, KeptRequest } from './types.js'
+import type { EndRequest, KeptRequest, UpdateRequest } from './types.js'
 
 /** The containers of the background run, those that ended included, and what may be asked of them. */
 export class KeptContainers {
@@ -137,8 +138,17 @@ export class KeptContainers {
     this.#records.tell(entry, 'rename', { oldName: before })
   }
 
-  async update(id: string, patch: Pick<KeptContainer, 'restart'>): Promise<void> {
-    await this.#records.write(this.#records.get(id), patch)
+  /** Its restart policy, its limits, or both; from now on and in every later life. See `Container.update`. */
+  async update(id: string, { restart, limits }: UpdateRequest): Promise<void> {
+    const entry = this.#records.get(id)
+    if (limits !== undefined) {
+      const { mergeLimits } = await import('../container/limits.js')
+      const all = await mergeLimits(limitsOf(entry.record.options), limits)
+      await entry.container?.update(limits)
+      await this.#records.write(entry, { options: { ...withoutLimits(entry.record.options), ...all } })
+    }
+    if (restart !== undefined) await this.#records.write(entry, { restart })
+    this.#records.tell(entry, 'update')
   }
 
   async commit(id: string, options: CommitOptions): Promise<CommittedImage> {

@@ -1,6 +1,6 @@
 import type { NetworkRequest } from '../container/named.js'
 import type { RestartPolicy } from '../container/restart.js'
-import type { CommitOptions, RunOptions } from '../container/types.js'
+import type { CommitOptions, LimitOptions, RunOptions } from '../container/types.js'
 
 /** What a container of the background run is made of. */
 export interface KeptRequest {
@@ -21,6 +21,12 @@ export interface EndRequest {
   readonly signal?: string | undefined
 }
 
+/** What changes; the rest stays. */
+export interface UpdateRequest {
+  readonly restart?: RestartPolicy | undefined
+  readonly limits?: LimitOptions | undefined
+}
+
 /**
  * One line of JSON on the keeper's socket, answered by one of `{ ok }` or `{ error }`. Containers are named by their whole
  * ids; one that the keeper does not have is answered by `{}`.
@@ -38,7 +44,7 @@ export type KeeperRequest =
   /** Its files, of one that does not run, until the connection ends; answered by what the supervisor calls them, and their run. */
   | { readonly do: 'files', readonly container: string }
   | { readonly do: 'rename', readonly container: string, readonly name: string }
-  | { readonly do: 'update', readonly container: string, readonly restart: RestartPolicy }
+  | { readonly do: 'update', readonly container: string } & UpdateRequest
   | { readonly do: 'commit', readonly container: string, readonly options: CommitOptions }
   | { readonly do: 'remove', readonly container: string, readonly force: boolean }
   | { readonly do: 'network', readonly request: NetworkRequest }

@@ -5,8 +5,19 @@ import { deviceLine, deviceRules, type DeviceNode } from './devices.js'
 import { integer, invalid } from './invalid.js'
 import type { SandboxOptions } from './options.js'
 
-export type LimitOptions = Pick<SandboxOptions, 'memory' | 'memorySwap' | 'memoryReservation' | 'cpus' | 'cpuQuota' | 'cpuPeriod'
-  | 'cpuShares' | 'cpusetCpus' | 'cpusetMems' | 'pids' | 'blkioWeight'>
+const LIMITS = ['memory', 'memorySwap', 'memoryReservation', 'cpus', 'cpuQuota', 'cpuPeriod', 'cpuShares', 'cpusetCpus', 'cpusetMems', 'pids', 'blkioWeight'] as const
+
+/** What of the options cgroups keep, and can be changed while a container runs. */
+export type LimitOptions = Pick<SandboxOptions, (typeof LIMITS)[number]>
+
+export function limitsOf(options: LimitOptions): LimitOptions {
+  return Object.fromEntries(LIMITS.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]))
+}
+
+/** All the others. */
+export function withoutLimits<Options extends LimitOptions>(options: Options): Omit<Options, keyof LimitOptions> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !(LIMITS as readonly string[]).includes(name))) as Omit<Options, keyof LimitOptions>
+}
 
 /** What the supervisor said of this machine (docs/protocol.md, hello). */
 export type Features = ReadonlyMap<string, string>

@@ -5,7 +5,7 @@ import { MayflyError } from '../errors.js'
 import type { WireCopySource } from './remote-copies.js'
 
 /** Methods of a container that a test may call through the run host; arguments and results are JSON. */
-export const REMOTE_METHODS = ['exec', 'logs', 'output', 'kill', 'pause', 'unpause', 'stats', 'stop', 'exit', 'socket', 'commit', 'copyIn', 'copyOut', 'restart', 'rename', 'top'] as const
+export const REMOTE_METHODS = ['exec', 'logs', 'output', 'kill', 'pause', 'unpause', 'stats', 'stop', 'exit', 'socket', 'commit', 'copyIn', 'copyOut', 'restart', 'rename', 'update', 'top'] as const
 
 /** What JSON cannot say of an exec's options. */
 export type WireExecOptions = Omit<ExecOptions, 'stdin' | 'input' | 'signal'> & { readonly input?: { readonly base64: string } }
