@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { compete } from './measure.mjs'
 import { installed, wholeRun } from './processes.mjs'
-import { executed } from './setting.mjs'
+import { executed } from './once.mjs'
 
 const call = promisify(execFile)
 

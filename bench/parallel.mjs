@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import { compete } from './measure.mjs'
 import { firstByte } from './processes.mjs'
-import { commandRivals, executed } from './setting.mjs'
+import { executed } from './once.mjs'
+import { commandRivals } from './setting.mjs'
 
 /** Sixteen containers at once, to the exec of the last; further case: eight. */
 export async function parallel(setting) {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compete, percentiles } from './measure.mjs'
 import { firstQuery, MIGRATION } from './postgres.mjs'
-import { executed } from './setting.mjs'
+import { executed } from './once.mjs'
 import { fromThePool } from './suite/ahead.mjs'
 
 const ROUNDS = 20

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import { compete } from './measure.mjs'
 import { redisAnswers } from './processes.mjs'
-import { executed } from './setting.mjs'
+import { executed } from './once.mjs'
 
 /** A Redis server from nothing to its first PONG; further case: stopping it. All are asked in the same way. */
 export async function redis(setting) {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { percentiles } from './measure.mjs'
-import { executed } from './setting.mjs'
+import { executed } from './once.mjs'
 
 const WIDTH = 500
 const CYCLES = Number(process.env.MAYFLY_BENCH_CYCLES ?? 1000)

@@ -55,9 +55,6 @@ export async function makeSetting() {
   }
 }
 
-/** Runs nothing but waits for nothing either: the start is over when the program is executed. */
-export const executed = { description: 'nothing', acceptsExit: true, ready: async () => undefined }
-
 /** `docker run`, the OCI runtimes and bubblewrap, each asked to run the same program. @returns {Promise<{ name: string, absent?: string, words?: () => [string, string[]] }[]>} */
 export async function commandRivals(setting, image, command) {
   const root = await setting.rootfs(image)

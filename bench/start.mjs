@@ -2,18 +2,13 @@ import { spawn } from 'node:child_process'
 import { compete } from './measure.mjs'
 import { firstByte } from './processes.mjs'
 import { asOrdinaryUser } from './rootless.mjs'
-import { commandRivals, executed } from './setting.mjs'
+import { executed, startOnce } from './once.mjs'
+import { commandRivals } from './setting.mjs'
 
 /** `run()` of a cached image to the program's exec. Mayfly's `run()` resolves once the exec is known to have happened. */
 export async function start(setting) {
   const { run } = setting.core
-  const mayfly = async () => {
-    const began = performance.now()
-    const container = await run('busybox', { command: ['sleep', '60'], ready: executed })
-    const took = performance.now() - began
-    await container[Symbol.asyncDispose]()
-    return took
-  }
+  const mayfly = () => startOnce(run)
   const firstOutput = async () => {
     const began = performance.now()
     const container = await run('busybox', { command: ['echo', 'x'], ready: executed })
@@ -56,14 +51,8 @@ export async function start(setting) {
 /** What an ordinary user's process does. */
 const USER = `
   import { run } from '@mayfly/core'
-  const executed = { description: 'nothing', acceptsExit: true, ready: async () => undefined }
-  const once = async () => {
-    const began = performance.now()
-    const container = await run('busybox', { command: ['sleep', '60'], ready: executed })
-    const took = performance.now() - began
-    await container[Symbol.asyncDispose]()
-    return took
-  }`
+  import { startOnce } from './bench/once.mjs'
+  const once = () => startOnce(run)`
 
 async function viaTestcontainers(setting) {
   const { name, absent, library } = setting.testcontainers

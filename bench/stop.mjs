@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { compete } from './measure.mjs'
-import { executed } from './setting.mjs'
+import { executed } from './once.mjs'
 
 /** A program that heeds SIGTERM at once, and says when it is ready to. */
 const heeding = ['busybox', 'sh', '-c', 'trap "exit 0" TERM; echo ready; while :; do busybox sleep 1000 & wait $!; done']
