@@ -17,7 +17,7 @@ const RIVALS = ['floor', 'docker']
 
 /**
  * What goes through a container's address in a second: pgbench's SELECTs with 1 client and with 8, wrk's requests to
- * httpd. The floor is the same server from the same files, bare on the loopback; further cases are the other ways. All ways, the
+ * httpd, by IPv6 too, and datagrams that come back. The floor is the same server from the same files, bare on the loopback; further cases are the other ways. All ways, the
  * floor and Docker are measured in one and the same round.
  */
 export async function network(setting) {
@@ -25,9 +25,13 @@ export async function network(setting) {
   const sql = (clients) => contestantsOf(database.servers, (server) => pgbench(database.root, server, clients))
   const web = await httpd(setting)
   const gets = (clients) => contestantsOf(web, (server) => wrk(server, clients))
+  const six = contestantsOf({ ...web, loopback: overSix(web.loopback), direct: overSix(web.direct), floor: overSix(web.floor), docker: { absent: 'publishes at 127.0.0.1 here' } }, (server) => wrk(server, 16))
+  const datagrams = await shouting(setting)
+  const turns = contestantsOf(datagrams.servers, (server) => turnsOf(datagrams.root, server))
   const series = [
     ...await race('pgbench', '1 client', sql(1), Object.keys(WAYS)), ...await race('pgbench', '8 clients', sql(8), Object.keys(WAYS)),
     ...await race('wrk', '1 connection', gets(1), ['address']), ...await race('wrk', '16 connections', gets(16), Object.keys(WAYS)),
+    ...await race('wrk', '16 connections, IPv6', six, ['loopback', 'direct']), ...await race('datagrams', '1 client, there and back', turns, ['address', 'loopback']),
   ]
   const { case: _, ...headline } = series[0]
   return { name: 'network', unit: 'transactions per second, pgbench select-only with 1 client', ...headline, series: series.slice(1) }
@@ -91,7 +95,7 @@ async function httpd(setting) {
   const root = await setting.rootfs('httpd')
   const [own, looped, direct] = await Promise.all([undefined, true, 'direct'].map((loopback) => run('httpd', { loopback })))
   const port = await freePort()
-  bare(setting, root, ['sh', '-c', `sed -i 's/^Listen .*/Listen 127.0.0.1:${port}/' /usr/local/apache2/conf/httpd.conf && cd /usr/local/apache2 && exec httpd-foreground`], { HTTPD_PREFIX: '/usr/local/apache2' })
+  bare(setting, root, ['sh', '-c', `sed -i 's/^Listen .*/Listen 127.0.0.1:${port}\\nListen [::1]:${port}/' /usr/local/apache2/conf/httpd.conf && cd /usr/local/apache2 && exec httpd-foreground`], { HTTPD_PREFIX: '/usr/local/apache2' })
   await until(() => reachable('127.0.0.1', port))
   const absent = installed('wrk') ? undefined : 'wrk is not installed'
   const server = (host, number) => absent === undefined ? { host, port: number } : { absent }
@@ -106,6 +110,33 @@ async function wrk({ host, port }, connections) {
   return Number(/Requests\/sec: +([\d.]+)/.exec(stdout)[1])
 }
 
+function overSix(server) {
+  return server.absent === undefined ? { ...server, host: '[::1]' } : server
+}
+
+/** Answers every datagram. */
+async function shouting(setting) {
+  const { run, wait } = setting.core
+  const root = await setting.rootfs('debian')
+  const serve = (port) => ['perl', '-e', 'use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Proto => "udp") or die; $| = 1; print "up\\n"; while (defined $s->recv(my $m, 65536)) { $s->send($m) }', String(port)]
+  const [own, looped] = await Promise.all([false, true].map((loopback) => run('debian', { command: serve(53), ports: ['53/udp'], loopback, ready: wait.log('up') })))
+  const port = await freePort()
+  bare(setting, root, serve(port), {})
+  const servers = {
+    address: { host: own.host, port: own.port(53, 'udp') }, loopback: { host: looped.host, port: looped.port(53, 'udp') }, floor: { host: '127.0.0.1', port },
+    docker: await docker(setting, 'debian', '53/udp', {}, serve(53)),
+  }
+  for (const server of Object.values(servers)) if (server.absent === undefined) await until(async () => { if (await turnsOf(root, server, 0.1) === 0) throw new Error('no answer') })
+  return { root, servers }
+}
+
+async function turnsOf(root, { host, port }, seconds = SECONDS) {
+  const ask = 'use IO::Socket::INET; use POSIX (); sub ticks { (POSIX::times())[0] } my ($h, $p, $t) = @ARGV; my $s = IO::Socket::INET->new(PeerAddr => $h, PeerPort => $p, Proto => "udp") or die; '
+    + 'setsockopt($s, SOL_SOCKET, SO_RCVTIMEO, pack("l!l!", 1, 0)); my ($n, $m, $end) = (0, "", ticks() + 100 * $t); while (ticks() < $end) { $s->send("x" x 64); $n++ if defined $s->recv($m, 100) } print $n / $t'
+  const { stdout } = await execute('chroot', [root, 'perl', '-e', ask, host, String(port), String(seconds)])
+  return Number(stdout)
+}
+
 /** A program of the image's files with nothing around it but /dev and /proc. */
 function bare(setting, root, words, env) {
   const script = 'mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
@@ -115,14 +146,15 @@ function bare(setting, root, words, env) {
   }))
 }
 
-async function docker(setting, image, port, env) {
+/** `port`: a number, or `53/udp`. */
+async function docker(setting, image, port, env, words = []) {
   if (setting.docker.absent !== undefined) return { absent: setting.docker.absent }
   const variables = Object.entries(env).flatMap(([name, value]) => ['-e', `${name}=${value}`])
-  const { stdout } = await execute('docker', ['run', '-d', '--rm', '-p', `127.0.0.1::${port}`, ...variables, await setting.docker.image(image)])
+  const { stdout } = await execute('docker', ['run', '-d', '--rm', '-p', `127.0.0.1::${port}`, ...variables, await setting.docker.image(image), ...words])
   setting.keep({ kill: () => void execute('docker', ['rm', '-f', stdout.trim()]).catch(() => undefined) })
-  const shown = await execute('docker', ['port', stdout.trim(), `${port}/tcp`])
+  const shown = await execute('docker', ['port', stdout.trim(), typeof port === 'number' ? `${port}/tcp` : port])
   const number = Number(shown.stdout.trim().split('\n')[0].split(':').at(-1))
-  await until(() => reachable('127.0.0.1', number))
+  if (typeof port === 'number') await until(() => reachable('127.0.0.1', number))
   return { host: '127.0.0.1', port: number }
 }
 

@@ -165,3 +165,39 @@ test('what happens to images and volumes is told in Docker\'s words', async () =
   expect(await words('type=volume')).toEqual(['volume create vol <no value>', 'volume destroy vol <no value>', 'volume prune  <no value>'])
   expect(await words('volume=vol', 'event=destroy')).toEqual(['volume destroy vol <no value>'])
 })
+
+test('volumes that containers mount, and images made of containers, are told of: kept ones, and a program\'s', async () => {
+  const begun = String(Date.now() / 1000)
+  const told = async (...filters: string[]): Promise<string[]> => (await mayfly('events', '--since', begun, '--until', String(Date.now() / 1000), ...filters.flatMap((filter) => ['-f', filter]))).split('\n').map((line) => line.replace(/^\S+ /, ''))
+  const id = await mayfly('run', '-d', '--name', 'keeps', '-v', 'stuff:/data:ro', '-v', '/own', 'busybox', 'sleep', '4000')
+  await mayfly('restart', '-t', '0', 'keeps')
+  const image = await mayfly('commit', '-m', 'why', 'keeps', 'made:1')
+  await mayfly('stop', '-t', '0', 'keeps')
+  const again = await mayfly('commit', 'keeps')
+  await mayfly('rm', 'keeps')
+  const mounted = `volume mount stuff (container=${id}, destination=/data, driver=local, propagation=, read/write=false)`
+  const unmounted = `volume unmount stuff (container=${id}, driver=local)`
+  expect(await told('volume=stuff')).toEqual([expect.stringMatching(/^volume create stuff /), mounted, unmounted, mounted, unmounted])
+  expect(await told('container=keeps', 'event=commit')).toEqual([
+    `container commit ${id} (comment=why, image=busybox, imageID=${image}, imageRef=made:1, name=keeps)`, `container commit ${id} (comment=, image=busybox, imageID=${again}, imageRef=, name=keeps)`,
+  ])
+  const program = `
+    import { events, run, volume } from '@mayfly/core'
+    const mine = await volume()
+    const one = await run('busybox', { command: ['sleep', '1000'], name: 'own', mounts: [{ volume: mine, target: '/v' }], scratch: 'disk' })
+    const kinds = (async () => { for await (const { kind, ...rest } of one.events()) console.log(kind, rest.imageId ?? '', rest.reference ?? '') })()
+    const { id } = await one.commit({ name: 'made:2', message: 'why' })
+    await one.stop({ timeout: 0 })
+    await kinds
+    await mine.remove()
+    console.log(mine.name, one.id, id)
+  `
+  const { code, stdout, stderr } = await execute(process.execPath, ['--input-type=module', '-e', program], process.env)
+  expect([code, stderr]).toEqual([0, ''])
+  const lines = stdout.trim().split('\n').map((line) => line.trim())
+  const [volume = '', own = '', made = ''] = lines.pop()?.split(' ') ?? []
+  expect(lines.filter((line) => !/^(paused|unpaused)/.test(line))).toEqual([`committed ${made} made:2`, 'exited', 'stopped', 'removed'])
+  expect((await told('event=mount', 'event=unmount')).slice(4)).toEqual([
+    `volume mount ${volume} (container=${own}, destination=/v, driver=local, propagation=, read/write=true)`, `volume unmount ${volume} (container=${own}, driver=local)`,
+  ])
+})

@@ -64,6 +64,18 @@ test('a slow reader of many lines loses none, and holds up nobody', async () => 
   expect(next).toBe(40_001)
 }, 60_000)
 
+test('who prints line after line is read once a millisecond, and a log that is asked for has all of it', async () => {
+  // Prints the next line as soon as the one before was read.
+  const print = 'use IO::Handle; STDOUT->autoflush(1); for my $i (1 .. 1000) { print "$i\\n"; my $left = pack("i", 1); ioctl(STDOUT, 0x541B, $left) while unpack("i", $left) } print "and the last"; open my $f, ">", "/tmp/done"; sleep 1000'
+  await using container = await run('debian', { command: ['perl', '-e', print] })
+  await container.exec(['sh', '-c', 'until test -e /tmp/done; do sleep 0.02; done'])
+  const times: Date[] = []
+  for await (const { text, time } of container.logs()) expect(text).toBe(times.push(time) > 1000 ? 'and the last' : String(times.length))
+  expect(times).toHaveLength(1001)
+  // Woken for each, they come twenty in a millisecond.
+  expect(Number(times.at(-1)) - Number(times[100])).toBeGreaterThan(300)
+}, 30_000)
+
 test('options of another form are refused', async () => {
   await using container = await run('busybox', { command: ['sleep', '1000'] })
   for (const options of [{ tail: -1 }, { tail: 1.5 }, { since: Number.NaN }, { until: new Date('never') }, { since: 2, until: 1 }, { stream: 'both' as never }]) {

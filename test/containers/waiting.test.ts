@@ -9,6 +9,7 @@ import { afterAll, expect, test } from 'vitest'
 import { build } from '../../packages/core/src/build/index.js'
 import { endRun, run, wait } from '../../packages/core/src/container/index.js'
 import type { MayflyError } from '../../packages/core/src/errors.js'
+import { execute } from '../place.js'
 import { useBench } from '../runtime/bench.js'
 
 useBench()
@@ -113,6 +114,20 @@ test('what wait-on knows, seen from the test', async () => {
   const error = await failure(run('busybox', { command: ['sleep', '1000'], ready: wait.on([`tcp:127.0.0.1:${port}`]), startTimeout: 500 }))
   expect(error).toMatchObject({ code: 'ERR_MAYFLY_TIMEOUT' })
 }, 30_000)
+
+test('what only wait-on needs is loaded when it is waited for, and not before', async () => {
+  const program = `
+    import Module from 'node:module'
+    import { run, wait } from '@mayfly/core'
+    const loaded = () => Object.keys(Module._cache).some((path) => path.includes('/node_modules/wait-on/'))
+    const one = await run('busybox', { command: 'httpd -f -p 80', ports: [80], ready: wait.all(wait.port(80), wait.http('/', { status: 404 })) })
+    const before = loaded()
+    const two = await run('busybox', { command: 'httpd -f -p 80', ports: [80], ready: wait.on((it) => ['tcp:' + it.host + ':' + it.port(80)]) })
+    console.log(before, loaded())
+    process.exit(0)
+  `
+  expect(await execute(process.execPath, ['--input-type=module', '-e', program], process.env)).toMatchObject({ code: 0, stdout: 'false true\n', stderr: '' })
+})
 
 test('a function of one\'s own, called until it answers true', async () => {
   let asked = 0

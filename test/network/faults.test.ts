@@ -164,6 +164,31 @@ test('a partition: two sides of a network that do not hear of each other', async
   await Promise.all([a, b, c].map((each) => each.stop({ timeout: 0 })))
 })
 
+test('a partition in one direction: what the one says is heard, the other is not', async () => {
+  await using net = await network()
+  const hearing = { command: ['perl', '-e', 'use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 53, Proto => "udp") or die; $| = 1; print "up\\n"; while (defined $s->recv(my $m, 65536)) { print "$m\\n" }'], network: net, ready: wait.log('up') }
+  await using a = await run('debian', { ...hearing, aliases: ['a'] })
+  await using b = await run('debian', { ...hearing, aliases: ['b'] })
+  const says = (from: Container, to: string, text: string): ReturnType<Container['exec']> => from.exec(['bash', '-c', `printf ${text} >/dev/udp/${to}/53`])
+  const heard = async (by: Container, text: string): Promise<string[]> => {
+    const lines: string[] = []
+    for await (const line of by.logs({ follow: true })) if (lines.push(line.text) > 0 && line.text === text) break
+    return lines.slice(1)
+  }
+  const deaf = await net.partition(a, b, { direction: 'up' })
+  expect(deaf.description).toMatch(/^partition of .*, up$/)
+  await Promise.all([says(a, 'b', 'one'), says(b, 'a', 'lost')])
+  expect(await heard(b, 'one')).toEqual(['one'])
+  await deaf.clear()
+  const dumb = await net.partition(a, b, { direction: 'down' })
+  await Promise.all([says(a, 'b', 'lost'), says(b, 'a', 'two')])
+  expect(await heard(a, 'two')).toEqual(['two'])
+  await dumb.clear()
+  await says(a, 'b', 'three')
+  expect(await heard(b, 'three')).toEqual(['one', 'three'])
+  await expect(net.partition(a, b, { direction: 'left' as 'up' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_OPTION_INVALID' })
+})
+
 test('a fault for one peer alone, also on a network joined later', async () => {
   await using net = await network()
   await using db = await run('redis', { network: net, aliases: ['db'] })

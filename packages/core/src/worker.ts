@@ -2,7 +2,7 @@
  * What the plugins need in the process of a test file: the way to the run's host and the handles, without the runtime.
  * It is loaded for every file where a framework isolates them. The other half is `plugin`.
  */
-export type { Container, ExitStatus, Fault, Listening, Reached } from './container/types.js'
+export type { Container, ExitStatus, Fault, Listening, PartitionOptions, Reached } from './container/types.js'
 export { isMayflyError, MayflyError } from './errors.js'
 // Not by the room's index, which leads to the runtime.
 export { currentRun, exportedVariables, knownAddresses, openSession, RUN_VARIABLE, setVariables } from './services/client.js'

@@ -155,8 +155,8 @@ void supervisor_main(int owner, int janitor) {
   run.mount_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
   run.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
   run.route = route_socket();
-  int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (run.epoll < 0 || run.null_fd < 0 || run.hub_ns < 0 || run.pid_ns < 0 || run.mount_ns < 0 || run.proc_fd < 0 || run.route < 0 || timer < 0) fatal("open");
+  int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), rest = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (run.epoll < 0 || run.null_fd < 0 || run.hub_ns < 0 || run.pid_ns < 0 || run.mount_ns < 0 || run.proc_fd < 0 || run.route < 0 || timer < 0 || rest < 0) fatal("open");
   if (link_up(run.route, 1)) fatal("loopback");
   int bridge = bridge_create(run.route, "mayfly");
   if (bridge < 0) fatal("bridge");
@@ -164,12 +164,12 @@ void supervisor_main(int owner, int janitor) {
   STEP(INJECT_SUPERVISOR);
   await_network(janitor);
   join_hub();
-  hub_ports();
+  hub_settings();
   run.memory_xattrs = !run.rootless || memory_keeps_xattrs();
   STEP(INJECT_SUPERVISOR);
   listen_for_clients();
   STEP(INJECT_SUPERVISOR);
-  if (source_add(&run.timer, timer, EPOLLIN, waiters_tick, NULL)) fatal("epoll");
+  if (source_add(&run.timer, timer, EPOLLIN, waiters_tick, NULL) || source_add(&run.rest, rest, EPOLLIN, rest_over, NULL)) fatal("epoll");
   if (source_add(&run.janitor, janitor, EPOLLIN, ports_answer, NULL)) fatal("epoll");
   connection_open(owner, true);
   for (;;) (void)supervisor_turn(-1);

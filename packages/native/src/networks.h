@@ -17,7 +17,7 @@ enum { NETWORK_INTERNAL = 1 };
 
 /* The hub's routes: from the host to every network, between networks none, to the outside where it is open. */
 int hub_routes(void);
-void hub_ports(void);
+void hub_settings(void);
 int network_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
 int network_delete(struct reader *r, struct failure *f);
 int network_connect(struct reader *r, struct failure *f);

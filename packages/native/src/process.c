@@ -135,6 +135,7 @@ static bool drain(struct process *p, struct source *s, uint8_t stream) {
   }
   if (!p->exec) {
     log_append(&p->container->log, stream, chunk, (size_t)n);
+    if (!p->exited && process_rests(p, (size_t)n)) process_output(p);
     return true;
   }
   struct buffer b = {0};
@@ -148,10 +149,15 @@ static bool drain(struct process *p, struct source *s, uint8_t stream) {
 
 void process_output(struct process *p) {
   if (p->pending) return;
-  bool paused = p->exec ? p->credit <= 0 && !p->detached : log_held(p->container);
+  bool paused = p->rests || (p->exec ? p->credit <= 0 && !p->detached : log_held(p->container));
   source_want(&p->out, paused ? EPOLLET : EPOLLIN);
   source_want(&p->err, paused ? EPOLLET : EPOLLIN);
   process_settle(p);
+}
+
+void process_read(struct process *p) {
+  enum { MOST = 64 }; /* who prints faster than we read would keep us here */
+  for (int i = 0; i < MOST && (drain(p, &p->out, 1) || drain(p, &p->err, 2)); i++) continue;
 }
 
 static void out_ready(struct source *s, uint32_t events) {

@@ -114,6 +114,7 @@ static int logs(struct connection *c, uint32_t id, struct reader *r, struct fail
   uint64_t since = get_u64(r);
   uint32_t tail = get_u32(r), credit = get_u32(r);
   if (r->bad) return fail_with(f, EBADMSG, "logs", t->id, "decode");
+  if (t->main && t->main->rests) process_read(t->main);
   struct waiter *w = waiter_add(WAIT_LOGS, c, id, t);
   w->flags = flags;
   w->since = since;

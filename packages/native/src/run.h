@@ -66,6 +66,9 @@ struct process {
   bool pending, exited, reported;
   int64_t credit;
   int32_t code, signal;
+  bool rests;        /* is read again in a moment (rest.c) */
+  uint64_t read_at;  /* when its output was read last */
+  unsigned readings; /* so often in a row */
 };
 
 enum state { STATE_WAITING = 1, STATE_RUNNING, STATE_EXITED };
@@ -136,7 +139,7 @@ struct run {
   uint8_t prefix;
   bool rootless, linked, memory_xattrs;
   char token[129];
-  struct source janitor, listener, timer;
+  struct source janitor, listener, timer, rest;
   struct connection *connections;
   struct container *containers;
   struct waiter *waiters;
@@ -186,6 +189,11 @@ void process_free(struct process *p);
 int process_signal(struct process *p, int number);
 void processes_forget(struct connection *c);
 void process_output(struct process *p);
+/* All that it has printed until now. */
+void process_read(struct process *p);
+/* Whether, after a reading of `n` bytes, it is left alone for a moment. */
+bool process_rests(struct process *p, size_t n);
+void rest_over(struct source *s, uint32_t events);
 void input_data(struct input *i, const uint8_t *data, size_t n);
 void input_end(struct input *i);
 /* Nobody reads any more: its client is told. */

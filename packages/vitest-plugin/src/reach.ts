@@ -1,4 +1,4 @@
-import type { Container, Fault, Listening, Reached } from '@mayfly/core/worker'
+import type { Container, Fault, Listening, PartitionOptions, Reached } from '@mayfly/core/worker'
 import { currentFile } from './file.js'
 
 /** What a test may do to what lies between it and its containers. */
@@ -11,6 +11,7 @@ export const hooks = {
     const { session, running } = currentFile()
     return await session.reach(server, running.size > 0 ? 'test' : 'file')
   },
-  /** Nothing passes between two containers until it is cleared, or the test is over. */
-  partition: (one: Pick<Container, 'faults'>, other: Pick<Container, 'id'>): Promise<Fault> => one.faults.timeout({ peer: { id: other.id } }),
+  /** Nothing passes between two containers, or in one direction as the first sees it, until it is cleared, or the test is over. */
+  partition: (one: Pick<Container, 'faults'>, other: Pick<Container, 'id'>, { direction }: PartitionOptions = {}): Promise<Fault> =>
+    one.faults.timeout({ peer: { id: other.id }, direction }),
 }

@@ -61,6 +61,11 @@ export async function commitChanges({ image, upper, config, id }: Committed, { n
   return { id: configDigest, digest }
 }
 
+/** What is told of it. */
+export function committedAs({ id }: CommittedImage, { name, message = '' }: CommitOptions): { readonly imageId: string; readonly reference: string; readonly message: string } {
+  return { imageId: id, reference: name === undefined ? '' : withTag(parseReference(name).familiar), message }
+}
+
 interface Documents {
   readonly config: Readonly<Record<string, unknown>>
   readonly diffIds: readonly Digest[]

@@ -16,6 +16,8 @@ export type ContainerEvent = {
   | { readonly kind: 'killed'; readonly signal: string }
   | { readonly kind: 'health_status'; readonly status: HealthStatus }
   | { readonly kind: 'renamed'; readonly from: string }
+  /** An image was made of it; `reference` is empty when that has no name, `message` when none was given. */
+  | { readonly kind: 'committed'; readonly imageId: string; readonly reference: string; readonly message: string }
 )
 
 export interface EventOptions {

@@ -2,6 +2,7 @@ import type { AllEventOptions, ContainerEvent, EventOptions } from './event-type
 import { flushEvents, noteEvent, noteEvents } from './journal.js'
 import { journalled, readContainerEvents } from './journal-words.js'
 import { currentRun } from './supervision.js'
+import type { RunOptions } from './types.js'
 
 type Listener = (event: ContainerEvent) => void
 type Without<T> = T extends unknown ? Omit<T, 'time' | 'id' | 'name' | 'image'> : never
@@ -15,6 +16,7 @@ export interface Subject {
   readonly labels: Readonly<Record<string, string>>
   /** When its present life began. */
   readonly startedAt: number | undefined
+  readonly mounts: RunOptions['mounts']
 }
 
 /** Tells whoever listens in this process, and the journal for everybody else. */

@@ -114,8 +114,7 @@ export class ContainerFaults implements Faults {
   async #network(description: string, kind: Kind, { direction = 'both', peer, port = 0, protocol }: FaultScope, amount = 0n, jitter = 0n): Promise<Fault> {
     const { run, id } = this.#of
     if (peer === undefined) this.#refuseDirect()
-    const directions = DIRECTIONS[direction] as number | undefined
-    if (directions === undefined) throw invalid('direction', direction, '"up", "down" or "both"')
+    const directions = directionsOf(direction)
     const faults = addressesOf(run, peer).map((address) => {
       const fault = run.nextFault++
       return { fault, container: id, kind, directions, protocol: protocol === undefined ? 0 : PROTOCOLS[protocol], peer: address, port: portOf(port), amount, jitter }
@@ -157,10 +156,17 @@ export class ContainerFaults implements Faults {
   }
 }
 
-/** Nothing passes between the two containers. */
-export async function separate(run: Run, container: string, peer: number): Promise<() => Promise<void>> {
+/** Throws ERR_MAYFLY_OPTION_INVALID. */
+export function directionsOf(direction: Direction): number {
+  const directions = DIRECTIONS[direction] as number | undefined
+  if (directions === undefined) throw invalid('direction', direction, '"up", "down" or "both"')
+  return directions
+}
+
+/** Nothing passes between the two containers, in these directions of the first. */
+export async function separate(run: Run, container: string, peer: number, directions: number): Promise<() => Promise<void>> {
   const fault = run.nextFault++
-  const request = { fault, container, kind: FAULT.drop, directions: DIRECTIONS.both, protocol: 0, peer, port: 0, amount: 0n, jitter: 0n }
+  const request = { fault, container, kind: FAULT.drop, directions, protocol: 0, peer, port: 0, amount: 0n, jitter: 0n }
   await run.connection.request(METHOD.faultAdd, encodeFault(request))
   return () => removeFault(run, fault)
 }

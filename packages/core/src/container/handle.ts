@@ -297,8 +297,8 @@ export class RunningContainer implements Container {
   }
 
   #tell(what: Happening): void {
-    const { run, options: { labels = {} }, journal } = this.#input
-    run.events.tell({ id: this.id, name: this.#name, image: this.image, labels, startedAt: this.#life.startedAt }, what, journal)
+    const { run, options: { labels = {} }, given: { mounts }, journal } = this.#input
+    run.events.tell({ id: this.id, name: this.#name, image: this.image, labels, startedAt: this.#life.startedAt, mounts }, what, journal)
   }
 
   /** Ends it as `stop` does, and leaves it there. */
@@ -330,11 +330,13 @@ export class RunningContainer implements Container {
   async commit({ pause = true, ...options }: CommitOptions = {}): Promise<CommittedImage> {
     const { image, run, scratch, driver, given } = this.#input
     this.#there()
-    const [{ commitChanges }, { changesOf }] = await Promise.all([import('./commit.js'), import('./changes.js')])
+    const [{ commitChanges, committedAs }, { changesOf }] = await Promise.all([import('./commit.js'), import('./changes.js')])
     const still = pause && !this.#life.ended && !this.#life.frozen && await this.#stands()
     try {
       await using changes = await changesOf(run, { id: this.id, name: this.name, scratch, driver })
-      return await commitChanges({ image, id: this.id, upper: join(changes.directory, 'upper'), config: settingsOf(image, given) }, options)
+      const made = await commitChanges({ image, id: this.id, upper: join(changes.directory, 'upper'), config: settingsOf(image, given) }, options)
+      this.#tell({ kind: 'committed', ...committedAs(made, options) })
+      return made
     } finally {
       if (still) await this.unpause()
     }

@@ -1,5 +1,5 @@
 import type { Container } from './types.js'
-import type { Fault } from './fault-types.js'
+import type { Direction, Fault } from './fault-types.js'
 
 export interface NetworkOptions {
   /** Unique among the networks of this process. Default: made up from the id. */
@@ -39,6 +39,11 @@ export interface NetworkMember {
   readonly aliases: readonly string[]
 }
 
+export interface PartitionOptions {
+  /** As seen from the one side: `up` is what goes to it, `down` what comes from it. Default `both`. */
+  readonly direction?: Direction | undefined
+}
+
 /** One container, or several. */
 export type Side = Pick<Container, 'id' | 'name'> | readonly Pick<Container, 'id' | 'name'>[]
 
@@ -59,7 +64,7 @@ export interface Network {
   /** Lets its containers reach a server of this machine, as `host.mayfly.internal`. */
   reach(server: Listening): Promise<Reached>
   /** Nothing passes between the two, or between any of the one side and any of the other, until it is cleared. */
-  partition(one: Side, other: Side): Promise<Fault>
+  partition(one: Side, other: Side, options?: PartitionOptions): Promise<Fault>
   /** Throws ERR_MAYFLY_NETWORK_IN_USE while it has containers; disposal takes it away from them. */
   remove(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

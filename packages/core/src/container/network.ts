@@ -7,13 +7,13 @@ import { Addresses, formatAddress } from '../network/addresses.js'
 import { checkAliases, hostsEntries } from '../network/names.js'
 import type { Subnet } from '../network/subnets.js'
 import type { Link, Neighbour } from '../sandbox/index.js'
-import { separate } from './faults.js'
+import { directionsOf, separate } from './faults.js'
 import type { Fault } from './fault-types.js'
 import { refreshHosts } from './hosts.js'
 import { announceNames, type Asking } from './nameserver.js'
 import { reachFrom } from './reach.js'
 import { currentRun, type Member, type Run } from './supervision.js'
-import type { ConnectOptions, Container, Listening, Network, NetworkMember, NetworkOptions, Reached, Side } from './types.js'
+import type { ConnectOptions, Container, Listening, Network, NetworkMember, NetworkOptions, PartitionOptions, Reached, Side } from './types.js'
 
 /** A container's interface on a network. */
 export interface Plug extends Asking {
@@ -132,20 +132,21 @@ export class PrivateNetwork implements Network {
     return reachFrom(this.run, server, { address: this.#subnet.base, prefix: this.#subnet.prefix })
   }
 
-  async partition(one: Side, other: Side): Promise<Fault> {
+  async partition(one: Side, other: Side, { direction = 'both' }: PartitionOptions = {}): Promise<Fault> {
+    const directions = directionsOf(direction)
     const [left, right] = [one, other].map((side) => ('id' in side ? [side] : side).map((container) => this.#plugged(container)))
     const undo: (() => Promise<void>)[] = []
     const clear = async (): Promise<void> => {
       await Promise.all(undo.splice(0).map((each) => each()))
     }
     const pairs = (left ?? []).flatMap((a) => (right ?? []).filter((b) => b !== a).map((b) => [a, b] as const))
-    const outcomes = await Promise.allSettled(pairs.map(async ([a, b]) => void undo.push(await separate(this.run, a.id, b.address))))
+    const outcomes = await Promise.allSettled(pairs.map(async ([a, b]) => void undo.push(await separate(this.run, a.id, b.address, directions))))
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed !== undefined) {
       await clear()
       throw failed.reason
     }
-    return { description: `partition of ${this.name}`, clear, [Symbol.asyncDispose]: clear }
+    return { description: `partition of ${this.name}${direction === 'both' ? '' : `, ${direction}`}`, clear, [Symbol.asyncDispose]: clear }
   }
 
   async remove(): Promise<void> {

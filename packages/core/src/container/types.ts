@@ -136,7 +136,7 @@ export interface Container {
 export type { LimitOptions } from '../sandbox/limits.js'
 export type { BindMount, Mount, NamespaceMode, VolumeMount, SandboxOptions, TerminalSize } from '../sandbox/options.js'
 export type { LogLine, LogOptions, Logs, OutputOptions, OutputPiece } from './log-types.js'
-export type { ConnectOptions, Listening, Network, NetworkMember, NetworkOptions, Reached, Side } from './network-types.js'
+export type { ConnectOptions, Listening, Network, NetworkMember, NetworkOptions, PartitionOptions, Reached, Side } from './network-types.js'
 export type { Attached, AttachOptions, ExecOptions, ExecResult, ExitStatus, Process } from './process-types.js'
 export type { RunOptions } from './run-options.js'
 export type { CommitOptions, CommittedImage, Snapshot, SnapshotInfo, SnapshotOptions } from './snapshot-types.js'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 import { leaseForRun, openStore } from '../images/index.js'
 import { MayflyError } from '../errors.js'
-import { commitChanges } from '../container/commit.js'
+import { commitChanges, committedAs } from '../container/commit.js'
 import { checkForm } from '../container/form.js'
 import { settingsOf } from '../container/settings.js'
 import { obtainImage } from '../container/image.js'
@@ -16,7 +16,7 @@ import { limitsOf, withoutLimits } from '../sandbox/index.js'
 import { keepVolume } from '../container/volumes.js'
 import type { CommitOptions, CommittedImage, Container, ExitStatus, RunOptions } from '../container/types.js'
 import { before, imageOf, NOWHERE, notRunning, volumesOf } from './made.js'
-import { entryOf, isBusy, type Session } from './entry.js'
+import { entryOf, isBusy, type Entry, type Session } from './entry.js'
 import { Lives } from './lives.js'
 import { Records } from './records.js'
 import type { EndRequest, KeptRequest, UpdateRequest } from './types.js'
@@ -153,8 +153,14 @@ export class KeptContainers {
 
   async commit(id: string, options: CommitOptions): Promise<CommittedImage> {
     const entry = this.#records.get(id)
-    if (entry.container !== undefined) return entry.container.commit(options)
-    const { record } = entry
+    const made = entry.container === undefined ? await this.#commitKept(entry, options) : await entry.container.commit(options)
+    const { imageId, reference, message } = committedAs(made, options)
+    this.#records.tell(entry, 'commit', { comment: message, imageID: imageId, imageRef: reference })
+    return made
+  }
+
+  async #commitKept({ record }: Entry, options: CommitOptions): Promise<CommittedImage> {
+    const { id } = record
     if (record.driver === 'copy') {
       throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', `What ${record.name} changed is not known: its files are a copy of the image's`)
     }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 
-import { noteEvent } from '../container/journal.js'
+import { noteEvents } from '../container/journal.js'
+import { withVolumes } from '../container/journal-words.js'
 import { discardKept, listKept, writeKept, type KeptContainer } from '../container/kept.js'
 import { MayflyError } from '../errors.js'
 import { defaultHome } from '../images/store.js'
@@ -88,8 +89,9 @@ export class Records {
   }
 
   tell({ record }: Entry, action: string, attributes: Readonly<Record<string, string>> = {}, signal?: string): void {
-    const { id, name, image, label } = record
-    noteEvent(resolve(defaultHome()), { type: 'container', action, id, time: Date.now(), attributes: { ...label.labels, image, name, ...attributes }, signal })
+    const { id, name, image, label, options: { mounts } } = record
+    const event = { type: 'container' as const, action, id, time: Date.now(), attributes: { ...label.labels, image, name, ...attributes }, signal }
+    noteEvents(resolve(defaultHome()), () => withVolumes(event, mounts))
   }
 
   #alone(entry: Entry, work: () => Promise<void>): Promise<void> {
