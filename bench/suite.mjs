@@ -9,13 +9,14 @@ import { configOf, testOf } from './suite/project.mjs'
 import { MIGRATION } from './postgres.mjs'
 
 const FILES = 40
-const ROUNDS = 3
+const ROUNDS = Number(process.env.MAYFLY_BENCH_ROUNDS ?? 3)
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /**
  * A test suite of 40 files with 4 tests each, 2 workers, and a migrated PostgreSQL for every file: Vitest's whole time. The
- * floor is the same suite on one server that was there before. Further cases: what is beyond the floor; a run that must
- * prepare first; a lease while the main process is busy.
+ * floor is the same suite on one server that was there before. Further cases: what is beyond the floor, also with a server for
+ * each worker that is brought back between files, and with a database of one server for each file; a run that must prepare
+ * first; a lease while the main process is busy.
  */
 export async function suite(setting) {
   const { run, wait } = setting.core
@@ -32,6 +33,8 @@ export async function suite(setting) {
   } : {}
   const contestants = [
     { name: 'mayfly', project: 'mayfly' },
+    { name: 'mayfly, a server for each worker, brought back between files', project: 'worker' },
+    { name: 'mayfly, one server, a database for each file', project: 'databases' },
     { name: 'floor', project: 'floor', variables: { FLOOR_HOST: server.host, FLOOR_PORT: String(server.port(5432)) } },
     { name: 'docker+testcontainers, one shared, a template for each file', project: 'shared', absent, variables: rival },
     // One run of it takes minutes.
@@ -40,7 +43,7 @@ export async function suite(setting) {
   for (const { project } of contestants) makeProject(setting.scratch, project)
   const first = await wholeRun(setting.scratch, contestants[0])
   // The rivals' images are there, too, and so are the files of Vitest's cache.
-  for (const one of contestants.slice(1, 3)) if (one.absent === undefined) await wholeRun(setting.scratch, one)
+  for (const one of contestants.slice(1, 5)) if (one.absent === undefined) await wholeRun(setting.scratch, one)
   const times = new Map(contestants.map((one) => [one, []]))
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const one of contestants) {
@@ -49,14 +52,16 @@ export async function suite(setting) {
     }
   }
   const figures = (one) => one.absent === undefined ? percentiles(times.get(one)) : { absent: one.absent }
-  const [mayfly, floor, ...rivals] = contestants
+  const [mayfly, worker, databases, floor, ...rivals] = contestants
   const beyond = (one) => one.absent === undefined ? percentiles(times.get(one).map((took, round) => took - times.get(floor)[round])) : { absent: one.absent }
   await server.stop({ timeout: 0 })
   return {
     name: 'suite', unit: 'ms',
-    ...compared(figures(mayfly), figures(floor), rivals.map((one) => [one.name, figures(one)])),
+    ...compared(figures(mayfly), figures(floor), [worker, databases, ...rivals].map((one) => [one.name, figures(one)])),
     series: [
-      { case: 'beyond the tests\' own time', ...compared(beyond(mayfly), { absent: 'is what is subtracted' }, rivals.map((one) => [one.name, beyond(one)])) },
+      ...[['', mayfly], [', a server for each worker, brought back between files', worker], [', one server, a database for each file', databases]].map(([how, one]) => ({
+        case: `beyond the tests' own time${how}`, ...compared(beyond(one), { absent: 'is what is subtracted' }, rivals.map((rival) => [rival.name, beyond(rival)])),
+      })),
       { case: 'the first run, which prepares', ...compared(percentiles([first]), { absent: 'prepares nothing' }, []) },
       { case: 'a lease while the main process is busy', ...compared(percentiles(await leaseLatency(join(setting.scratch, 'mayfly'))), { absent: 'has no floor' }, []) },
     ],

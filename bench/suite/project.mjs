@@ -18,12 +18,15 @@ const start = async () => {
 }
 `
 
+/** Ways to have a prepared PostgreSQL in every file, by what the service says beside that. */
+const OURS = { mayfly: '', worker: "scope: 'worker', ", databases: "isolation: 'database', " }
+
 /** One of the 40 test files. */
 export function testOf(project, nth) {
   const bodies = {
-    mayfly: `import { container } from '@mayfly/vitest-plugin/test'
+    ours: `import { container } from '@mayfly/vitest-plugin/test'
 const db = container('db')
-${tests('[db.host, db.port(5432)]')}`,
+${tests('[db.host, db.port(5432), undefined, { database: db.database }]')}`,
     floor: tests('[process.env.FLOOR_HOST, Number(process.env.FLOOR_PORT)]'),
     shared: `const [host, port] = [process.env.SHARED_HOST, Number(process.env.SHARED_PORT)]
 beforeAll(() => firstQuery(host, port, undefined, { sql: 'CREATE DATABASE f${nth} TEMPLATE migrated', database: 'template1' }), 60_000)
@@ -34,22 +37,23 @@ beforeAll(async () => { db = await start() }, 120_000)
 afterAll(() => db.stop())
 ${tests('[db.getHost(), db.getMappedPort(5432)]')}`,
   }
-  return `${imports}${bodies[project]}`
+  return `${imports}${bodies[project in OURS ? 'ours' : project]}`
 }
 
 /** The files beside them. */
 export function configOf(project) {
-  const own = project === 'mayfly' ? ['import { mayfly } from \'@mayfly/vitest-plugin\'\n', 'plugins: [mayfly()], ', ''] : ['', '', project === 'shared' ? 'globalSetup: \'./shared.js\', ' : '']
+  const isOurs = project in OURS
+  const own = isOurs ? ['import { mayfly } from \'@mayfly/vitest-plugin\'\n', 'plugins: [mayfly()], ', ''] : ['', '', project === 'shared' ? 'globalSetup: \'./shared.js\', ' : '']
   return {
     'vitest.config.js': `${own[0]}export default { ${own[1]}test: { ${own[2]}maxWorkers: 2, testTimeout: 60_000 } }\n`,
-    ...(project === 'mayfly' ? { 'mayfly.config.js': `import { defineConfig, postgres } from '@mayfly/core'
+    ...(isOurs ? { 'mayfly.config.js': `import { defineConfig, postgres } from '@mayfly/core'
 import { MIGRATION } from ${postgres}
 
 const prepare = async (db) => {
   const { exitCode, stderr } = await db.exec(['psql', '-q', '-U', 'postgres', '-v', 'ON_ERROR_STOP=1'], { input: MIGRATION })
   if (exitCode !== 0) throw new Error(stderr)
 }
-export default defineConfig({ services: { db: postgres({ env: { POSTGRES_HOST_AUTH_METHOD: 'trust' }, prepare }) } })
+export default defineConfig({ services: { db: postgres({ ${OURS[project]}env: { POSTGRES_HOST_AUTH_METHOD: 'trust' }, prepare }) } })
 ` } : {}),
     ...(project === 'shared' ? { 'shared.js': `${imports.split('\n').slice(0, 2).join('\n')}
 ${rival}export default async function setup() {

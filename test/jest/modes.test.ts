@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openBench, runPlainly, runTests, type Bench } from './runner.js'
@@ -67,6 +68,16 @@ test('watching, the run stays warm from one re-run to the next; a changed input 
   expect(new Set(await watched.seen(/watching (\w+) \n/g, 4)).size).toBe(2)
 })
 
+test('what a run of selected files prepares is what these name, themselves or by a module of theirs', async () => {
+  for (const runner of ['jest', 'vitest'] as const) {
+    const log = join(bench.directory, `prepared-${runner}.log`)
+    const own = { ...bench, environment: { ...bench.environment, PREPARED_LOG: log, MAYFLY_HOME: join(bench.directory, runner) } }
+    const report = await runTests(runner, 'selected', own, ['one'])
+    expect(report.tests, report.output).toEqual({ one: 'passed' })
+    expect(readFileSync(log, 'utf8').trim().split('\n').sort()).toEqual(['helped', 'named'])
+  }
+})
+
 test('reset: \'test\' brings a worker\'s service back before every test, its server and clients living on', async () => {
   for (const runner of ['jest', 'vitest'] as const) {
     const report = await runTests(runner, 'resets', bench)
@@ -74,16 +85,22 @@ test('reset: \'test\' brings a worker\'s service back before every test, its ser
   }
 })
 
-test('what died is named with its end; by MAYFLY_KEEP=on-failure the containers of a failed test stay, and the summary says where', async () => {
-  const own = { ...bench, environment: { ...bench.environment, MAYFLY_KEEP: 'on-failure' } }
+test('what died is named with its end; the summary says what ran', async () => {
   const died = await runPlainly('jest', 'failing', bench, ['died'])
   expect(died.output).toMatch(/redis \(mayfly-\w+\) DIED: its process (was ended by SIG|ended with status).*, its last log lines:\n/)
   expect(died.output).toMatch(/^Containers: 1 started\n(?: {12}.*\n)* {12}slowest to be ready: redis, [\d.]+ m?s\n/m)
-  const kept = await runPlainly('jest', 'failing', own, ['failing'])
+})
+
+test.each(['jest', 'vitest'] as const)('by MAYFLY_KEEP=on-failure the containers of a failed test stay, and the summary says where: %s', async (runner) => {
+  const own = { ...bench, environment: { ...bench.environment, MAYFLY_KEEP: 'on-failure' } }
+  const kept = await runPlainly(runner, 'failing', own, [...runner === 'vitest' ? ['run'] : [], 'failing.case'])
   const [, container = ''] = /^Kept until \d\d:\d\d: redis at redis-cli -u redis:\S+ \(ended by: mayfly stop (\S+)\)$/m.exec(kept.output) ?? []
   expect(container, kept.output).not.toBe('')
-  const cli = (...words: string[]): string => spawnSync(process.execPath, [join(import.meta.dirname, '../../packages/cli/dist/main.js'), ...words], { env: own.environment, encoding: 'utf8' }).stdout
-  expect(cli('exec', container, 'redis-cli', 'ping')).toBe('PONG\n')
-  cli('stop', '-t', '0', container)
+  const cli = (...args: string[]): string => spawnSync(process.execPath, [join(import.meta.dirname, '../../packages/cli/dist/main.js'), ...args], { env: own.environment, encoding: 'utf8' }).stdout
+  try {
+    expect(cli('exec', container, 'redis-cli', 'ping')).toBe('PONG\n')
+  } finally {
+    for (const one of cli('ps', '-q').split('\n').filter(id => id !== '')) cli('stop', '-t', '0', one)
+  }
   expect(cli('ps', '--format', '{{.Names}}')).not.toContain(container)
 })

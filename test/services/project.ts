@@ -50,16 +50,18 @@ interface RunOptions {
   readonly files?: Readonly<Record<string, string>>
   readonly watching?: boolean
   readonly ahead?: boolean
+  /** Names of the test files that were selected. */
+  readonly selected?: readonly string[]
 }
 
 /** `config` is the text of mayfly.config.ts. */
-export async function openRun(config: string, { slots = 2, files = {}, ...options }: RunOptions = {}): Promise<TestRun> {
+export async function openRun(config: string, { slots = 2, files = {}, selected, ...options }: RunOptions = {}): Promise<TestRun> {
   const directory = projectDirectory(config, files)
   const trace = join(directory, 'trace')
   const before = process.env['MAYFLY_TRACE_FILE']
   process.env['MAYFLY_TRACE_FILE'] = trace
   try {
-    const run = await launchRun({ directories: [directory], slots, ...options })
+    const run = await launchRun({ directories: [directory], slots, files: selected?.map(name => join(directory, name)), ...options })
     const sessions: Session[] = []
     return {
       run, directory,

@@ -82,6 +82,19 @@ test('PostgreSQL: rows, generated columns, sequences, references, views and trig
   await second.close()
 })
 
+test('PostgreSQL: where nothing but a sequence went on, or nothing at all, that is seen too', async () => {
+  const session = run.session('untouched.test.ts')
+  const db = await take<PostgresContainer>(session, { name: 'pg' })
+  await db.reset()
+  const before = await ask(db, FACTS)
+  for (const step of ["SELECT nextval('owner_id_seq')", "SELECT setval('owner_id_seq', 7)", 'SELECT 1', 'DELETE FROM quiet', 'BEGIN; DELETE FROM pet; ROLLBACK']) {
+    await ask(db, step)
+    await db.reset()
+    expect([step, await ask(db, FACTS), await ask(db, 'SELECT last_value, is_called FROM owner_id_seq')]).toEqual([step, before, '50|t'])
+  }
+  await session.close()
+})
+
 test('PostgreSQL: a changed schema comes back, and an open transaction does not stand in the way', async () => {
   const session = run.session('c.test.ts')
   const db = await take<PostgresContainer>(session, { name: 'pg' })

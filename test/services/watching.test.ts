@@ -99,17 +99,56 @@ export default defineConfig({
 })
 `
 
+const wordsIn = (log: string): readonly string[] => existsSync(log) ? readFileSync(log, 'utf8').trim().split(' ').sort() : []
+
 test('what is declared is prepared before anybody asks; a run that ends meanwhile leaves nothing of it', async () => {
   const run = await openRun(AHEAD, { ahead: true })
   const [log, pids] = [join(run.directory, 'log'), join(run.directory, 'pid')]
-  await expect.poll(() => existsSync(pids) && readFileSync(pids, 'utf8').trim().split('\n').length, { timeout: 60_000 }).toBe(2)
-  expect(readFileSync(log, 'utf8')).toBe('fails works ')
+  await expect.poll(() => [existsSync(pids) && readFileSync(pids, 'utf8').trim().split('\n').length, wordsIn(log).length], { timeout: 60_000 }).toEqual([2, 2])
+  expect(wordsIn(log)).toEqual(['fails', 'works'])
   const session = run.session('a.test.ts')
   await session.lease({ name: 'works' })
-  expect(readFileSync(log, 'utf8')).toBe('fails works ')
+  expect(wordsIn(log)).toEqual(['fails', 'works'])
   await expect(session.lease({ name: 'fails' })).rejects.toMatchObject({ code: 'ERR_MAYFLY_PREPARE_FAILED' })
   await session.close()
   const left = readFileSync(pids, 'utf8').trim().split('\n')
   await run.close()
   await expect.poll(() => left.filter(pid => existsSync(`/proc/${pid}`)), { timeout: 20_000 }).toEqual([])
+})
+
+const NEEDY = `
+import { appendFileSync } from 'node:fs'
+import { defineConfig, redis } from '@mayfly/core'
+const note = (word: string) => appendFileSync(new URL('log', import.meta.url), word + ' ')
+const store = redis({ scope: 'worker' })
+export default defineConfig({
+  services: {
+    unnamed: redis({ prepare: () => note('unnamed') }),
+    app: redis({
+      needs: { store }, env: (self, { store }) => ({ STORE: store.inside.host, SELF: String(self.port(6379)) }), exports: { APP: app => app.url },
+      prepare: async app => {
+        const { stdout } = await app.exec(['sh', '-c', 'redis-cli -h $STORE ping'])
+        await app.exec(['redis-cli', 'set', 'store', stdout.trim()])
+        note('app')
+      },
+    }),
+    helped: redis({ prepare: () => note('helped') }),
+  },
+})
+`
+
+test('what needs others is prepared ahead too, with instances that are there for it alone; what no selected file names is not', async () => {
+  const place = await openRun(NEEDY, { files: { 'helper.ts': 'export const helped = () => take("helped")', 'a.test.ts': 'import { helped } from "./helper.js"\nhelped()\ntake(\'app\')' }, ahead: true, selected: ['a.test.ts'] })
+  const log = join(place.directory, 'log')
+  await expect.poll(() => wordsIn(log), { timeout: 60_000 }).toEqual(['app', 'helped'])
+  const stores = (of: TestRun): readonly string[] => of.events().filter(({ event, name }) => event === 'ready' && name === 'app.store').map(({ container }) => String(container))
+  expect(stores(place)).toHaveLength(1)
+  await expect.poll(() => isThere(stores(place)[0] ?? ''), { timeout: 20_000 }).toBe(false)
+  const session = place.session('a.test.ts')
+  const app = await take<RedisContainer>(session, { name: 'app' })
+  expect((await app.exec(['redis-cli', 'get', 'store'])).stdout).toBe('PONG\n')
+  expect(exportedVariables(place.run.address, join(place.directory, 'a.test.ts'), 1)).toEqual({ APP: app.url })
+  await session.close()
+  expect([wordsIn(log), stores(place).length]).toEqual([['app', 'helped'], 2])
+  await place.close()
 })

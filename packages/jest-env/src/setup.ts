@@ -1,8 +1,8 @@
 import { cacheKey, launchOrSkip, RUN_VARIABLE, type LaunchedRun } from '@mayfly/core/plugin'
 import { runOwn } from './chain.js'
+import { selectedFiles, type Selection } from './selected.js'
 
-export interface Global {
-  readonly rootDir?: string
+export interface Global extends Selection {
   readonly maxWorkers: number
   readonly projects?: readonly string[]
   readonly watch?: boolean
@@ -35,7 +35,7 @@ export default async function setup(global: Global, project: Project): Promise<v
   const state = watching ? await stateOf(directories) : ''
   const before = kept[RUN]
   if (before !== undefined && before.users === 0 && before.state !== state) await refresh(kept, before, state)
-  const warm = (kept[RUN] ??= { run: launchOrSkip({ directories, slots: Math.max(1, global.maxWorkers), watching, ahead: true }), state, users: 0 })
+  const warm = (kept[RUN] ??= { run: launchOrSkip({ directories, slots: Math.max(1, global.maxWorkers), watching, ahead: true, files: watching ? undefined : selectedFiles(global, directories) }), state, users: 0 })
   warm.users += 1
   try {
     process.env[RUN_VARIABLE] = JSON.stringify((await warm.run).address)

@@ -25,7 +25,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const roots = [root, ...project.vitest.projects.map(({ config }) => config.root)]
   const directories = [...new Set(roots)]
   const watching = project.vitest.config.watch
-  const launch = (): Promise<LaunchedRun> => launchOrSkip({ directories, slots, watching, ahead: true })
+  // None where an editor opens it before it runs any.
+  const selected = project.vitest.state.getPaths()
+  const files = watching || selected.length === 0 ? undefined : selected
+  const launch = (): Promise<LaunchedRun> => launchOrSkip({ directories, slots, watching, ahead: true, files })
   const kept = (shared[RUN] ??= { launch, run: launch(), fresh: Promise.resolve(), state: watching ? await stateOf(directories) : '', users: 0 })
   let address: RunAddress
   try {

@@ -6,7 +6,7 @@ import { isMayflyError, MayflyError } from '../errors.js'
 import { createAdmission } from './admission.js'
 import type { Health, RunOptions } from '../container/types.js'
 import type { Address } from './address.js'
-import { prepareAhead, prepareAlone } from './ahead.js'
+import { prepareAhead, standsAlone } from './ahead.js'
 import type { TestAttempt } from './client.js'
 import { findConfig } from './config.js'
 import { createImages } from './images.js'
@@ -44,6 +44,8 @@ export interface HostOptions {
   readonly watching?: boolean
   /** What is declared is prepared from the beginning on, before anybody asks. */
   readonly ahead?: boolean
+  /** Paths of the test files that were selected, where that is known: only what they name is prepared ahead. */
+  readonly files?: readonly string[] | undefined
 }
 
 interface Place {
@@ -67,7 +69,7 @@ interface Used {
 }
 
 /** Opens a run host: loads configurations, fixes addresses, and listens on a socket. */
-export async function openHost(engine: Engine, { directories, slots, watching = false, ahead = false, socketDirectory }: HostOptions & Place): Promise<Host> {
+export async function openHost(engine: Engine, { directories, slots, watching = false, ahead = false, files, socketDirectory }: HostOptions & Place): Promise<Host> {
   const journal: Journal = createJournal()
   const run = randomBytes(4).toString('hex')
   const images = createImages(engine, journal)
@@ -94,7 +96,6 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
   const places = createPlaces({ engine, images, journal, run, slots, watching })
   const instances = createInstances({ engine, images, prepared, pool, admission, journal, leases: () => leases }, places)
   const token = randomBytes(16).toString('hex')
-  const preparation = { engine, images, places, prepared }
   const over = new AbortController()
   const idle = watching ? watchIdle(idleLimit(), () => {
     journal.note({ event: 'idle', ms: idleLimit() })
@@ -113,7 +114,7 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
     const name = text(wanted, 'name')
     if (project !== undefined && places.isExternal(project, name)) return scope
     await images.of(service)
-    if (project !== undefined) await prepareAlone(preparation, project, name, service)
+    if (project !== undefined && standsAlone(service)) await instances.prepare(project, name)
     return scope
   }
   const lease = async (wanted: Params): Promise<Grant> => {
@@ -233,7 +234,7 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
     for (const project of projects) {
       addresses[project.path] = await places.table(project)
       instances.startEager(project, slots, leases)
-      if (ahead) void prepareAhead(preparation, project, over.signal)
+      if (ahead) void prepareAhead(instances, project, files, over.signal).catch(() => undefined)
     }
     return addresses
   }

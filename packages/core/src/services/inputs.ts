@@ -48,18 +48,21 @@ function filesUnder(directory: string): readonly string[] {
 
 /** A module and those of the project it imports, by paths that stand in its text. Packages count through the lock file. */
 export function moduleGraph(entry: string): readonly string[] {
-  const seen = new Set<string>()
-  const visit = (path: string): void => {
-    if (seen.has(path)) return
-    seen.add(path)
+  return [...modulesFrom([entry])].map(([path]) => path).sort()
+}
+
+/** The same of several, with their texts: themselves first. */
+export function* modulesFrom(entries: readonly string[]): Generator<readonly [path: string, text: string]> {
+  const seen = new Set(entries)
+  // What is added is visited as well.
+  for (const path of seen) {
     const text = readFileSync(path, 'utf8')
+    yield [path, text]
     for (const [, specifier = ''] of text.matchAll(/(?:from|import|require)\s*\(?\s*["'](\.{1,2}\/[^"']+)["']/g)) {
       const found = resolveModule(path, specifier)
-      if (found !== undefined) visit(found)
+      if (found !== undefined) seen.add(found)
     }
   }
-  visit(entry)
-  return [...seen].sort()
 }
 
 function resolveModule(from: string, specifier: string): string | undefined {

@@ -4,11 +4,11 @@ import { openAddress, type StableAddress } from './addresses.js'
 import type { Admission } from './admission.js'
 import type { Images } from './images.js'
 import type { Journal, Source } from './journal.js'
-import { isOwn, type Leases, type Made, type Make, type Wish } from './leases.js'
+import { isOwn, keyOf, type Leases, type Made, type Make, type Wish } from './leases.js'
 import type { WarmPool } from './pool.js'
 import type { Place, Prepared } from './prepared.js'
 import { stateOf } from './resolve.js'
-import { addressOf, environmentOf, factsOf, insideFactsOf, needsAddress, presetOf, startService, type Engine, type Setting } from './start.js'
+import { addressOf, environmentOf, factsOf, insideFactsOf, needsAddress, presetOf, runOptions, startService, type Engine, type Setting } from './start.js'
 import type { Inside, Service } from './types.js'
 
 /** What instances are made with. */
@@ -48,6 +48,26 @@ export interface Order {
   readonly stable: StableAddress | undefined
   readonly inside: Inside | undefined
   readonly needs: readonly HeldNeed[]
+}
+
+/**
+ * Brings a service into its prepared state, with instances of what it needs that are there for this alone. `setting`: what its
+ * functions are told; undefined where they are told nothing.
+ */
+export async function prepareService(supply: Supply, wish: Wish, service: Service, needs: readonly HeldNeed[], setting: Setting | undefined): Promise<void> {
+  const { engine, images, prepared } = supply
+  if (service.options.prepare === undefined || wish.config === undefined) return
+  const image = await images.of(service)
+  let company: Company | undefined
+  const place = async (): Promise<Place | undefined> => {
+    company = needs.length === 0 ? undefined : await gather(supply, wish, keyOf(wish), needs)
+    return company?.place
+  }
+  try {
+    await prepared.of(service, { config: wish.config, name: wish.name }, image, runOptions(engine, service, setting, image), { setting, place })
+  } finally {
+    await company?.leave()
+  }
 }
 
 /** Makes a container of a service. */
@@ -127,7 +147,7 @@ function starterOf(
   { engine, prepared }: Supply, { config, name }: Wish, service: Service, image: FoundImage, { setting, place }: Surroundings,
 ): Starter {
   const state = service.options.prepare === undefined || config === undefined ? undefined
-    : { image, of: (options: RunOptions) => prepared.of(service, { config, name }, image, options, { setting, place }) }
+    : { image, of: (options: RunOptions) => prepared.of(service, { config, name }, image, options, { setting, place: () => Promise.resolve(place) }) }
   const start = async (signal?: AbortSignal): Promise<Container> => {
     const container = await startService(engine, service, { setting, place, signal, prepared: state })
     // A prepared one has kept it already.

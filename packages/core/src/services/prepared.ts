@@ -29,13 +29,16 @@ export type Place = Pick<RunOptions, 'network' | 'aliases'>
 /** What the first instance of all runs with, of a service that needs others. */
 export interface Circumstances {
   readonly setting: Pick<Setting, 'needs'> | undefined
-  readonly place: Place | undefined
+  /** Asked for when there is something to prepare. */
+  readonly place: () => Promise<Place | undefined>
 }
+
+const ALONE: Circumstances = { setting: undefined, place: () => Promise.resolve(undefined) }
 
 export function createPrepared(engine: Engine, journal: Journal): Prepared {
   const known = new Map<string, Promise<Snapshot>>()
   return {
-    of: (service, identity, image, options, circumstances = { setting: undefined, place: undefined }) => {
+    of: (service, identity, image, options, circumstances = ALONE) => {
       const key = snapshotKey(service, identity, image)
       const there = known.get(key)
       if (there !== undefined) return there
@@ -92,9 +95,10 @@ async function obtain(wanted: Wanted): Promise<Snapshot> {
 
 async function make({ engine, journal, service, identity: { config, name }, key, options, setting, place }: Wanted): Promise<Snapshot> {
   const began = performance.now()
+  const company = await place()
   const address = needsAddress(service) ? await openAddress(engine, service, { ports: [], udpPorts: [] }, { needs: setting?.needs }) : undefined
   const first: Setting | undefined = address === undefined ? undefined : { self: address.self, needs: setting?.needs }
-  const container = await engine.run(service.image, { ...runOptions(engine, service, first), ...place, scratch: 'disk' })
+  const container = await engine.run(service.image, { ...runOptions(engine, service, first), ...company, scratch: 'disk' })
   try {
     await address?.aim(container)
     const whole: Setting = first ?? { self: container }

@@ -60,8 +60,10 @@ export function runOptions(engine: Engine, service: Service, setting: Setting = 
     start: _start, external: _external, ...options
   } = service.options
   const environment = environmentOf(service, setting)
+  const stopSignal = options.stopSignal ?? presetOf(service)?.stopSignal
   return {
     ...options,
+    ...(stopSignal === undefined ? {} : { stopSignal }),
     ...commandOf(service),
     ...pastEntrypoint(service, again),
     env: environment as Readonly<Record<string, string>>,

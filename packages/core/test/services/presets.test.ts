@@ -105,3 +105,10 @@ function startOf(preset: PresetName, options: object, again: FoundImage | undefi
   const { entrypoint, command, user } = runOptions(engine, service, { self }, again)
   return JSON.parse(JSON.stringify({ entrypoint, command, user })) as object
 }
+
+test('servers are asked to end in the way that is clean for them, unless the service says otherwise', () => {
+  const engine = { wait: { log: () => 0, port: () => 0, all: () => 0, http: () => 0 } } as unknown as Engine
+  const stopSignal = (preset: PresetName, options: object = {}): unknown => runOptions(engine, { image: preset, preset, options } as unknown as Service, { self }).stopSignal
+  expect([stopSignal('postgres'), stopSignal('httpd'), stopSignal('nginx'), stopSignal('redis')]).toEqual(['SIGINT', 'SIGWINCH', 'SIGQUIT', undefined])
+  expect(stopSignal('postgres', { stopSignal: 'SIGQUIT' })).toBe('SIGQUIT')
+})

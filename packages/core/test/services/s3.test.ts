@@ -27,7 +27,7 @@ class StandIn {
     await once(listener, 'listening')
     onTestFinished(() => void listener.close())
     const { port } = listener.address() as AddressInfo
-    const container = { urlOf: () => `http://127.0.0.1:${String(port)}`, exec: () => Promise.reject(new Error('not by exec')) }
+    const container = { urlOf: () => `http://127.0.0.1:${String(port)}`, exec: () => Promise.reject(new Error('not by exec')), socket: () => Promise.reject(new Error('nor by a socket')) }
     return { container, env: { MINIO_ROOT_USER: 'me', MINIO_ROOT_PASSWORD: 'it\'s secret' } }
   }
 

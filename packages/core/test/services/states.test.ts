@@ -20,7 +20,7 @@ async function standIn(answers: Readonly<Record<string, unknown>>): Promise<{ re
   await once(server, 'listening')
   onTestFinished(() => void server.close())
   const { port } = server.address() as AddressInfo
-  const container = { urlOf: () => `http://127.0.0.1:${String(port)}`, exec: () => Promise.reject(new Error('not by exec')) }
+  const container = { urlOf: () => `http://127.0.0.1:${String(port)}`, exec: () => Promise.reject(new Error('not by exec')), socket: () => Promise.reject(new Error('nor by a socket')) }
   return { server: { container, env: {} }, asked }
 }
 

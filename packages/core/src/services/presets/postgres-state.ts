@@ -1,5 +1,6 @@
 import { isMayflyError } from '../../errors.js'
-import { inContainer } from './tools.js'
+import { openPostgres, type PostgresSession } from './postgres-session.js'
+import { inContainer, LONGEST } from './tools.js'
 import type { Databases, Environment, Server, StateKeeping } from './types.js'
 
 /** Milliseconds for a table that somebody else has locked. */
@@ -51,8 +52,20 @@ BEGIN
   END LOOP;
   EXECUTE format('COPY (SELECT %L) TO %L', jsonb_build_object('rows', rows, 'sequences', sequences), place || 'kept');
   EXECUTE format('COPY (SELECT %L) TO %L', jsonb_build_object('schema', ${SCHEMA}, 'since', txid_current() % 4294967296,
-    'objects', (SELECT count(*) FROM pg_largeobject_metadata)), place || :'mark');
+    'next', (txid_current() + 1) % 4294967296, 'objects', (SELECT count(*) FROM pg_largeobject_metadata)), place || :'mark');
 END $mayfly$;`
+
+/**
+ * Whether nothing happened since: every change takes a transaction's number, but for a sequence's next value. Says so in one
+ * query, where looking at every table takes as long as there are tables and rows.
+ */
+const UNTOUCHED = `
+SELECT 'untouched' FROM (SELECT coalesce(pg_read_file(${PLACE} || :'shelf' || '/' || :'mark', 0, 1000000, true), pg_read_file(${PLACE} || :'shelf' || '/mark'))::jsonb AS mark,
+  pg_read_file(${PLACE} || :'shelf' || '/kept')::jsonb->'sequences' AS sequences) kept
+WHERE (mark->>'next')::bigint = txid_snapshot_xmax(txid_current_snapshot()) % 4294967296
+  AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_xid IS NOT NULL) AND NOT EXISTS (SELECT FROM pg_prepared_xacts)
+  AND NOT EXISTS (SELECT FROM pg_sequences s, LATERAL (SELECT sequences->format('%I.%I', s.schemaname, s.sequencename) AS one) was
+    WHERE CASE WHEN s.last_value IS NULL THEN one->>1 IS DISTINCT FROM 'false' ELSE one->>1 IS DISTINCT FROM 'true' OR (one->>0)::bigint <> s.last_value END);`
 
 /**
  * Only tables that changed are emptied and filled again, with those that refer to them. A table is as it was kept when it
@@ -67,6 +80,7 @@ DECLARE
   t record; place text := ${PLACE} || :'shelf' || '/'; mark text := ${PLACE} || :'shelf' || '/' || :'mark';
   kept jsonb := pg_read_file(${PLACE} || :'shelf' || '/kept')::jsonb; since jsonb;
   changed oid[] := '{}'; n bigint; youngest bigint; last bigint; called boolean; wanted jsonb;
+  began bigint := txid_snapshot_xmax(txid_current_snapshot()); own bigint;
 BEGIN
   since := coalesce(pg_read_file(mark, 0, 1000000, true), pg_read_file(place || 'mark'))::jsonb;
   IF since->>'schema' <> ${SCHEMA} THEN RAISE EXCEPTION '${CHANGED}'; END IF;
@@ -96,9 +110,10 @@ BEGIN
     END IF;
   END LOOP;
   IF (SELECT count(*) FROM pg_largeobject_metadata) <> (since->>'objects')::bigint THEN RAISE EXCEPTION '${CHANGED}'; END IF;
-  IF cardinality(changed) > 0 THEN
-    EXECUTE format('COPY (SELECT %L) TO %L', since || jsonb_build_object('since', txid_current() % 4294967296), mark);
-  END IF;
+  own := CASE WHEN cardinality(changed) > 0 THEN txid_current() ELSE txid_current_if_assigned() END;
+  IF cardinality(changed) > 0 THEN since := since || jsonb_build_object('since', own % 4294967296); END IF;
+  EXECUTE format('COPY (SELECT %L) TO %L', since || jsonb_build_object('next',
+    CASE WHEN own IS NULL THEN began % 4294967296 WHEN own = began THEN (own + 1) % 4294967296 ELSE -1 END), mark);
 END $mayfly$;
 COMMIT;`
 
@@ -120,7 +135,10 @@ END $mayfly$;`
 /** Sessions in the middle of a transaction hold what has to be restored; those at rest do not. */
 const CUT_OPEN = 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL'
 
-/** Every database with tables of its own, and the one that clients are told of. By psql and pg_dump, at the server's own socket. */
+/** The databases of a container that were kept, and those whose marks are their own: known once looked at. */
+const known = new WeakMap<object, { readonly shelves: readonly string[]; readonly marked: Set<string> }>()
+
+/** Every database with tables of its own, and the one that clients are told of. At the server's own socket; whole databases by psql and pg_dump. */
 export const POSTGRES_STATE: StateKeeping = {
   keep: async server => {
     await inContainer(server.container, 'rm -rf "${PGDATA:-/var/lib/postgresql/data}/mayfly"')
@@ -128,10 +146,22 @@ export const POSTGRES_STATE: StateKeeping = {
   },
   restore: async (server, database) => {
     const main = mainOf(server.env)
-    if (database !== undefined) return await restoreOne(server, database, shelfOf(main), `mark-${shelfOf(database)}`)
-    const shelves = await inContainer(server.container, 'cd "${PGDATA:-/var/lib/postgresql/data}/mayfly" && for d in */; do cat "$d/name"; echo; done')
-    for (const one of shelves.split('\n').filter(name => name !== '')) await restoreOne(server, one, shelfOf(one), 'mark')
+    const { shelves, marked } = await keptIn(server)
+    if (database !== undefined) {
+      marked.add(database)
+      return await restoreOne(server, database, shelfOf(main), `mark-${shelfOf(database)}`)
+    }
+    for (const one of shelves) await restoreOne(server, one, shelfOf(one), 'mark')
   },
+}
+
+async function keptIn({ container }: Server): Promise<{ readonly shelves: readonly string[]; readonly marked: Set<string> }> {
+  const there = known.get(container)
+  if (there !== undefined) return there
+  const names = await inContainer(container, 'cd "${PGDATA:-/var/lib/postgresql/data}/mayfly" && for d in */; do cat "$d/name"; echo; done')
+  const kept = { shelves: names.split('\n').filter(name => name !== ''), marked: new Set<string>() }
+  known.set(container, kept)
+  return kept
 }
 
 /** Made from the prepared one as template. */
@@ -139,11 +169,16 @@ export const POSTGRES_DATABASES: Databases = {
   name: (env, nth) => `${mainOf(env)}_${String(nth)}`,
   inside: (env, database) => ({ ...env, POSTGRES_DB: database }),
   create: async (server, database) => {
-    await sql(server, 'template1', `CREATE DATABASE ${quoted(database)} TEMPLATE ${quoted(mainOf(server.env))};`)
+    const statement = (how: string): string => `CREATE DATABASE ${quoted(database)} TEMPLATE ${quoted(mainOf(server.env))}${how};`
+    const session = await sessionOf(server, 'template1')
+    if (session === undefined) return void await psql(server, 'template1', statement(''))
+    using used = session
+    // Otherwise it would all go through the log: 20 ms more for 10 MB, and twice the processor time.
+    await used.ask(statement(used.version >= 15 ? ' STRATEGY file_copy' : ''))
   },
   drop: async (server, database) => {
-    await sql(server, 'template1', `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ${literal(database)};\nDROP DATABASE IF EXISTS ${quoted(database)};`)
-    await inContainer(server.container, 'rm -f "${PGDATA:-/var/lib/postgresql/data}"/mayfly/*/"mark-$0"', { words: [shelfOf(database)] })
+    await sql(server, 'template1', [`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ${literal(database)};`, `DROP DATABASE IF EXISTS ${quoted(database)};`])
+    if ((await keptIn(server)).marked.delete(database)) await inContainer(server.container, 'rm -f "${PGDATA:-/var/lib/postgresql/data}"/mayfly/*/"mark-$0"', { words: [shelfOf(database)] })
   },
 }
 
@@ -151,13 +186,14 @@ async function keepOne(server: Server, database: string, shelf: string, mark: st
   await inContainer(server.container, 'd="${PGDATA:-/var/lib/postgresql/data}/mayfly/$0"; mkdir -p "$d" && printf %s "$1" > "$d/name" && pg_dump -U "$2" -d "$1" -f "$d/whole.sql" && chown -R "$(stat -c %u:%g "${PGDATA:-/var/lib/postgresql/data}")" "${PGDATA:-/var/lib/postgresql/data}/mayfly"', {
     words: [shelf, database, userOf(server.env)],
   })
-  await sql(server, database, KEEP, { shelf, mark })
+  known.delete(server.container)
+  await sql(server, database, [KEEP], { shelf, mark })
 }
 
 async function restoreOne(server: Server, database: string, shelf: string, mark: string): Promise<void> {
   const attempt = async (): Promise<void> => {
     try {
-      await sql(server, database, RESTORE, { shelf, mark })
+      await bringBack(server, database, { shelf, mark })
     } catch (error) {
       if (!String(error).includes(CHANGED)) throw error
       await rebuild(server, database, shelf, mark)
@@ -167,33 +203,58 @@ async function restoreOne(server: Server, database: string, shelf: string, mark:
     await attempt()
   } catch (error) {
     if (!isMayflyError(error) || !LOCKED.test(error.message)) throw error
-    await sql(server, database, CUT_OPEN)
+    await sql(server, database, [CUT_OPEN])
     await attempt()
   }
 }
 
+async function bringBack(server: Server, database: string, names: Readonly<Record<string, string>>): Promise<void> {
+  const session = await sessionOf(server, database)
+  if (session === undefined) return void await psql(server, database, filled(RESTORE, names))
+  using used = session
+  if ((await used.ask(filled(UNTOUCHED, names))).length === 0) await used.ask(filled(RESTORE, names))
+}
+
 async function rebuild(server: Server, database: string, shelf: string, mark: string): Promise<void> {
-  await sql(server, database, DROP_ALL)
+  await psql(server, database, DROP_ALL)
   await inContainer(server.container, 'psql -X -q -v ON_ERROR_STOP=1 -U "$2" -d "$1" -f "${PGDATA:-/var/lib/postgresql/data}/mayfly/$0/whole.sql" > /dev/null', {
     words: [shelf, database, userOf(server.env)],
   })
-  await sql(server, database, KEEP, { shelf, mark })
+  await sql(server, database, [KEEP], { shelf, mark })
 }
 
 async function databasesOf(server: Server): Promise<readonly string[]> {
-  const listed = await sql(server, 'template1', 'SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate;')
-  const names = listed.split('\n').filter(name => name !== '')
+  const names = await sql(server, 'template1', ['SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate;'])
   const main = mainOf(server.env)
-  const used = await Promise.all(names.map(async name => name === main || (await sql(server, name, `SELECT 1 FROM (${TABLES}) own LIMIT 1;`)) !== ''))
+  const used = await Promise.all(names.map(async name => name === main || (await sql(server, name, [`SELECT 1 FROM (${TABLES}) own LIMIT 1;`])).length > 0))
   return names.filter((_, nth) => used[nth])
 }
 
-/** Statements from standard input; `variables` are psql's. */
-async function sql({ container, env }: Server, database: string, text: string, variables: Readonly<Record<string, string>> = {}): Promise<string> {
-  // Inside a quoted block psql replaces nothing.
-  const input = Object.entries(variables).reduce((all, [name, value]) => all.replaceAll(`:'${name}'`, literal(value)), text)
-  return await inContainer(container, 'exec psql -X -q -A -t -v ON_ERROR_STOP=1 -U "$0" -d "$1"', { words: [userOf(env), database], input, env: { PGOPTIONS: '-c client_min_messages=error -c log_min_error_statement=panic -c log_min_messages=fatal' } })
+/** Statements, one after the other; answers the first columns of the last one's rows. `names` are put into them. */
+async function sql(server: Server, database: string, texts: readonly string[], names: Readonly<Record<string, string>> = {}): Promise<readonly string[]> {
+  const all = texts.map(text => filled(text, names))
+  const session = await sessionOf(server, database)
+  if (session === undefined) return (await psql(server, database, all.join('\n'))).split('\n').filter(line => line !== '')
+  using used = session
+  let rows: readonly string[] = []
+  for (const text of all) rows = await used.ask(text)
+  return rows
 }
+
+/** Inside a quoted block psql would replace nothing. */
+function filled(text: string, names: Readonly<Record<string, string>>): string {
+  return Object.entries(names).reduce((all, [name, value]) => all.replaceAll(`:'${name}'`, literal(value)), text)
+}
+
+async function sessionOf(server: Server, database: string): Promise<PostgresSession | undefined> {
+  return await openPostgres(server, { database, settings: QUIETLY, patience: LONGEST }).catch(() => undefined)
+}
+
+async function psql({ container, env }: Server, database: string, input: string): Promise<string> {
+  return await inContainer(container, 'exec psql -X -q -A -t -v ON_ERROR_STOP=1 -U "$0" -d "$1"', { words: [userOf(env), database], input, env: { PGOPTIONS: QUIETLY } })
+}
+
+const QUIETLY = '-c client_min_messages=error -c log_min_error_statement=panic -c log_min_messages=fatal'
 
 function userOf(env: Environment): string {
   return env['POSTGRES_USER'] ?? 'postgres'

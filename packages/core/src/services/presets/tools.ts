@@ -9,7 +9,7 @@ export interface ToolOptions {
 }
 
 /** Longer than any state that tests have takes: milliseconds. */
-const LONGEST = 120_000
+export const LONGEST = 120_000
 
 /** Runs a line of shell as the container's root, and answers what it printed. Throws ERR_MAYFLY_RESET_FAILED with its words. */
 export async function inContainer(container: Pick<Container, 'exec'>, script: string, { words = [], env = {}, input }: ToolOptions = {}): Promise<string> {
@@ -17,9 +17,12 @@ export async function inContainer(container: Pick<Container, 'exec'>, script: st
     user: '0', timeout: LONGEST, env, ...(input === undefined ? {} : { input }),
   })
   if (exitCode === 0) return stdout
-  throw new MayflyError('ERR_MAYFLY_RESET_FAILED', `A service's state could not be kept or brought back: ${(stderr.trim() === '' ? stdout : stderr).trim().slice(-2000)}`, {
-    details: { exitCode },
-  })
+  throw stateFailed((stderr.trim() === '' ? stdout : stderr).trim().slice(-2000), { exitCode })
+}
+
+/** ERR_MAYFLY_RESET_FAILED with the words of the server. */
+export function stateFailed(said: string, details: Readonly<Record<string, unknown>> = {}): MayflyError {
+  return new MayflyError('ERR_MAYFLY_RESET_FAILED', `A service's state could not be kept or brought back: ${said}`, { details })
 }
 
 /** Asks a server's own interface over HTTP, and answers its JSON. Throws ERR_MAYFLY_RESET_FAILED with its words. */
@@ -34,5 +37,5 @@ export async function ask(base: string, path: string, method: string, body?: obj
   } catch (error) {
     said = String((error as Error).cause ?? error)
   }
-  throw new MayflyError('ERR_MAYFLY_RESET_FAILED', `A service's state could not be kept or brought back: ${method} ${path}: ${said}`)
+  throw stateFailed(`${method} ${path}: ${said}`)
 }

@@ -30,11 +30,13 @@ export interface Preset {
    * that has nothing left to do. `programs` are those it knows; what begins with a dash is for the first.
    */
   readonly past?: { readonly entrypoint: readonly string[]; readonly programs: readonly string[]; readonly user: string }
+  /** What its server ends cleanly at, as its official image says too: others made of it may have forgotten. Default: as the image says. */
+  readonly stopSignal?: string
   ready(env: Environment): PresetReadiness
   /** Of an instance whose data is there already. Default: as `ready`. */
   readyAgain?(env: Environment): PresetReadiness
   /** Does ahead what the first client of a server that has just started would wait for. Its failures are nobody's. */
-  readonly greet?: (server: Server & { readonly container: Pick<Container, 'socket'> }) => Promise<void>
+  readonly greet?: (server: Server) => Promise<void>
   /** Files of the stopped server that its copies must not have, as `SnapshotOptions.clear`. */
   readonly clear?: readonly string[]
   facts(self: Self, env: Environment): Facts
@@ -48,7 +50,7 @@ export interface Preset {
 
 /** A running server, to be talked to by its image's own tools, or at its ports. */
 export interface Server {
-  readonly container: Pick<Container, 'exec' | 'urlOf'>
+  readonly container: Pick<Container, 'exec' | 'urlOf' | 'socket'>
   readonly env: Environment
 }
 

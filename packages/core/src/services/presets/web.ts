@@ -14,8 +14,10 @@ export const HTTPD: Preset = {
   image: 'httpd',
   ports: [80],
   env: {},
+  // Graceful, as its documentation calls it.
+  stopSignal: 'SIGWINCH',
   ready: () => ({ port: 80, http: '/' }),
   facts: self => ({ url: urlOf('http', self, 80) }),
 }
 
-export const NGINX: Preset = { ...HTTPD, image: 'nginx' }
+export const NGINX: Preset = { ...HTTPD, image: 'nginx', stopSignal: 'SIGQUIT' }
