@@ -87,6 +87,7 @@ test('snapshots take no more than they may: the longest unused go, unless they w
   await expect.poll(async () => (await listSnapshots()).map(({ key }) => key).sort(), { timeout: 20_000 }).toEqual(['new-one', 'old-one', 'used-one'])
   expect(await failure(removeSnapshot('used-one'))).toMatchObject({ code: 'ERR_MAYFLY_STORE_BUSY' })
   await user?.stop({ timeout: 0 })
-  await removeSnapshot('used-one')
+  expect((await place.mayfly(['snapshots', '--format', '{{.Key}} {{.Image}} {{.Size}}'])).stdout.split('\n').sort()).toEqual(['', 'new-one redis:7 1MB', 'old-one redis:7 1MB', 'used-one redis:7 1MB'])
+  expect(await place.mayfly(['snapshots', 'rm', 'used-one', 'no-one'])).toEqual({ code: 1, stdout: 'used-one\n', stderr: expect.stringContaining('No such snapshot: no-one') as string })
   expect((await listSnapshots()).map(({ key }) => key).sort()).toEqual(['new-one', 'old-one'])
 })

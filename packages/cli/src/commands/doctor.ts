@@ -1,7 +1,9 @@
-/** Says what this machine allows, with the mend for each shortfall; exit code 1 when Mayfly cannot work here. */
+/** Says what this machine allows, and whether names of services are typed here, with the mend for each shortfall; exit code 1 when Mayfly cannot work here. */
 export async function doctor(options: { readonly format?: string }): Promise<void> {
   const { diagnose } = await import('@mayfly/core/engine')
-  const findings = await diagnose()
+  const [{ findConfig }, { typedNames }] = await Promise.all([import('@mayfly/core/plugin'), import('./doctor-types.js')])
+  const names = typedNames(findConfig(process.cwd()))
+  const findings = [...await diagnose(), ...(names === undefined ? [] : [names])]
   for (const finding of findings) {
     const word = finding.ok ? 'ok' : finding.needed ? 'LACKING' : 'limited'
     const mend = finding.mend === undefined ? '' : `${finding.mend.replaceAll(/^/gm, ' '.repeat(9))}\n`

@@ -102,6 +102,9 @@ export interface Config<S extends Services = Services> {
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- made to be augmented
 export interface Register {}
 
+/** The services of a configuration, by its type. */
+export type ServicesOf<C> = C extends Config<infer S> ? S : never
+
 export type Registered = Register extends { readonly config: Config<infer S> } ? S : Record<never, Service>
 
 /** Text that names an image and never a service. */
