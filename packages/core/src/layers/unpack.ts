@@ -10,7 +10,7 @@ import { layerError, startUnpack, type Unpack, type UntarReport } from './native
 import { zstdDecompressor } from './zstd.js'
 
 export interface UnpackOptions {
-  /** The layer as the registry serves it: gzip, zstd or a plain tar. */
+  /** The layer as the registry serves it: gzip, zstd or a plain tar. A piece is not looked at any more once the next one is asked for. */
   readonly source: AsyncIterable<Buffer>
   /** An empty directory for the layer's tree. */
   readonly directory: string
@@ -71,7 +71,8 @@ async function unpackZstd(start: Buffer, rest: AsyncIterator<Buffer>, options: U
         options.onBytes?.(chunk.length)
         hash.update(chunk)
         await file?.writeFile(chunk)
-        yield chunk
+        // Streams keep several.
+        yield Buffer.from(chunk)
       }
       whole = true
     })()
@@ -123,7 +124,7 @@ async function firstBytes(chunks: AsyncIterator<Buffer>): Promise<Buffer> {
   while (start.length < 4) {
     const step = await chunks.next()
     if (step.done === true) break
-    start = start.length === 0 ? step.value : Buffer.concat([start, step.value])
+    start = Buffer.concat([start, step.value])
   }
   return start
 }
@@ -137,20 +138,11 @@ async function* all(start: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<
   }
 }
 
-/** What may wait in a stream: the program reads in larger pieces than sockets give. */
-const WAITING = 2 ** 20
-
-/** Writes with backpressure; a closed stream takes nothing more, its owner reports why it closed. */
+/** Returns when the other side has all of it; a closed stream takes nothing more, its owner reports why it closed. */
 async function write(stream: Writable, chunk: Buffer): Promise<void> {
   if (stream.destroyed || stream.writableEnded) return
-  if (stream.write(chunk) || stream.writableLength < WAITING) return
-  // Once for each megabyte; an AbortController for each piece was a tenth of what this process did.
   await new Promise<void>((resolve) => {
-    const go = (): void => {
-      stream.off('drain', go).off('close', go)
-      resolve()
-    }
-    stream.on('drain', go).on('close', go)
+    stream.write(chunk, () => { resolve() })
   })
 }
 

@@ -1,15 +1,20 @@
 import { isMayflyError, MayflyError } from '../errors.js'
 import type { Reference } from '../reference.js'
 import { endpointsFor, type Endpoint } from './endpoints.js'
-import { pause, throwIfAborted, unavailable, type HttpResponse } from './http.js'
+import { discard, pause, throwIfAborted, unavailable, type HttpResponse } from './http.js'
 import type { Descriptor } from './manifest.js'
 import { askPlaces, placeOf, warnOfWrong, type Place } from './places.js'
 import { summary, type Failure } from './refusal.js'
 
 const RESUMES = 4
 const PROGRESS = 2 ** 20
+/** From so many bytes on, a connection of its own is worth it. */
+const LARGE = 4 * 2 ** 20
 
-/** The bytes of a blob as they arrive; iterated again, they come again. The digest is the caller's to check. */
+/**
+ * The bytes of a blob as they arrive; iterated again, they come again. A piece is the reader's until it asks for the next one. The digest is
+ * the caller's to check.
+ */
 export interface BlobDownload extends AsyncIterable<Buffer> {
   /**
    * What came was not the blob, as `error` says: whoever served it is not asked again, and of several, of whom anybody may be at
@@ -62,14 +67,14 @@ async function* download(reference: Reference, wanted: Descriptor, { broken, wro
     let at: Endpoint | undefined
     try {
       const headers: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` }
-      const question = { headers, signal, last: broken, wrong }
-      const { response, endpoint } = await askPlaces(reference, `blobs/${wanted.digest}`, question, (answer, who) => {
-        if (answer.status === 206) checkRange(answer, from)
-        return Promise.resolve({ response: answer, endpoint: who })
+      const question = { headers, signal, last: broken, wrong, large: wanted.size - from >= LARGE }
+      const { response, endpoint } = await askPlaces(reference, `blobs/${wanted.digest}`, question, async (answer, who) => {
+        if (answer.status === 206) await checkRange(answer, from)
+        return { response: answer, endpoint: who }
       })
       at = endpoint
       let skip = response.status === 206 ? 0 : from
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      for await (const chunk of response.body) {
         const fresh = skip === 0 ? chunk : chunk.subarray(Math.min(skip, chunk.length))
         skip -= chunk.length - fresh.length
         if (fresh.length === 0) continue
@@ -92,9 +97,10 @@ async function* download(reference: Reference, wanted: Descriptor, { broken, wro
   }
 }
 
-function checkRange({ headers }: HttpResponse, from: number): void {
-  const range = headers['content-range']
+async function checkRange(answer: HttpResponse, from: number): Promise<void> {
+  const range = answer.headers['content-range']
   if (typeof range === 'string' && range.startsWith(`bytes ${from}-`)) return
+  await discard(answer)
   throw new MayflyError('ERR_MAYFLY_REGISTRY_UNAVAILABLE', 'The registry answered with another range than the one asked for')
 }
 

@@ -2,6 +2,7 @@ import type { SecureContext } from 'node:tls'
 import type { Dispatcher } from 'undici'
 
 import { certificatesOf, secureContext, type HostCertificates } from './certificates.js'
+import type { DirectOptions } from './direct.js'
 import { proxyFor } from './proxy.js'
 import { registrySettings } from './settings.js'
 import { undiciParts } from './undici.js'
@@ -20,11 +21,8 @@ const beyondNode = new Set<string>()
 /** The pool of connections for a URL: through its proxy, with its certificates. */
 export async function dispatcherFor(url: URL, insecure: boolean): Promise<Dispatcher> {
   const { Agent } = await undiciParts()
-  const proxy = proxyFor(url, registrySettings().proxies)
-  const own = url.protocol === 'https:' ? ownCertificates(url) : undefined
-  const trust: Trust = own !== undefined ? 'machine' : insecure ? 'anybody' : beyondNode.has(url.host) ? 'machine' : 'node'
+  const { proxy, own, trust, stall } = wayTo(url, insecure)
   const named = trust === 'machine' ? [process.env['NODE_EXTRA_CA_CERTS'], process.env['SSL_CERT_FILE'], own, own === undefined ? '' : url.host] : []
-  const stall = Number(process.env['MAYFLY_REGISTRY_TIMEOUT'] ?? '') * 1000 || STALL * 1000
   const key = JSON.stringify([trust, stall, proxy?.href, ...named])
   const there = dispatchers.get(key)
   if (there !== undefined) return there
@@ -36,6 +34,30 @@ export async function dispatcherFor(url: URL, insecure: boolean): Promise<Dispat
     : new (await import('undici')).ProxyAgent({ ...settings, uri: proxy.href, proxyTunnel: false, requestTls: tls, proxyTls: { timeout: CONNECT, ...trustOptions('machine', undefined) } })
   dispatchers.set(key, made)
   return made
+}
+
+/** How to ask a URL without a pool; `undefined` where it is a proxy that asks. */
+export function directOptions(url: URL, insecure: boolean): Pick<DirectOptions, 'connectTimeout' | 'stall' | 'tls'> | undefined {
+  const { proxy, own, trust, stall } = wayTo(url, insecure)
+  return proxy === undefined ? { connectTimeout: CONNECT, stall, tls: url.protocol === 'https:' ? trustOptions(trust, own) : {} } : undefined
+}
+
+interface Way {
+  readonly proxy: URL | undefined
+  readonly own: HostCertificates | undefined
+  readonly trust: Trust
+  /** In milliseconds. */
+  readonly stall: number
+}
+
+function wayTo(url: URL, insecure: boolean): Way {
+  const own = url.protocol === 'https:' ? ownCertificates(url) : undefined
+  return {
+    proxy: proxyFor(url, registrySettings().proxies),
+    own,
+    trust: own !== undefined ? 'machine' : insecure ? 'anybody' : beyondNode.has(url.host) ? 'machine' : 'node',
+    stall: Number(process.env['MAYFLY_REGISTRY_TIMEOUT'] ?? '') * 1000 || STALL * 1000,
+  }
 }
 
 /**

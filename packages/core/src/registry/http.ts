@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Dispatcher } from 'undici'
 
 import { MayflyError } from '../errors.js'
-import { dispatcherFor, trustMore } from './connection.js'
+import { directOptions, dispatcherFor, trustMore } from './connection.js'
+import { getDirectly } from './direct.js'
 import { isAmong, isPrivate } from './hosts.js'
 import { registrySettings } from './settings.js'
 import { isTransient, isUnknownIssuer, isWrongScheme, unavailable, wantsTls } from './trouble.js'
@@ -19,12 +19,14 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined
   /** Plain HTTP, or any certificate, will do for this URL's host. */
   readonly insecure?: boolean
+  /** The answer is a large one, whose reader is done with a piece before it asks for the next. */
+  readonly large?: boolean
 }
 
 export interface HttpResponse {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  readonly body: Readable
+  readonly body: AsyncIterable<Buffer> & { destroy(): unknown }
 }
 
 const TRIES = 4
@@ -58,7 +60,7 @@ export async function request(url: string, options: HttpRequest): Promise<HttpRe
 export async function readBody(response: HttpResponse, limit: number, what: string): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+  for await (const chunk of response.body) {
     size += chunk.length
     if (size > limit) {
       response.body.destroy()
@@ -70,10 +72,10 @@ export async function readBody(response: HttpResponse, limit: number, what: stri
 }
 
 /** Gives the connection back without reading a long body. */
-export async function discard(response: HttpResponse): Promise<void> {
-  const body = response.body as Readable & { dump?: (options: { limit: number }) => Promise<void> }
+export async function discard({ body }: HttpResponse): Promise<void> {
+  if (!(body instanceof Readable)) return void body.destroy()
   body.on('error', () => undefined)
-  await body.dump?.({ limit: 65_536 }).catch(() => undefined)
+  await (body as Readable & { dump?: (options: { limit: number }) => Promise<void> }).dump?.({ limit: 65_536 }).catch(() => undefined)
 }
 
 export function throwIfAborted(signal: AbortSignal | undefined): void {
@@ -172,18 +174,27 @@ function withScheme(url: URL, scheme: 'http:' | 'https:'): URL {
 }
 
 async function exchange(url: URL, options: HttpRequest): Promise<HttpResponse> {
+  const ask = async (): Promise<HttpResponse> => (options.large === true ? await askDirectly(url, options) : undefined) ?? await askByPool(url, options)
+  return await ask().catch((error: unknown) => {
+    if (isUnknownIssuer(error) && trustMore(url)) return ask()
+    throw error
+  })
+}
+
+async function askDirectly(url: URL, { headers, signal, insecure = false }: HttpRequest): Promise<HttpResponse | undefined> {
+  const way = directOptions(url, insecure)
+  return way === undefined ? undefined : await getDirectly(url, { ...way, headers: { 'user-agent': 'mayfly', ...headers }, signal })
+}
+
+async function askByPool(url: URL, options: HttpRequest): Promise<HttpResponse> {
   const { request: requestBy } = await undiciParts()
-  const ask = async (): Promise<Dispatcher.ResponseData> => requestBy(await dispatcherFor(url, options.insecure === true), {
+  const answer = await requestBy(await dispatcherFor(url, options.insecure === true), {
     origin: url.origin,
     path: `${url.pathname}${url.search}`,
     method: options.method ?? 'GET',
     headers: { 'user-agent': 'mayfly', ...options.headers },
     ...(options.body === undefined ? {} : { body: options.body }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
-  })
-  const answer = await ask().catch((error: unknown) => {
-    if (isUnknownIssuer(error) && trustMore(url)) return ask()
-    throw error
   })
   return { status: answer.statusCode, headers: answer.headers, body: answer.body }
 }
