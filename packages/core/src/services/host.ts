@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { isMayflyError, MayflyError } from '../errors.js'
+import { MayflyError } from '../errors.js'
 import { createAdmission } from './admission.js'
 import type { Health, RunOptions } from '../container/types.js'
 import type { Address } from './address.js'
@@ -18,6 +18,7 @@ import { createLeases, lastLines, type Grant, type Held, type Leases } from './l
 import { createPlaces, type Project } from './places.js'
 import { createWarmPool } from './pool.js'
 import { createPrepared } from './prepared.js'
+import { inItsName, refuseExports, unresettable } from './refusals.js'
 import { reloadProjects } from './reload.js'
 import { resetOf, resolveService, scopeOf } from './resolve.js'
 import type { Engine } from './start.js'
@@ -271,28 +272,6 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
       return { summary: journal.summary(kept?.containers), kept }
     },
   }
-}
-
-function unresettable(name: string): MayflyError {
-  return new MayflyError('ERR_MAYFLY_UNSUPPORTED', `"${name}" cannot be reset: nobody knows how to bring it back to its prepared state`, {
-    hint: 'Presets of databases know it. Others are had anew: scope: \'file\' or \'test\'.',
-  })
-}
-
-/** Whoever talks to one that is over is told so by the name it is called by. */
-function inItsName(name: string, error: unknown): unknown {
-  if (!isMayflyError(error) || error.code !== 'ERR_MAYFLY_NOT_RUNNING') return error
-  return new MayflyError('ERR_MAYFLY_NOT_RUNNING', `"${name}" has ended`, { cause: error, details: error.details })
-}
-
-/** Variables of the environment are one for all tests of a file: they cannot point at the instance of each. */
-function refuseExports(name: string, { options }: Service): void {
-  const variables = Object.keys(options.exports ?? {})
-  if (variables.length === 0) return
-  throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `"${name}" exports ${variables.join(', ')}, which cannot name an instance per concurrent test`, {
-    hint: 'Run these tests one after the other, or use a service without exports there.',
-    details: { service: name, variables },
-  })
 }
 
 type Params = Readonly<Record<string, unknown>>

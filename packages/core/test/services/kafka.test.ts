@@ -1,11 +1,9 @@
-import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
-import { PRESETS } from '../../src/services/presets/index.js'
+import { expect, test } from 'vitest'
 import { crc32c } from '../../src/services/presets/kafka-records.js'
 import { Reader, Writer } from '../../src/services/presets/kafka-wire.js'
-import type { Server, StateKeeping } from '../../src/services/presets/types.js'
+import type { Server } from '../../src/services/presets/types.js'
+import { standingIn, stateOf } from './stand-in.js'
 
 /** One partition's log: batches with their place in it. */
 type Log = { first: bigint; batches: Buffer[] }
@@ -16,7 +14,6 @@ class StandIn {
   readonly topics = new Map<string, Topic>()
   readonly groups = new Map<string, 'Empty' | 'Stable'>()
   readonly asked: string[] = []
-  kept = ''
 
   async open(): Promise<Server> {
     const listener = createServer({ noDelay: true }, socket => {
@@ -35,18 +32,8 @@ class StandIn {
           setImmediate(() => socket.write(answer.subarray(6)))
         }
       })
-    }).listen(0, '127.0.0.1')
-    await once(listener, 'listening')
-    onTestFinished(() => void listener.close())
-    const { port } = listener.address() as AddressInfo
-    const container = {
-      urlOf: () => `http://127.0.0.1:${String(port)}`,
-      exec: (_: unknown, options?: { input?: unknown }) => {
-        if (options?.input !== undefined) this.kept = String(options.input)
-        return Promise.resolve({ exitCode: 0, stdout: options?.input === undefined ? this.kept : '', stderr: '' })
-      },
-    }
-    return { container, env: {} } as unknown as Server
+    })
+    return await standingIn(listener)
   }
 
   create(name: string, partitions: number, settings: Record<string, string> = {}): void {
@@ -162,7 +149,7 @@ function batchOf(text: string, { producer = -1n, attributes = 0 } = {}): Buffer 
   return batch
 }
 
-const state: StateKeeping = PRESETS.kafka.state ?? expect.fail('kafka has no state')
+const state = stateOf('kafka')
 
 test('Kafka: topics with their settings and records are as prepared, groups made since are gone', async () => {
   const kafka = new StandIn()

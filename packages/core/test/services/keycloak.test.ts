@@ -1,9 +1,7 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
-import { PRESETS } from '../../src/services/presets/index.js'
-import type { Server, StateKeeping } from '../../src/services/presets/types.js'
+import { expect, test } from 'vitest'
+import type { Server } from '../../src/services/presets/types.js'
+import { standingIn, stateOf } from './stand-in.js'
 
 type Item = Record<string, unknown>
 /** `master/users/1` and so on: what stands at each path below /admin/realms. */
@@ -12,7 +10,6 @@ type World = Map<string, Item | Item[]>
 /** Answers as the administrators' interface is documented: lists and single items below a realm's path. */
 async function standIn(world: World): Promise<{ readonly server: Server; readonly asked: string[] }> {
   const asked: string[] = []
-  let kept = ''
   const listener = createServer((request, response) => {
     let body = ''
     request.on('data', (text: Buffer) => { body += text.toString() })
@@ -38,18 +35,8 @@ async function standIn(world: World): Promise<{ readonly server: Server; readonl
       const list = [...world].filter(([one]) => (path === '' ? !one.includes('/') : one.startsWith(`${path}/`) && !one.slice(path.length + 1).includes('/'))).map(([, item]) => item)
       return say(200, list)
     })
-  }).listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  onTestFinished(() => void listener.close())
-  const { port } = listener.address() as AddressInfo
-  const container = {
-    urlOf: () => `http://127.0.0.1:${String(port)}`,
-    exec: (_: unknown, options?: { input?: unknown }) => {
-      if (options?.input !== undefined) kept = String(options.input)
-      return Promise.resolve({ exitCode: 0, stdout: kept, stderr: '' })
-    },
-  }
-  return { server: { container, env: { KC_BOOTSTRAP_ADMIN_USERNAME: 'admin', KC_BOOTSTRAP_ADMIN_PASSWORD: 'pass' } } as unknown as Server, asked }
+  })
+  return { server: await standingIn(listener, { KC_BOOTSTRAP_ADMIN_USERNAME: 'admin', KC_BOOTSTRAP_ADMIN_PASSWORD: 'pass' }), asked }
 }
 
 const prepared = (): World => new Map<string, Item | Item[]>([
@@ -63,7 +50,7 @@ const prepared = (): World => new Map<string, Item | Item[]>([
   ['shop/users/u1/role-mappings', { realmMappings: [{ id: 'r1' }] } as Item],
 ])
 
-const state: StateKeeping = PRESETS.keycloak.state ?? expect.fail('keycloak has no state')
+const state = stateOf('keycloak')
 
 test('Keycloak: what was made since goes, what was changed or deleted is as it was', async () => {
   const world = prepared()

@@ -1,10 +1,8 @@
-import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
-import { PRESETS } from '../../src/services/presets/index.js'
+import { expect, test } from 'vitest'
 import { signed } from '../../src/services/presets/s3-client.js'
-import type { Server, StateKeeping } from '../../src/services/presets/types.js'
+import type { Server } from '../../src/services/presets/types.js'
+import { standingIn, stateOf } from './stand-in.js'
 
 interface Version { id: string; text: string; type: string; time: string; marker: boolean }
 
@@ -23,12 +21,8 @@ class StandIn {
         const [status, text] = this.#answer(request, body)
         response.writeHead(status).end(text)
       })
-    }).listen(0, '127.0.0.1')
-    await once(listener, 'listening')
-    onTestFinished(() => void listener.close())
-    const { port } = listener.address() as AddressInfo
-    const container = { urlOf: () => `http://127.0.0.1:${String(port)}`, exec: () => Promise.reject(new Error('not by exec')), socket: () => Promise.reject(new Error('nor by a socket')) }
-    return { container, env: { MINIO_ROOT_USER: 'me', MINIO_ROOT_PASSWORD: 'it\'s secret' } }
+    })
+    return await standingIn(listener, { MINIO_ROOT_USER: 'me', MINIO_ROOT_PASSWORD: 'it\'s secret' })
   }
 
   put(bucket: string, key: string, text: string, type = 'text/plain'): Version {
@@ -95,7 +89,7 @@ class StandIn {
 }
 
 const xml = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
-const state: StateKeeping = PRESETS.minio.state ?? expect.fail('minio has no state')
+const state = stateOf('minio')
 
 test('MinIO: buckets and objects are as prepared, and what was not touched is not touched', async () => {
   const minio = new StandIn()

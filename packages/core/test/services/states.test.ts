@@ -1,13 +1,12 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
-import { PRESETS, type PresetName, type StateKeeping } from '../../src/services/presets/index.js'
+import { expect, test } from 'vitest'
+import type { Server } from '../../src/services/presets/types.js'
+import { standingIn, stateOf } from './stand-in.js'
 
 /** A server that answers as the image's documentation says, and what it was asked. */
-async function standIn(answers: Readonly<Record<string, unknown>>): Promise<{ readonly server: Parameters<StateKeeping['restore']>[0]; readonly asked: string[] }> {
+async function standIn(answers: Readonly<Record<string, unknown>>): Promise<{ readonly server: Server; readonly asked: string[] }> {
   const asked: string[] = []
-  const server = createServer((request, response) => {
+  const listener = createServer((request, response) => {
     let body = ''
     request.on('data', (text: Buffer) => { body += text.toString() })
     request.on('end', () => {
@@ -16,15 +15,10 @@ async function standIn(answers: Readonly<Record<string, unknown>>): Promise<{ re
       const answer = answers[call] ?? { acknowledged: true }
       response.writeHead(answer === 'refused' ? 409 : 200, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
     })
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  onTestFinished(() => void server.close())
-  const { port } = server.address() as AddressInfo
-  const container = { urlOf: () => `http://127.0.0.1:${String(port)}`, exec: () => Promise.reject(new Error('not by exec')), socket: () => Promise.reject(new Error('nor by a socket')) }
-  return { server: { container, env: {} }, asked }
+  })
+  return { server: await standingIn(listener), asked }
 }
 
-const stateOf = (name: PresetName): StateKeeping => PRESETS[name].state ?? expect.fail(`${name} has no state`)
 const LIST = 'GET /_cat/indices?format=json&h=index&expand_wildcards=all'
 
 test.each(['elasticsearch', 'opensearch'] as const)('%s clones every index, and goes back by cloning from those', async (name) => {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { readable } from './kafka-records.js'
-import { openBroker, refused, Writer, type Broker } from './kafka-wire.js'
+import { openBroker, refused, Writer, type Broker, type Reader } from './kafka-wire.js'
 import { inContainer } from './tools.js'
 import type { Server, StateKeeping } from './types.js'
 
@@ -146,7 +146,7 @@ async function deleteTopics(broker: Broker, names: readonly string[]): Promise<v
   const answer = await broker.ask('deleteTopics', new Writer().array(names, (name, to) => to.text(name)).int32(PATIENCE).done())
   answer.int32()
   // Gone already: somebody else was quicker.
-  answer.array(topic => [topic.text(), topic.int16()] as const).forEach(([name, error]) => { if (error !== UNKNOWN_TOPIC) check('delete', name, error) })
+  checkAll('delete', answer, [UNKNOWN_TOPIC])
 }
 
 async function createTopics(broker: Broker, topics: readonly (readonly [string, Topic])[]): Promise<void> {
@@ -185,7 +185,12 @@ async function deleteGroups(broker: Broker, groups: readonly string[]): Promise<
   const answer = await broker.ask('deleteGroups', new Writer().array(groups, (group, to) => to.text(group)).done())
   answer.int32()
   // Clients that live on are left in theirs.
-  answer.array(group => [group.text(), group.int16()] as const).forEach(([group, error]) => { if (![NON_EMPTY_GROUP, UNKNOWN_GROUP].includes(error)) check('delete', group, error) })
+  checkAll('delete', answer, [NON_EMPTY_GROUP, UNKNOWN_GROUP])
+}
+
+/** What is answered by names and errors, some of which are none here. */
+function checkAll(what: string, answer: Reader, harmless: readonly number[]): void {
+  answer.array(one => [one.text(), one.int16()] as const).forEach(([name, error]) => { if (!harmless.includes(error)) check(what, name, error) })
 }
 
 function check(what: string, name: string, error: number, why = ''): void {
