@@ -24,6 +24,9 @@ export interface TreeEntry {
   readonly target: string | undefined
 }
 
+/** Entries looked at before others get a turn: looking synchronously is ten times faster. */
+const TURN = 256
+
 /** A stage's or an image's files. */
 export function stackTree(layers: readonly StackLayer[]): SourceTree {
   const find: SourceTree['find'] = async (path, follow) => {
@@ -35,16 +38,14 @@ export function stackTree(layers: readonly StackLayer[]): SourceTree {
     find,
     names: path => namesInStack(layers, path),
     children: async function* ({ path }) {
-      for (const name of await namesInStack(layers, path)) {
+      for (const [nth, name] of (await namesInStack(layers, path)).entries()) {
+        if (nth % TURN === TURN - 1) await new Promise(resolve => { setImmediate(resolve) })
         const entry = await find(path === '' ? name : `${path}/${name}`, false)
         if (entry !== undefined) yield entry
       }
     },
   }
 }
-
-/** Entries looked at before others get a turn: looking synchronously is ten times faster. */
-const TURN = 256
 
 /** A directory of the host, less what `.dockerignore` leaves out. Links cannot lead out of it. */
 export function directoryTree(root: string, ignore: Ignore): SourceTree {

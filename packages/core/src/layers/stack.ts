@@ -1,5 +1,5 @@
-import { constants, type Stats } from 'node:fs'
-import { lstat, open, readdir, readlink } from 'node:fs/promises'
+import { constants, lstatSync, type Stats } from 'node:fs'
+import { open, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** An unpacked layer as it is looked into from here; the kernel's marks of opaque directories cannot be read. */
@@ -41,7 +41,7 @@ export async function resolveInStack(layers: readonly StackLayer[], path: string
       continue
     }
     const there = [...resolved, name].join('/')
-    const found = await findInStack(layers, there)
+    const found = findInStack(layers, there)
     const last = rest.every(part => part === '' || part === '.')
     if (found?.stat.isSymbolicLink() === true && (!last || follow)) {
       links += 1
@@ -58,7 +58,7 @@ export async function resolveInStack(layers: readonly StackLayer[], path: string
   const whole = resolved.join('/')
   // After `..` the entry is another than the last that was looked at.
   if (entry.path === whole && whole !== '') return entry
-  const found = await findInStack(layers, whole)
+  const found = findInStack(layers, whole)
   return { path: whole, file: found?.file, stat: found?.stat }
 }
 
@@ -66,13 +66,13 @@ export async function resolveInStack(layers: readonly StackLayer[], path: string
 export async function namesInStack(layers: readonly StackLayer[], path: string): Promise<readonly string[]> {
   const names = new Map<string, boolean>()
   for (const layer of layers) {
-    const found = await walk(layer, path.split('/').filter(name => name !== ''))
+    const found = walk(layer, path.split('/').filter(name => name !== ''))
     if (found === 'hidden') break
     if (found === undefined) continue
     if (!found.stat.isDirectory()) break
     for (const entry of await readdir(found.file, { withFileTypes: true })) {
       if (names.has(entry.name)) continue
-      names.set(entry.name, !entry.isCharacterDevice() || (await lstat(join(found.file, entry.name))).rdev !== 0)
+      names.set(entry.name, !entry.isCharacterDevice() || lstatSync(join(found.file, entry.name)).rdev !== 0)
     }
     if (coversBelow(layer, path)) break
   }
@@ -95,34 +95,41 @@ export async function readFromStack(layers: readonly StackLayer[], path: string,
  * The entry that a container would see at `path`, looked up in layers given top first. Symbolic links are not
  * followed, neither on the way nor at the end: a path through one is not found.
  */
-async function findInStack(layers: readonly StackLayer[], path: string): Promise<Found | undefined> {
+function findInStack(layers: readonly StackLayer[], path: string): Found | undefined {
   const names = path.split('/').filter((name) => name !== '' && name !== '.')
   if (names.includes('..') || path.includes('\0')) return undefined
   for (const layer of layers) {
-    const found = await walk(layer, names)
+    const found = walk(layer, names)
     if (found === 'hidden') return undefined
     if (found !== undefined) return found
   }
   return undefined
 }
 
-async function walk({ directory, opaque }: StackLayer, names: readonly string[]): Promise<Found | 'hidden' | undefined> {
+/** Synchronously, which is ten times faster: there are as many of these as parts of names, for every file that a COPY takes. */
+function walk({ directory, opaque }: StackLayer, names: readonly string[]): Found | 'hidden' | undefined {
   let file = directory
-  let stat = await lstat(file)
+  let stat = lstatSync(file)
   let covered = opaque.includes('')
   for (const [index, name] of names.entries()) {
     if (!stat.isDirectory()) return 'hidden'
     file = join(file, name)
-    const next = await lstat(file).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ENAMETOOLONG') return undefined
-      throw error
-    })
+    const next = look(file)
     if (next === undefined) return covered ? 'hidden' : undefined
     if (next.isCharacterDevice() && next.rdev === 0) return 'hidden'
     stat = next
     covered ||= opaque.includes(names.slice(0, index + 1).join('/'))
   }
   return { file, stat }
+}
+
+function look(file: string): Stats | undefined {
+  try {
+    return lstatSync(file, { throwIfNoEntry: false })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENAMETOOLONG') return undefined
+    throw error
+  }
 }
 
 async function readRegular({ file, stat }: Found, limit: number): Promise<Buffer | undefined> {
