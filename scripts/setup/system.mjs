@@ -14,8 +14,8 @@ export async function installPackages({ images, registry, machine = false, say }
   if (registry) wanted.push('docker-registry')
   if (images || machine) wanted.push('mmdebstrap', 'debian-archive-keyring')
   if (machine) wanted.push('qemu-system-x86', 'e2fsprogs')
-  // Root's tests also play an ordinary user, who borrows ids with newuidmap and gets out through one of passt and slirp4netns; the shells have their completion tested.
-  if (process.getuid?.() === 0 && debianHost()) wanted.push('uidmap', 'passt', 'slirp4netns', 'zsh', 'fish')
+  // Root's tests also play an ordinary user, who borrows ids with newuidmap and gets out through one of passt and slirp4netns; the shells have their completion tested; btrfs has reflinks.
+  if (process.getuid?.() === 0 && debianHost()) wanted.push('uidmap', 'passt', 'slirp4netns', 'zsh', 'fish', 'btrfs-progs')
   const missing = await missingPackages(wanted)
   if (images && debianHost() && debianSources('trixie') === undefined) {
     throw new Error('apt here knows no Debian mirror to build the test images from: set MAYFLY_DEBIAN_MIRROR, or use --hub')

@@ -21,7 +21,7 @@ export const series = ['6.12', '6.1']
 /** How the root file system is made: what stands here, in root.sh and in guest/ is hashed. */
 const packages = [
   'systemd-sysv', 'systemd', 'dbus', 'dbus-user-session', 'libpam-systemd', 'udev', 'kmod', 'uidmap', 'fuse-overlayfs', 'fuse3',
-  'docker-registry', 'ca-certificates', 'libstdc++6', 'iproute2', 'nftables', 'procps', 'util-linux', 'busybox-static',
+  'docker-registry', 'ca-certificates', 'libstdc++6', 'iproute2', 'nftables', 'procps', 'util-linux', 'busybox-static', 'btrfs-progs',
 ]
 /** MiB free on the root disk: stores of the tests, a database's image and its copies in them. The file is sparse. */
 const ROOM = 6144

@@ -45,6 +45,14 @@ describe('ordinary archives', () => {
     expect(lstatSync(at('d')).mtimeMs).toBe(5000)
   })
 
+  it('keeps what a program may do, which a change of its owner would take away', () => {
+    // Version 2, effective, CAP_NET_BIND_SERVICE. [linux/capability.h, vfs_cap_data]
+    const value = '\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+    expect(box.untar(archive({ name: 'server', data: 'x', mode: 0o755, uid: 1234, pax: { 'SCHILY.xattr.security.capability': value } })).status).toBe(0)
+    expect(lstatSync(at('server')).uid).toBe(1234)
+    expect(execFileSync(nativeBinary(), ['tar', '--layer', box.layer]).includes(`SCHILY.xattr.security.capability=${value}`)).toBe(true)
+  })
+
   it('where one id owns every file, writes down whose they are, and layers made of them say so', () => {
     const made = archive(
       { name: 'd/', type: '5', mode: 0o700, uid: 7 },
