@@ -37,6 +37,32 @@ test.each(['disk', 'memory'] as const)('a stopped container\'s files are kept (%
   await again?.remove()
 })
 
+test.each(['disk', 'memory'] as const)('of one that goes on the files are kept as they are at the moment (%s)', async (scratch) => {
+  await using first = await run('redis', { scratch, command: ['redis-server', '--appendonly', 'yes'], ready: wait.log(/Ready to accept connections/) })
+  await redis(first, 'set', 'who', 'before')
+  await first.exec(['rm', '-rf', '/usr/share/bug'])
+  const freezes = await first.pause().then(() => true, (error: unknown) => (error as { code: string }).code !== 'ERR_MAYFLY_LIMIT_UNSUPPORTED')
+  if (!freezes) {
+    await expect(first.snapshot({ live: true })).rejects.toMatchObject({ code: 'ERR_MAYFLY_LIMIT_UNSUPPORTED' })
+    expect(await redis(first, 'get', 'who')).toBe('before')
+    return
+  }
+  await first.unpause()
+  await using snapshot = await first.snapshot({ live: true, clear: ['data/*.pid'] })
+  await redis(first, 'set', 'who', 'after')
+  await using clone = await snapshot.run()
+  expect(await Promise.all([first, clone].map((one) => redis(one, 'get', 'who')))).toEqual(['after', 'before'])
+  expect((await clone.exec(['test', '-e', '/usr/share/bug'])).exitCode).toBe(1)
+  // It stands still after as it did before.
+  await first.pause()
+  await using second = await first.snapshot({ live: true })
+  await using later = await second.run()
+  expect(await redis(later, 'get', 'who')).toBe('after')
+  await first.unpause()
+  expect(await redis(first, 'get', 'who')).toBe('after')
+  expect((await first.exec(['ls', '/usr/share/bug'])).exitCode).not.toBe(0)
+})
+
 test('changes in memory are kept as they are: what is gone, replaced, linked, owned and marked', async () => {
   const look = 'cd /srv/x; stat -c "%n %a %u:%g %h %Y" file twin dir su; readlink link; ls dir /home 2>&1; test -p pipe && echo pipe; cat /etc/motd; sha256sum big'
   const first = await run('busybox', { scratch: 'memory', command: ['sleep', '1000'] })

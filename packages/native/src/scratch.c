@@ -83,10 +83,15 @@ static void saved(struct source *s, uint32_t events) {
 }
 
 int scratch_save(struct connection *c, uint32_t id, struct container *t, struct reader *r, struct failure *f) {
-  char *directory = get_str_dup(r);
+  char *directory = get_str_dup(r), *upper = get_str_dup(r);
   int report[2], pidfd = -1;
-  if (r->bad || *directory != '/') return fail_with(f, EBADMSG, "scratch.save", t->id, "decode");
-  int from = t->scratch_fd < 0 ? (errno = EBADF, -1) : openat(t->scratch_fd, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (r->bad || *directory != '/' || (*upper && *upper != '/')) {
+    free(directory);
+    free(upper);
+    return fail_with(f, EBADMSG, "scratch.save", t->id, "decode");
+  }
+  int from = !*upper && t->scratch_fd < 0 ? (errno = EBADF, -1) : openat(t->scratch_fd, *upper ? upper : "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  free(upper);
   if (from < 0 || pipe2(report, O_CLOEXEC)) {
     fail(f, "scratch.save", t->id, "upper");
     if (from >= 0) close(from);

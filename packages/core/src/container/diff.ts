@@ -64,7 +64,7 @@ export async function changesDirectory(container: RunningListing): Promise<{ rea
   const directory = join(defaultHome(), 'runs', container.runId, 'scratch', `${container.id}-${randomBytes(4).toString('hex')}`)
   const connection = await reach(container)
   try {
-    await connection.request(METHOD.scratchSave, new Writer().str(container.id).str(directory).take())
+    await connection.request(METHOD.scratchSave, new Writer().str(container.id).str(directory).str('').take())
   } finally {
     connection.close()
   }

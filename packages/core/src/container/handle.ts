@@ -313,10 +313,14 @@ export class RunningContainer implements Container {
     return this.#input.driver
   }
 
-  async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
+  async snapshot({ live = false, ...options }: SnapshotOptions = {}): Promise<Snapshot> {
     const { image, run, scratch, driver, given } = this.#input
     this.#there()
     const [{ keepSnapshot }, { startImage }, { changesOf }] = await Promise.all([import('./snapshot.js'), import('./start.js'), import('./changes.js')])
+    if (live) {
+      await using changes = await this.#standing(() => changesOf(run, { id: this.id, name: this.name, scratch, driver }, { copy: true }))
+      return await keepSnapshot({ image, options: given, scratch: changes.directory }, options, startImage)
+    }
     if (driver === 'copy') await changesOf(run, { id: this.id, name: this.name, scratch, driver })
     await this.end(options)
     try {
@@ -339,6 +343,17 @@ export class RunningContainer implements Container {
       return made
     } finally {
       if (still) await this.unpause()
+    }
+  }
+
+  /** Has it stand still while something is done. Throws as `pause` does. */
+  async #standing<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#life.ended || this.#life.frozen) return await work()
+    await this.pause()
+    try {
+      return await work()
+    } finally {
+      await this.unpause()
     }
   }
 

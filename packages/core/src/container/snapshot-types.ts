@@ -24,6 +24,11 @@ export interface SnapshotOptions extends StopOptions {
   readonly key?: string | undefined
   /** Free text for listings. */
   readonly label?: string | undefined
+  /**
+   * The container goes on. It stands still while its changes are copied: they are as they would be after a loss of power, from which
+   * databases recover, and what programs had not written yet is missing. For what cannot be stopped. Default false.
+   */
+  readonly live?: boolean | undefined
   /** Files that belong to the stopped process only, besides sockets and what lies in /run and /tmp: `var/lib/x/*.pid`. */
   readonly clear?: readonly string[] | undefined
 }
@@ -37,7 +42,7 @@ export interface SnapshotInfo {
   readonly size: number
 }
 
-/** Files of a stopped container, kept in the store until removed. */
+/** Files of a container, kept in the store until removed. */
 export interface Snapshot extends SnapshotInfo {
   /** Starts a container from it: with the first one's options, but for its name and fixed ports on the host, and `options`. */
   run(options?: RunOptions): Promise<Container>

@@ -118,8 +118,8 @@ export interface Container {
    */
   restart(options?: StopOptions): Promise<void>
   /**
-   * Stops it as `stop` does and keeps its files; as many containers as wanted start from them. Throws
-   * ERR_MAYFLY_UNSUPPORTED when its root file system is a copy of the image's.
+   * Stops it as `stop` does and keeps its files; as many containers as wanted start from them. With `live` it goes on. Throws
+   * ERR_MAYFLY_UNSUPPORTED when its root file system is a copy of the image's; with `live` as `pause` does.
    */
   snapshot(options?: SnapshotOptions): Promise<Snapshot>
   /**

@@ -51,7 +51,7 @@ export function createVisit({ reach }: Pick<Engine, 'reach'>): Visit {
     throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `There is no snapshot ${key}`)
   }
   const keep = async (container: Container, options: SnapshotOptions | undefined): Promise<WireSnapshot> => {
-    stopped.add(container)
+    if (options?.live !== true) stopped.add(container)
     const { key, label, image, createdAt, size, ...snapshot } = await container.snapshot(options)
     snapshots.set(key, { key, label, image, createdAt, size, ...snapshot })
     return { key, label, image, createdAt: createdAt.getTime(), size }
