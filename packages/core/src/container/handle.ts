@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 
-import { isMayflyError, MayflyError } from '../errors.js'
+import { MayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
 import { METHOD, type LogRecord, type RawExit } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
@@ -14,6 +14,7 @@ import { compileCommand, type Inside } from './inside.js'
 import { ContainerFaults } from './faults.js'
 import type { Happening } from './events.js'
 import type { ContainerEvent, EventOptions } from './event-types.js'
+import type { Source } from './keeping.js'
 import type { Label } from './label.js'
 import { isGone, Life } from './life.js'
 import type { Checkup } from './health.js'
@@ -25,7 +26,6 @@ import { signalNumber } from './signals.js'
 import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
-import { settingsOf } from './settings.js'
 import { exposedPorts, isOnLoopback, optionPorts } from './own-ports.js'
 import { storageOf } from './storage.js'
 import type { Run } from './supervision.js'
@@ -313,58 +313,21 @@ export class RunningContainer implements Container {
     return this.#input.driver
   }
 
-  async snapshot({ live = false, ...options }: SnapshotOptions = {}): Promise<Snapshot> {
-    const { image, run, scratch, driver, given } = this.#input
+  async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
     this.#there()
-    const [{ keepSnapshot }, { startImage }, { changesOf }] = await Promise.all([import('./snapshot.js'), import('./start.js'), import('./changes.js')])
-    if (live) {
-      await using changes = await this.#standing(() => changesOf(run, { id: this.id, name: this.name, scratch, driver }, { copy: true }))
-      return await keepSnapshot({ image, options: given, scratch: changes.directory }, options, startImage)
-    }
-    if (driver === 'copy') await changesOf(run, { id: this.id, name: this.name, scratch, driver })
-    await this.end(options)
-    try {
-      await using changes = await changesOf(run, { id: this.id, name: this.name, scratch, driver })
-      return await keepSnapshot({ image, options: given, scratch: changes.directory }, options, startImage)
-    } finally {
-      await this[Symbol.asyncDispose]()
-    }
+    return (await import('./keeping.js')).snapshotOf(this.#source(), options)
   }
 
-  async commit({ pause = true, ...options }: CommitOptions = {}): Promise<CommittedImage> {
-    const { image, run, scratch, driver, given } = this.#input
+  async commit(options: CommitOptions = {}): Promise<CommittedImage> {
     this.#there()
-    const [{ commitChanges, committedAs }, { changesOf }] = await Promise.all([import('./commit.js'), import('./changes.js')])
-    const still = pause && !this.#life.ended && !this.#life.frozen && await this.#stands()
-    try {
-      await using changes = await changesOf(run, { id: this.id, name: this.name, scratch, driver })
-      const made = await commitChanges({ image, id: this.id, upper: join(changes.directory, 'upper'), config: settingsOf(image, given) }, options)
-      this.#tell({ kind: 'committed', ...committedAs(made, options) })
-      return made
-    } finally {
-      if (still) await this.unpause()
-    }
+    return (await import('./keeping.js')).commitOf(this.#source(), options)
   }
 
-  /** Has it stand still while something is done. Throws as `pause` does. */
-  async #standing<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#life.ended || this.#life.frozen) return await work()
-    await this.pause()
-    try {
-      return await work()
-    } finally {
-      await this.unpause()
-    }
-  }
-
-  /** Has it stand still, where the machine can. */
-  async #stands(): Promise<boolean> {
-    try {
-      await this.pause()
-      return true
-    } catch (error) {
-      if (isMayflyError(error) && error.code === 'ERR_MAYFLY_LIMIT_UNSUPPORTED') return false
-      throw error
+  #source(): Source {
+    const { run, image, given, scratch, driver } = this.#input
+    return {
+      run, image, given, scratch, driver, id: this.id, name: this.name, life: this.#life,
+      end: (options) => this.end(options), remove: () => this[Symbol.asyncDispose](), tell: (what) => { this.#tell(what) },
     }
   }
 
