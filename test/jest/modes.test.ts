@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { appendFileSync, cpSync, readFileSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openBench, runPlainly, runTests, type Bench } from './runner.js'
 import { watch } from './watching.js'
@@ -75,6 +75,28 @@ test('what a run of selected files prepares is what these name, themselves or by
     const report = await runTests(runner, 'selected', own, ['one'])
     expect(report.tests, report.output).toEqual({ one: 'passed' })
     expect(readFileSync(log, 'utf8').trim().split('\n').sort()).toEqual(['helped', 'named'])
+  }
+})
+
+test('so does a run of which Jest alone knows the files: a shard, what changed, what is related', async () => {
+  const copy = join(import.meta.dirname, 'fixtures', `selected-${String(process.pid)}`)
+  cpSync(join(import.meta.dirname, 'fixtures/selected'), copy, { recursive: true })
+  const git = (...words: string[]): void => void execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b.c', ...words], { cwd: copy })
+  git('init', '-q')
+  git('add', '.')
+  git('commit', '-qm', 'first')
+  appendFileSync(join(copy, 'helper.js'), '// changed\n')
+  try {
+    for (const [nth, words] of [['--shard=1/2'], ['--shard=2/2'], ['--onlyChanged'], ['--findRelatedTests', 'helper.js']].entries()) {
+      const log = join(bench.directory, `prepared-${String(nth)}.log`)
+      const own = { ...bench, environment: { ...bench.environment, PREPARED_LOG: log, MAYFLY_HOME: join(bench.directory, 'jest'), MAYFLY_REBUILD_SNAPSHOTS: '1' } }
+      const report = await runTests('jest', basename(copy), own, words)
+      expect([report.code, Object.keys(report.tests)], report.output).toEqual([0, [nth < 2 ? expect.stringMatching(/^(one|two)$/) : 'one']])
+      const wanted = report.tests['one'] === undefined ? ['unnamed'] : ['helped', 'named']
+      expect(readFileSync(log, 'utf8').trim().split('\n').sort(), words.join(' ')).toEqual(wanted)
+    }
+  } finally {
+    rmSync(copy, { recursive: true })
   }
 })
 

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openBench, openConsumer, runTests, type Bench } from './runner.js'
 
@@ -33,4 +35,12 @@ test('Jest 29: scopes, retries, tests at the same time, a class of fixtures', as
   const failed = Object.entries(report.tests).filter(([, status]) => status !== 'passed').map(([name]) => name)
   expect(failed, report.output).toEqual(['FAILS: a variable cannot point at the instance of each', 'FAILS: and shows what its container printed'])
   expect(Object.keys(report.tests)).toHaveLength(17)
+})
+
+test('Jest 29: a shard prepares what its files name', async () => {
+  const log = join(bench.directory, 'prepared.log')
+  const own = { ...older, environment: { ...older.environment, PREPARED_LOG: log } }
+  const report = await runTests('jest', 'selected', own, ['--shard=1/2'])
+  expect([report.code, Object.keys(report.tests).length], report.output).toEqual([0, 1])
+  expect(readFileSync(log, 'utf8').trim().split('\n').sort()).toEqual(report.tests['one'] === undefined ? ['unnamed'] : ['helped', 'named'])
 })

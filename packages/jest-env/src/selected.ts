@@ -10,13 +10,22 @@ export interface Selection {
   readonly testPathPatterns?: { readonly patterns: readonly string[] }
   /** Jest 29's. */
   readonly testPathPattern?: string
+  /** Also where a commit or a branch says since when. */
+  readonly onlyChanged?: boolean
+  readonly onlyFailures?: boolean
+  readonly findRelatedTests?: boolean
+  readonly filter?: string
+  readonly shard?: object
 }
 
 /**
  * The files that Jest was asked for, or undefined when it was asked for all: it tells a set-up no more than the patterns. May hold
- * more than the tests: what else they match.
+ * more than the tests: what else they match. None when Jest alone knows which they are: they are seen when they come.
  */
-export function selectedFiles({ rootDir = process.cwd(), runTestsByPath = false, nonFlagArgs = [], testPathPatterns, testPathPattern = '' }: Selection, directories: readonly string[]): readonly string[] | undefined {
+export function selectedFiles(selection: Selection, directories: readonly string[]): readonly string[] | undefined {
+  const { rootDir = process.cwd(), runTestsByPath = false, nonFlagArgs = [], testPathPatterns, testPathPattern = '' } = selection
+  const { onlyChanged = false, onlyFailures = false, findRelatedTests = false, filter, shard } = selection
+  if (onlyChanged || onlyFailures || findRelatedTests || filter !== undefined || shard !== undefined) return []
   if (runTestsByPath) return nonFlagArgs.map(path => resolve(rootDir, path)).filter(path => existsSync(path))
   const patterns = testPathPatterns?.patterns ?? (testPathPattern === '' ? [] : [testPathPattern])
   if (patterns.length === 0) return undefined

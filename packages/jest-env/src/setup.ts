@@ -35,7 +35,7 @@ export default async function setup(global: Global, project: Project): Promise<v
   const state = watching ? await stateOf(directories) : ''
   const before = kept[RUN]
   if (before !== undefined && before.users === 0 && before.state !== state) await refresh(kept, before, state)
-  const warm = (kept[RUN] ??= { run: launchOrSkip({ directories, slots: Math.max(1, global.maxWorkers), watching, ahead: true, files: watching ? undefined : selectedFiles(global, directories) }), state, users: 0 })
+  const warm = (kept[RUN] ??= { run: launchOrSkip({ directories, slots: Math.max(1, global.maxWorkers), watching, ahead: true, files: selectedFiles(global, directories) }), state, users: 0 })
   warm.users += 1
   try {
     process.env[RUN_VARIABLE] = JSON.stringify((await warm.run).address)

@@ -45,7 +45,7 @@ export interface HostOptions {
   readonly watching?: boolean
   /** What is declared is prepared from the beginning on, before anybody asks. */
   readonly ahead?: boolean
-  /** Paths of the test files that were selected, where that is known: only what they name is prepared ahead. */
+  /** Paths of test files that were selected: only what they name is prepared ahead, and what a further file does when it comes. All that is declared, if undefined. */
   readonly files?: readonly string[] | undefined
 }
 
@@ -110,8 +110,16 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
     const own = project !== undefined && Object.hasOwn(project.all, name)
     return { service, project: own ? project : undefined, scope: scopeOf(service, wanted['scope'] as Scope | undefined, name) }
   }
+  const seen = new Set(files)
+  /** At a file's first wish: what else it names is prepared beside that, where the file was not known to be selected. */
+  const lookInto = (file: string, project: Project | undefined): void => {
+    if (!ahead || files === undefined || project === undefined || seen.has(file)) return
+    seen.add(file)
+    void prepareAhead(instances, project, [file], over.signal).catch(() => undefined)
+  }
   const prepare = async (wanted: Params): Promise<Scope> => {
     const { service, project, scope } = await used(wanted)
+    lookInto(text(wanted, 'file'), project)
     const name = text(wanted, 'name')
     if (project !== undefined && places.isExternal(project, name)) return scope
     await images.of(service)
@@ -121,6 +129,7 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
   const lease = async (wanted: Params): Promise<Grant> => {
     const [name, file, slot, fileAttempt] = [text(wanted, 'name'), text(wanted, 'file'), Number(wanted['slot'] ?? 1), text(wanted, 'attempt')]
     const { service, project, scope } = await used(wanted)
+    lookInto(file, project)
     const test = scope === 'test' ? (wanted['test'] as TestAttempt | undefined) : undefined
     const concurrent = test?.concurrent === true
     if (concurrent) refuseExports(name, service)
