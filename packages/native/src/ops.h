@@ -55,6 +55,10 @@ _Noreturn void ops_run(struct child *c, const uint8_t *data, size_t length);
 int op_stage(struct child *c);
 int op_mount_move(struct child *c, struct reader *r);
 int op_rootfs(struct child *c, struct reader *r);
+/* At "root", of the directory that it stands in. */
+int mount_overlay(struct child *c, char **lowers, uint16_t n, const char *upper, const char *work, bool user);
+/* A new file system that is mounted nowhere yet: its descriptor, or -1. The options' last has no name. */
+int make_fs(const char *type, const char *const options[][2], unsigned attr);
 int op_rootfs_copy(struct child *c, struct reader *r);
 int op_rootfs_fuse(struct child *c);
 int op_rootfs_again(struct child *c);

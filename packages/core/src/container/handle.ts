@@ -2,68 +2,32 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 
 import { MayflyError } from '../errors.js'
-import type { Image } from '../images/index.js'
-import { METHOD, type LogRecord, type RawExit } from '../native/index.js'
+import { METHOD, type LogRecord } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
-import { formatAddress } from '../network/addresses.js'
-import { containerPorts, exposed, parsePorts, type Protocol } from '../network/ports.js'
-import { limitsOf, type Rights } from '../sandbox/index.js'
+import type { Protocol } from '../network/ports.js'
+import { limitsOf } from '../sandbox/index.js'
 import type { DriverName } from './drivers.js'
 import { execute, heedInput, isTerminal, openProcess } from './exec.js'
-import { compileCommand, type Inside } from './inside.js'
+import { compileCommand } from './inside.js'
+import { Endpoints } from './endpoints.js'
 import { ContainerFaults } from './faults.js'
 import type { Happening } from './events.js'
+import type { HandleInput } from './handle-input.js'
 import type { ContainerEvent, EventOptions } from './event-types.js'
 import type { Source } from './keeping.js'
 import type { Label } from './label.js'
 import { isGone, Life } from './life.js'
-import type { Checkup } from './health.js'
 import type { Health, HealthProbe, HealthStatus } from './health-types.js'
 import { logsOf } from './logs.js'
 import { readOutput, readRecords } from './output.js'
 import { reachFrom, sourceOf } from './reach.js'
 import { signalNumber } from './signals.js'
-import type { PublishedPort } from './publish.js'
 import { Sockets } from './sockets.js'
 import { readStats } from './stats.js'
-import { exposedPorts, isOnLoopback, optionPorts } from './own-ports.js'
 import { storageOf } from './storage.js'
-import type { Run } from './supervision.js'
 import type { CopyInOptions, CopyOptions, CopySource } from './copy-types.js'
 import type { Files } from './copy.js'
-import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerProcess, ContainerStats, EndOptions, ExecOptions, ExecResult, ExitStatus, LimitOptions, Listening, LogOptions, Logs, OutputOptions, OutputPiece, Process, Reached, RunOptions, Snapshot, SnapshotOptions, StopOptions } from './types.js'
-
-export interface HandleInput {
-  readonly run: Run
-  readonly id: string
-  readonly name: string
-  readonly image: Image
-  readonly options: Omit<RunOptions, 'seccomp' | 'devices'> & Rights
-  readonly address: number | undefined
-  readonly inside: Inside
-  readonly accounts: () => Promise<readonly [string, string]>
-  readonly checkup: Checkup | undefined
-  readonly exit: Promise<RawExit>
-  /** Starts its program. */
-  readonly begin: () => Promise<void>
-  /** Starts it once more, after its end; gives its new end. */
-  readonly again: () => Promise<{ readonly exit: Promise<RawExit> }>
-  /** Tells the others its new name. */
-  readonly renamed: (name: string) => Promise<void>
-  /** Those on the machine. */
-  readonly published: readonly PublishedPort[]
-  /** See `Published`. */
-  readonly refusal: Promise<MayflyError>
-  readonly closed: () => void
-  /** Directory of its changes; empty when they are in memory. */
-  readonly scratch: string
-  /** As the caller gave them. */
-  readonly given: RunOptions
-  readonly driver: DriverName
-  readonly label: Label
-  /** Whether others hear of it from here; of one that is kept they hear from its keeper. */
-  readonly journal: boolean
-}
+import type { Attached, AttachOptions, CommitOptions, CommittedImage, Container, ContainerProcess, ContainerStats, EndOptions, ExecOptions, ExecResult, ExitStatus, LimitOptions, Listening, LogOptions, Logs, OutputOptions, OutputPiece, Process, Reached, Snapshot, SnapshotOptions, StopOptions } from './types.js'
 
 /** The handle of a container that was created. */
 export class RunningContainer implements Container {
@@ -73,6 +37,7 @@ export class RunningContainer implements Container {
   readonly host: string
   readonly #input: HandleInput
   #name: string
+  readonly #endpoints: Endpoints
   readonly #life: Life
   #awaited = false
   #removal: Promise<void> | undefined
@@ -89,8 +54,9 @@ export class RunningContainer implements Container {
     this.id = input.id
     this.#name = input.name
     this.image = input.image.reference.familiar
-    this.ip = input.address === undefined ? '127.0.0.1' : formatAddress(input.address)
-    this.host = isOnLoopback(input.options) || !input.run.reachable || input.address === undefined ? '127.0.0.1' : this.ip
+    this.#endpoints = new Endpoints(input)
+    this.ip = this.#endpoints.ip
+    this.host = this.#endpoints.host
     this.#life = new Life({
       run: input.run, id: input.id, exit: input.exit, checkup: input.checkup,
       stopSignal: input.options.stopSignal ?? input.image.config.StopSignal ?? 'SIGTERM',
@@ -147,27 +113,21 @@ export class RunningContainer implements Container {
     return this.#input.published.length > 0
   }
 
-  /** Every TCP port the image EXPOSEs or the options name. */
+  /** See `Endpoints.ports`. */
   get ports(): readonly number[] {
-    return [...new Set([...optionPorts(this.#input.options), ...exposedPorts(this.#input.image)])]
+    return this.#endpoints.ports
   }
 
   get udpPorts(): readonly number[] {
-    const { options: { ports }, image: { config } } = this.#input
-    return [...new Set([...containerPorts(parsePorts(ports), 'udp'), ...exposed(config.ExposedPorts, 'udp')])]
+    return this.#endpoints.udpPorts
   }
 
-  port(container: number, protocol: Protocol = 'tcp'): number {
-    const published = this.#input.published.find((one) => one.container === container && one.protocol === protocol)?.number
-    if (this.host === '127.0.0.1' && published !== undefined) return published
-    if (this.host !== '127.0.0.1' && Number.isInteger(container) && container > 0 && container < 65_536) return container
-    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${this.image} does not publish ${protocol === 'tcp' ? 'port' : 'UDP port'} ${container}`, {
-      hint: `Add it: run(image, { ports: [${protocol === 'tcp' ? container : `'${container}/udp'`}] }).`,
-    })
+  port(container: number, protocol?: Protocol): number {
+    return this.#endpoints.port(container, protocol)
   }
 
-  urlOf(container: number, scheme = 'http'): string {
-    return `${scheme}://${this.host}:${this.port(container)}`
+  urlOf(container: number, scheme?: string): string {
+    return this.#endpoints.urlOf(container, scheme)
   }
 
   socket(path: string): Promise<string> {
@@ -180,14 +140,8 @@ export class RunningContainer implements Container {
     return reached
   }
 
-  async fetch(path: string, init?: RequestInit): Promise<Response> {
-    const port = this.ports[0]
-    if (port === undefined) {
-      throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${this.image} has no port to fetch from`, {
-        hint: 'Name one: run(image, { ports: [8080] }).',
-      })
-    }
-    return fetch(new URL(path, `${this.urlOf(port)}/`), init)
+  fetch(path: string, init?: RequestInit): Promise<Response> {
+    return this.#endpoints.fetch(path, init)
   }
 
   async exec(command: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
