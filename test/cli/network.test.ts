@@ -42,6 +42,36 @@ test('a named network lives in the background run, and with it the containers on
   await nothingLeft()
 })
 
+test('a network with a subnet of one\'s own, and addresses in it', async () => {
+  const refused = async (...words: string[]): Promise<string> => {
+    const { code, stderr } = await place.mayfly(words)
+    expect([words, code]).toEqual([words, words[0] === 'run' ? 125 : 1])
+    return stderr.split('\n')[0] ?? ''
+  }
+  await mayfly('network', 'create', '--ipv4', '--subnet', '172.29.0.0/16', '--gateway', '172.29.0.254', '--ip-range', '172.29.5.0/24', 'mine')
+  const [shown] = JSON.parse(await mayfly('network', 'inspect', 'mine')) as [{ IPAM: object }]
+  expect(shown.IPAM).toEqual({ Driver: 'default', Config: [{ Subnet: '172.29.0.0/16', IPRange: '172.29.5.0/24', Gateway: '172.29.0.254' }] })
+  await mayfly('run', '-d', '--name', 'fixed', '--network', 'mine', '--ip', '172.29.0.5', 'busybox', 'sleep', '1000')
+  expect(await mayfly('inspect', '-f', '{{.NetworkSettings.Networks.mine.IPAddress}}', 'fixed')).toBe('172.29.0.5')
+  expect(await mayfly('run', '--rm', '--network', 'name=mine,ip=172.29.0.6,alias=six', 'busybox', 'sh', '-c', 'hostname -i; nslookup six | tail -3')).toMatch(/^172\.29\.0\.6\n[^]*172\.29\.0\.6/)
+  expect(await refused('run', '--rm', '--network', 'mine', '--ip', '172.29.0.5', 'busybox', 'true')).toContain('The address 172.29.0.5 is in use already')
+  expect(await refused('run', '--rm', '--network', 'mine', '--ip', '10.0.0.1', 'busybox', 'true')).toContain('no container can have it in 172.29.0.0/16')
+  expect(await refused('run', '--rm', '--network', 'name=mine,mtu=3', 'busybox', 'true')).toContain('there is no "mtu"')
+  expect(await refused('network', 'create', '--subnet', '172.29.7.0/24', 'more')).toContain('overlaps with that of the network mine, 172.29.0.0/16')
+  expect(await refused('network', 'create', '--gateway', '172.30.0.1', 'more')).toContain('gateway without subnet')
+  await mayfly('network', 'create', 'plain')
+  expect(await refused('network', 'connect', '--ip', '172.29.0.9', 'plain', 'fixed')).toContain('chosen only where its subnet was')
+  // Kept over a stop and a start.
+  await mayfly('restart', '-t', '0', 'fixed')
+  expect(await mayfly('exec', 'fixed', 'hostname', '-i')).toBe('172.29.0.5')
+  await mayfly('run', '-d', '--name', 'late', 'busybox', 'sleep', '1000')
+  await mayfly('network', 'connect', '--ip', '172.29.0.7', 'mine', 'late')
+  expect(await mayfly('exec', 'late', 'ip', '-4', '-o', 'addr')).toContain('172.29.0.7/16')
+  await mayfly('rm', '-f', 'fixed', 'late')
+  await mayfly('network', 'rm', 'mine', 'plain')
+  await nothingLeft()
+})
+
 test('an attached container of a network passes its exit code on', async () => {
   await mayfly('network', 'create', 'net')
   expect(await place.mayfly(['run', '--rm', '--network', 'net', 'busybox', 'sh', '-c', 'echo out; echo err >&2; exit 3'])).toEqual({ code: 3, stdout: 'out\n', stderr: 'err\n' })

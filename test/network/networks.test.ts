@@ -107,6 +107,45 @@ test('addresses are given back, and their end is an error that says so', async (
   await expect(run('busybox', { ...sleeper, network: tiny })).rejects.toMatchObject({ code: 'ERR_MAYFLY_UNSUPPORTED' })
 })
 
+test('a subnet that was chosen: its gateway, its range, addresses of one\'s own, and the way from the host', async () => {
+  await using net = await network({ subnet: '172.28.0.0/16', gateway: '172.28.0.254', ipRange: '172.28.5.0/30' })
+  expect([net.subnet, net.gateway, net.ipRange]).toEqual(['172.28.0.0/16', '172.28.0.254', '172.28.5.0/30'])
+  await using fixed = await run('busybox', { ...web, network: net, ip: '172.28.0.5', hostname: 'fixed', aliases: ['db'] })
+  await using given = await run('busybox', { ...web, network: net, hostname: 'given' })
+  expect([fixed.ip, given.ip]).toEqual(['172.28.0.5', expect.stringMatching(/^172\.28\.5\.[0-3]$/)])
+  for (const host of ['db', '172.28.0.5']) expect(await asks(given, host)).toBe('fixed')
+  expect(await asks(fixed, given.ip)).toBe('given')
+  expect((await fixed.fetch('/www.txt')).status).toBe(200)
+  // Others are as far away as ever, in both directions.
+  await using other = await network()
+  await using apart = await run('busybox', { ...web, network: [other], hostname: 'apart' })
+  await using lone = await run('busybox', { ...web, hostname: 'lone' })
+  for (const [from, to] of [[apart, fixed], [fixed, apart], [lone, fixed], [fixed, lone]] as const) expect([from.ip, to.ip, await asks(from, to.ip, 1)]).toEqual([from.ip, to.ip, undefined])
+  await net.connect(lone, { ip: '172.28.7.7', aliases: ['late'] })
+  expect(await asks(fixed, '172.28.7.7')).toBe('lone')
+
+  const taken = { code: 'ERR_MAYFLY_ADDRESS_IN_USE' }
+  const invalid = { code: 'ERR_MAYFLY_OPTION_INVALID' }
+  await expect(run('busybox', { ...sleeper, network: net, ip: '172.28.0.5' })).rejects.toMatchObject(taken)
+  await expect(run('busybox', { ...sleeper, network: net, ip: '172.28.0.254' })).rejects.toMatchObject(taken)
+  await expect(run('busybox', { ...sleeper, network: [other, net], ip: '172.28.0.6' })).rejects.toMatchObject(invalid)
+  await expect(net.connect(apart, { ip: '172.29.0.1' })).rejects.toMatchObject(invalid)
+  await expect(run('busybox', { ...sleeper, ip: '172.28.0.6' })).rejects.toMatchObject(invalid)
+  for (const subnet of ['172.28.0.0/16', '172.28.9.0/24', '172.16.0.0/12']) await expect(network({ subnet })).rejects.toMatchObject(taken)
+  await expect(network({ subnet: '172.30.0.0/16', size: 5 })).rejects.toMatchObject(invalid)
+})
+
+test('what was chosen is free again afterwards: addresses with their containers, subnets with their networks', async () => {
+  for (const internal of [false, true]) {
+    await using net = await network({ subnet: '10.203.0.0/24', internal })
+    expect(net.gateway).toBe('10.203.0.1')
+    for (const hostname of ['one', 'two']) {
+      await using only = await run('busybox', { ...web, network: net, ip: '10.203.0.9', hostname })
+      expect((await only.fetch('/www.txt')).status).toBe(200)
+    }
+  }
+})
+
 test.each([
   [{ aliases: ['db'] }, /private network/],
   [{ network: 'bridge' as 'host' }, /network/],

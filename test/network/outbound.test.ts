@@ -26,16 +26,17 @@ const asking = `
   import { network, run } from '@mayfly/core'
   const sleeper = { command: ['sleep', '1000'] }
   const get = async (container, url) => (await container.exec(['wget', '-q', '-T', '2', '-O', '-', url])).stdout
-  const [open, internal, other] = await Promise.all([network(), network({ internal: true }), network()])
+  const [open, internal, other, chosen] = await Promise.all([network(), network({ internal: true }), network(), network({ subnet: '172.28.0.0/16' })])
   const lone = await run('busybox', sleeper)
   const inside = await run('busybox', { ...sleeper, network: open })
+  const within = await run('busybox', { ...sleeper, network: chosen, ip: '172.28.1.2' })
   const shut = await run('busybox', { ...sleeper, network: internal })
   const web = await run('busybox', { command: ['httpd', '-f', '-p', '80'], network: other, ports: [80] })
   const url = 'http://203.0.113.1/'
   const apart = [await get(lone, 'http://' + web.ip + '/'), (await inside.exec(['wget', '-T', '1', '-O', '-', 'http://' + web.ip + '/'])).stderr.includes('404')]
   const nft = () => { try { return execFileSync('nft', ['list', 'tables'], { encoding: 'utf8' }).trim() } catch { return undefined } }
-  const result = { lone: await get(lone, url), inside: await get(inside, url), shut: await get(shut, url), apart, table: nft() }
-  await Promise.all([lone, inside, shut, web].map((one) => one.stop({ timeout: 0 })))
+  const result = { lone: await get(lone, url), inside: await get(inside, url), chosen: await get(within, url), shut: await get(shut, url), apart, table: nft() }
+  await Promise.all([lone, inside, within, shut, web].map((one) => one.stop({ timeout: 0 })))
   console.log(JSON.stringify(result))
   process.exit(0)
 `
@@ -44,7 +45,7 @@ test.skipIf(lacking !== undefined)('containers get out in the name of the host, 
   await using there = await run('busybox', { command: ['true'], ready: { description: 'nothing', acceptsExit: true, ready: () => Promise.resolve() } })
   expect(there.image).toBe('busybox')
   const found = await onItsOwn(asking, 1) as Record<string, unknown>
-  expect(found).toMatchObject({ lone: '203.0.113.2', inside: '203.0.113.2', shut: '', apart: ['', false] })
+  expect(found).toMatchObject({ lone: '203.0.113.2', inside: '203.0.113.2', chosen: '203.0.113.2', shut: '', apart: ['', false] })
   if (existsSync('/usr/sbin/nft')) expect(found['table']).toMatch(/^table ip mayfly\d+$/)
 })
 

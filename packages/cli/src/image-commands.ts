@@ -14,7 +14,7 @@ export function imageCommands(program: Command): void {
       .action(ends1(async (wanted: string | undefined, options) => (await import('./commands/images.js')).images(wanted, options)))
   }
   for (const [parent, name] of [[program, 'rmi'], [image, 'rm']] as const) {
-    parent.command(name).aliases(name === 'rm' ? ['remove'] : []).description('Remove images').argument('<image...>').option('-f, --force', 'also by an id with several names, or with ended containers')
+    parent.command(name).aliases(name === 'rm' ? ['remove'] : []).description('Remove images').argument('<image...>').option('-f, --force', 'also by an id with several names, or with ended containers').option('--no-prune', 'as Docker has it: images have no parents that would go with them')
       .action(ends1(async (names: string[], options) => (await import('./commands/rmi.js')).rmi(names, options)))
   }
   for (const parent of [program, image]) {

@@ -32,6 +32,7 @@ export interface RunFlags extends LimitFlags {
   readonly hostname?: string
   readonly init?: boolean
   readonly interactive?: boolean
+  readonly ip?: string
   readonly ipc?: string
   readonly label?: readonly string[]
   readonly labelFile?: readonly string[]
@@ -96,12 +97,13 @@ export function addRunFlags(command: Command): Command {
     .option('-h, --hostname <name>', 'host name')
     .option('--init', 'a first process that forwards signals and reaps')
     .option('-i, --interactive', 'keep standard input open')
+    .option('--ip <address>', 'its address on a network whose subnet was chosen')
     .option('--ipc <mode>', 'private, host or container:NAME')
     .option('-l, --label <name=value>', 'a label', collect)
     .option('--label-file <file>', 'a file of such lines', collect)
     .option('--mount <type=…,source=…,target=…>', 'a bind, volume or tmpfs', collect)
     .option('--name <name>', 'name of the container')
-    .option('--network <name>', 'a network, or none, host, container:NAME', collect)
+    .option('--network <name>', 'a network, or none, host, container:NAME; also name=NETWORK,alias=NAME,ip=ADDRESS', collect)
     .addOption(new Option('--net <name>', 'the same').argParser(collect).hideHelp())
     .option('--network-alias <name>', 'a further name on its networks', collect)
     .option('--oom-score-adj <number>', 'how soon it is ended when memory runs out, -1000 to 1000', whole(-1000))

@@ -23,7 +23,7 @@ export function runOptions(words: readonly string[], flags: RunFlags): RunOption
     ports: ports.length === 0 ? undefined : ports,
     // Docker's users look for published ports on the host itself.
     loopback: publish === undefined && publishAll !== true ? undefined : true,
-    network: where, aliases: flags.networkAlias,
+    network: where, ...addressing(flags),
     extraHosts: flags.addHost === undefined ? undefined : Object.fromEntries(flags.addHost.map(host)),
     dns: flags.dns, dnsSearch: flags.dnsSearch, dnsOptions: flags.dnsOption,
     ...mountOptions(flags),
@@ -44,8 +44,39 @@ export function networks(flags: RunFlags): readonly string[] {
   return mode(flags) === undefined ? given(flags).filter((one) => one !== 'bridge' && one !== 'default') : []
 }
 
-function given({ network = [], net = [] }: RunFlags): readonly string[] {
-  return [...network, ...net]
+function given(flags: RunFlags): readonly string[] {
+  return endpoints(flags).map(({ name }) => name)
+}
+
+interface Endpoint {
+  readonly name: string
+  readonly aliases: readonly string[]
+  readonly ip?: string | undefined
+}
+
+/** `NETWORK`, or `name=NETWORK,alias=NAME,ip=ADDRESS`. */
+function endpoints({ network = [], net = [] }: Pick<RunFlags, 'network' | 'net'>): readonly Endpoint[] {
+  return [...network, ...net].map((text): Endpoint => {
+    if (!text.includes('=')) return { name: text, aliases: [] }
+    const fields = text.split(',').map((field) => pair('network', field))
+    const odd = fields.find(([name]) => !['name', 'alias', 'ip'].includes(name))
+    const [name] = valuesOf(fields, 'name')
+    if (odd === undefined && name !== undefined) return { name, aliases: valuesOf(fields, 'alias'), ip: valuesOf(fields, 'ip')[0] }
+    throw invalid(`Invalid --network ${JSON.stringify(text)}${odd === undefined ? '' : `: there is no ${JSON.stringify(odd[0])}`}`, 'Give NETWORK, or name=NETWORK,alias=NAME,ip=ADDRESS.')
+  })
+}
+
+function valuesOf(fields: readonly (readonly [string, string])[], wanted: string): readonly string[] {
+  return fields.filter(([name]) => name === wanted).map(([, value]) => value)
+}
+
+/** Names are the same on all its networks, a chosen address is on the first. */
+function addressing(flags: RunFlags): Pick<RunOptions, 'aliases' | 'ip'> {
+  const all = endpoints(flags)
+  const later = all.slice(1).find(({ ip }) => ip !== undefined)
+  if (later !== undefined) throw invalid(`--network ${later.name}: an address is chosen on the first network alone`, `Afterwards: mayfly network connect --ip ${later.ip ?? ''} ${later.name} CONTAINER`)
+  const aliases = [...flags.networkAlias ?? [], ...all.flatMap((one) => one.aliases)]
+  return { aliases: aliases.length === 0 ? undefined : aliases, ip: flags.ip ?? all[0]?.ip }
 }
 
 /** `none`, `host` and `container:NAME` are no networks but what a container has instead. */

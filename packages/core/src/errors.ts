@@ -1,7 +1,7 @@
 /** Every code a {@link MayflyError} can carry, with its meaning in one line. */
 export const ERROR_CODES = {
   ERR_MAYFLY_ABORTED: "The caller's AbortSignal ended the operation",
-  ERR_MAYFLY_ADDRESS_IN_USE: 'The requested host port is taken',
+  ERR_MAYFLY_ADDRESS_IN_USE: 'The requested host port, address or subnet is taken',
   ERR_MAYFLY_BUILD_FAILED: 'A step of a build failed',
   ERR_MAYFLY_ARCHIVE_INVALID: 'An archive of images cannot be used',
   ERR_MAYFLY_COMMAND_NOT_EXECUTABLE: 'The command exists in the container but cannot be executed',

@@ -10,6 +10,7 @@
 
 #include "faults.h"
 #include "inject.h"
+#include "networks.h"
 #include "ops.h"
 #include "run.h"
 #include "storage.h"
@@ -245,6 +246,7 @@ void container_settle(struct container *t) {
   faults_lost(t);
   storage_release(t);
   ports_lost(t);
+  networks_left(t);
   waiters_exited(t);
   waiters_removed(t);
   STEP(INJECT_SUPERVISOR);

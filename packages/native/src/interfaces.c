@@ -26,6 +26,14 @@ void interface_name(char out[IFNAMSIZ], uint32_t veth, uint8_t number) {
   else snprintf(out, IFNAMSIZ, "v%u", veth);
 }
 
+/* The same whoever has it: neighbours go on sending to an address that was chosen, and reach its next holder. */
+static int name_hardware(int route, const struct interface *i, uint32_t index) {
+  const uint32_t a = i->address;
+  if (!((a ^ RANGE) >> (32 - RANGE_PREFIX))) return 0;
+  const uint8_t mac[6] = {0x02, 'm', (uint8_t)(a >> 24), (uint8_t)(a >> 16), (uint8_t)(a >> 8), (uint8_t)a};
+  return link_hardware(route, index, mac);
+}
+
 static int lead(int route, const struct interface *i, uint32_t index) {
   struct route r = {.table = TABLE_MAIN, .destination = i->beyond, .prefix = i->beyond_prefix, .gateway = i->gateway, .index = index};
   return route_add(route, &r);
@@ -49,7 +57,7 @@ static int plug(int hub, uint32_t veth, const struct interface *i, const char **
   *step = "index";
   if (route < 0 || !index) result = -1;
   *step = result ? *step : "address";
-  if (!result) result = link_address(route, index, i->address, i->prefix);
+  if (!result) result = name_hardware(route, i, index) || link_address(route, index, i->address, i->prefix) ? -1 : 0;
   *step = result ? *step : "up";
   if (!result) result = link_up(route, index);
   *step = result ? *step : "route";
@@ -73,7 +81,7 @@ static int replug(int hub, uint32_t veth, const struct interface *i, uint32_t ol
   *step = "index";
   int result = route < 0 || !index ? -1 : 0;
   *step = result ? *step : "address";
-  if (!result) result = link_address_delete(route, index, old, old_prefix) || link_address(route, index, i->address, i->prefix);
+  if (!result) result = link_address_delete(route, index, old, old_prefix) || name_hardware(route, i, index) || link_address(route, index, i->address, i->prefix);
   *step = result ? *step : "route";
   if (!result && i->gateway) result = lead(route, i, index);
   int saved = errno;

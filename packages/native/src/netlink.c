@@ -44,6 +44,14 @@ int link_address(int route, uint32_t index, uint32_t address, uint8_t prefix) {
   return message_command(route, &m);
 }
 
+int link_hardware(int route, uint32_t index, const uint8_t mac[6]) {
+  struct message m;
+  struct ifinfomsg link = {.ifi_index = (int)index};
+  message_begin(&m, RTM_NEWLINK, 0, &link, sizeof link);
+  message_add(&m, IFLA_ADDRESS, mac, 6);
+  return message_command(route, &m);
+}
+
 int bridge_create(int route, const char *name) {
   struct message m;
   struct ifinfomsg link = {.ifi_flags = IFF_UP, .ifi_change = IFF_UP};

@@ -10,6 +10,7 @@ int link_up(int route, uint32_t index);
 /* Brings the interface up as a port of the bridge. */
 int link_enslave(int route, const char *name, uint32_t bridge);
 int link_address(int route, uint32_t index, uint32_t address, uint8_t prefix);
+int link_hardware(int route, uint32_t index, const uint8_t mac[6]);
 int link_delete(int route, uint32_t index);
 /* A bridge, up; answers its index or -1. */
 int bridge_create(int route, const char *name);

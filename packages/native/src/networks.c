@@ -3,14 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "dns.h"
+#include "outbound.h"
 #include "routes.h"
-
-enum { RANGE = 0xC6120000u, RANGE_PREFIX = 15 }; /* every run's addresses (janitor.c) */
 
 static void bridge_name(char out[IFNAMSIZ], uint32_t id) { snprintf(out, IFNAMSIZ, "n%u", id); }
 
@@ -51,6 +51,45 @@ struct network *network_find(uint32_t id) {
   return NULL;
 }
 
+/* The host's way to a foreign network; it goes with the link at the latest. Done standing in the host's namespace. */
+static int lead_host(const struct network *n, uint32_t base, bool add) {
+  if (!run.linked) return 0;
+  if (setns(run.host_net, CLONE_NEWNET)) return -1;
+  const struct route way = {.table = TABLE_MAIN, .destination = base, .prefix = n->prefix, .gateway = hub_address()};
+  int route = route_socket(), result = route < 0 ? -1 : add ? route_add(route, &way) : route_delete(route, &way), saved = errno;
+  if (route >= 0) close(route);
+  if (setns(run.hub_ns, CLONE_NEWNET)) _exit(71);
+  errno = saved;
+  return result;
+}
+
+/* Unknown to the rules for the range: no other network leads there, and nothing from there is known outside. */
+static int make_foreign(struct network *n, const char **step) {
+  const uint32_t base = n->gateway & ~0u << (32 - n->prefix);
+  *step = "host";
+  if (lead_host(n, base, true)) return -1;
+  *step = "unreachable";
+  for (uint32_t table = TABLE_OUTBOUND; table <= TABLE_INTERNAL; table++) {
+    const struct route apart = {.table = table, .destination = base, .prefix = n->prefix};
+    if (route_add(run.route, &apart)) return -1;
+  }
+  char name[IFNAMSIZ];
+  bridge_name(name, n->id);
+  /* Without nf_tables there is no other way out either, and what stands in for one needs no names. */
+  if (!n->internal) n->table = outbound_open(name, WAY_NETWORK, base, n->prefix);
+  return 0;
+}
+
+static void unmake_foreign(struct network *n) {
+  const uint32_t base = n->gateway & ~0u << (32 - n->prefix);
+  for (uint32_t table = TABLE_OUTBOUND; table <= TABLE_INTERNAL; table++) {
+    const struct route apart = {.table = table, .destination = base, .prefix = n->prefix};
+    (void)route_delete(run.route, &apart);
+  }
+  (void)lead_host(n, base, false);
+  if (n->table >= 0) close(n->table);
+}
+
 static uint32_t table_of(const struct network *n) { return n->internal ? TABLE_INTERNAL : TABLE_OUTBOUND; }
 
 static int make(struct network *n, const char **step) {
@@ -66,7 +105,8 @@ static int make(struct network *n, const char **step) {
   const struct rule own = {.priority = RULE_NETWORK, .table = table_of(n), .interface = name};
   if (rule_change(run.route, true, &own)) return -1;
   *step = "forwarding";
-  return link_forwarding(run.route, n->bridge, true);
+  if (link_forwarding(run.route, n->bridge, true)) return -1;
+  return n->foreign ? make_foreign(n, step) : 0;
 }
 
 static void unmake(struct network *n) {
@@ -75,6 +115,7 @@ static void unmake(struct network *n) {
   const struct rule own = {.priority = RULE_NETWORK, .table = table_of(n), .interface = name};
   (void)rule_change(run.route, false, &own);
   if (n->bridge) (void)link_delete(run.route, n->bridge);
+  if (n->foreign) unmake_foreign(n);
 }
 
 int network_create(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
@@ -83,7 +124,10 @@ int network_create(struct connection *c, uint32_t id, struct reader *r, struct f
   n->id = get_u32(r);
   n->gateway = get_u32(r);
   n->prefix = get_u8(r);
-  n->internal = get_u32(r) & NETWORK_INTERNAL;
+  const uint32_t flags = get_u32(r);
+  n->internal = flags & NETWORK_INTERNAL;
+  n->foreign = flags & NETWORK_FOREIGN;
+  n->table = -1;
   const char *step = "decode";
   char name[16];
   snprintf(name, sizeof name, "%u", n->id);
@@ -120,6 +164,20 @@ int network_delete(struct reader *r, struct failure *f) {
     return 0;
   }
   return fail_with(f, ENOENT, "network.delete", "", "no such network");
+}
+
+void networks_left(const struct container *t) {
+  bool foreign = false;
+  for (const struct network *n = run.networks; n; n = n->next) foreign |= n->foreign;
+  if (!foreign || !t->veth) return;
+  for (unsigned number = 0, missed = 0; missed < 2; number++) {
+    char name[IFNAMSIZ];
+    interface_name(name, t->veth, (uint8_t)number);
+    const uint32_t master = link_master(run.route, name);
+    missed = master ? 0 : missed + 1;
+    for (const struct network *n = run.networks; n && master; n = n->next)
+      if (n->foreign && n->bridge == master) (void)link_delete_named(run.route, name);
+  }
 }
 
 void networks_forget(struct connection *c) {

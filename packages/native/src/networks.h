@@ -10,10 +10,12 @@ struct network {
   struct connection *conn;
   uint32_t bridge, gateway;
   uint8_t prefix;
-  bool internal;
+  bool internal, foreign; /* foreign: outside of the range that runs take theirs from */
+  int table;              /* a foreign one's: what leaves it does so in the hub's name. -1: none */
 };
 
-enum { NETWORK_INTERNAL = 1 };
+enum { RANGE = 0xC6120000u, RANGE_PREFIX = 15 }; /* every run's addresses (janitor.c) */
+enum { NETWORK_INTERNAL = 1, NETWORK_FOREIGN = 2 };
 
 /* The hub's routes: from the host to every network, between networks none, to the outside where it is open. */
 int hub_routes(void);
@@ -25,6 +27,8 @@ int network_disconnect(struct reader *r, struct failure *f);
 /* Asks the janitor for a way out; what it answers ends the waiting. */
 int outbound_ask(struct connection *c, uint32_t id, struct reader *r, struct failure *f);
 void outbound_answered(uint32_t errnum);
+/* It has ended: an address that was chosen may be its successor's at once, so its interfaces do not wait for the kernel. */
+void networks_left(const struct container *t);
 void networks_forget(struct connection *c);
 struct network *network_find(uint32_t id);
 /* The hub's end of a container's interface. */

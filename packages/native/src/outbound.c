@@ -144,7 +144,7 @@ static void masquerade(struct batch *b, const char *interface, enum way way, uin
   struct rtattr *list = begin_rule(&m, b, "outbound");
   from_subnet(&m, subnet, prefix);
   load_interface(&m, NFT_META_OIFNAME);
-  compare(&m, way == WAY_HOST ? NFT_CMP_NEQ : NFT_CMP_EQ, name, sizeof name);
+  compare(&m, way == WAY_HUB ? NFT_CMP_EQ : NFT_CMP_NEQ, name, sizeof name);
   expressed(&m, express(&m, "masq"));
   message_end(&m, list);
   append(b, &m);

@@ -4,8 +4,9 @@
 
 #include "base.h"
 
-/* Whose packets are sent in another's name: what leaves the host from a run, or what leaves a run's hub by an interface. */
-enum way { WAY_HOST, WAY_HUB };
+/* Whose packets are sent in another's name: what leaves the host from a run, what leaves a run's hub by an interface, or what
+ * leaves a network of the hub's by any but its own. */
+enum way { WAY_HOST, WAY_HUB, WAY_NETWORK };
 
 /*
  * A table of the kernel's packet filter that is owned by the socket that is answered: it goes when that is closed, by

@@ -19,10 +19,19 @@ interface Row {
 
 const columns: readonly Column<Row>[] = [['ID', 'NETWORK ID'], ['Name', 'NAME'], ['Driver', 'DRIVER'], ['Scope', 'SCOPE']]
 
-export async function create(name: string, { internal, label = [], driver = 'bridge' }: { readonly internal?: boolean, readonly label?: readonly string[], readonly driver?: string }): Promise<void> {
+interface CreateFlags {
+  readonly internal?: boolean
+  readonly label?: readonly string[]
+  readonly driver?: string
+  readonly subnet?: string
+  readonly gateway?: string
+  readonly ipRange?: string
+}
+
+export async function create(name: string, { internal, label = [], driver = 'bridge', subnet, gateway, ipRange }: CreateFlags): Promise<void> {
   if (driver !== 'bridge') throw invalid(`There is no network driver ${JSON.stringify(driver)}`, 'The driver is bridge.')
   const labels = parseLabels(label)
-  const id = await ask({ do: 'network', request: { act: 'create', options: { name, internal: internal === true, labels } } }, { start: true })
+  const id = await ask({ do: 'network', request: { act: 'create', options: { name, internal: internal === true, labels, subnet, gateway, ipRange } } }, { start: true })
   process.stdout.write(`${String(id)}\n`)
 }
 
@@ -82,8 +91,8 @@ export async function prune({ force, filter = [] }: { readonly force?: boolean, 
   if (gone.length > 0) process.stdout.write(`Deleted Networks:\n${gone.map((name) => `${name}\n`).join('')}`)
 }
 
-export async function connect(network: string, container: string, { alias = [] }: { readonly alias?: readonly string[] }): Promise<void> {
-  await ask({ do: 'network', request: { act: 'connect', network, container, options: { aliases: alias } } }, { start: true })
+export async function connect(network: string, container: string, { alias = [], ip }: { readonly alias?: readonly string[], readonly ip?: string }): Promise<void> {
+  await ask({ do: 'network', request: { act: 'connect', network, container, options: { aliases: alias, ip } } }, { start: true })
 }
 
 export async function disconnect(network: string, container: string): Promise<void> {
@@ -109,10 +118,10 @@ async function list(): Promise<readonly NetworkListing[]> {
   return (await ask({ do: 'network', request: { act: 'list' } }) ?? []) as readonly NetworkListing[]
 }
 
-function document({ id, name, internal, labels, createdAt, subnet, gateway, containers }: NetworkListing): object {
+function document({ id, name, internal, labels, createdAt, subnet, gateway, ipRange, containers }: NetworkListing): object {
   return {
     Name: name, Id: id, Created: createdAt, Scope: 'local', Driver: 'bridge', Internal: internal, Labels: labels,
-    IPAM: { Driver: 'default', Config: [{ Subnet: subnet, Gateway: gateway }] },
+    IPAM: { Driver: 'default', Config: [{ Subnet: subnet, ...(ipRange === undefined ? {} : { IPRange: ipRange }), Gateway: gateway }] },
     Containers: Object.fromEntries(containers.map((one) => [one.id, { Name: one.name, IPv4Address: `${one.ip}/${subnet.split('/')[1] ?? ''}`, Aliases: one.aliases }])),
   }
 }

@@ -2,7 +2,7 @@ import { formatAddress } from '../network/addresses.js'
 import { HOST_NAMES } from '../network/names.js'
 import { hostsFile, type Link, type Neighbour, type ResolvedOptions } from '../sandbox/index.js'
 import { refreshHosts } from './hosts.js'
-import type { PrivateNetwork } from './network.js'
+import type { Plug, PrivateNetwork } from './network.js'
 import type { Slot } from './slot.js'
 import type { Member, Run } from './supervision.js'
 
@@ -41,10 +41,18 @@ export function hostsOf(
 /** Takes addresses and names on `networks`. `shared` is the address of the container whose network it shares. */
 export function attach(
   run: Run, slot: Slot, own: Own, networks: readonly PrivateNetwork[],
-  { aliases = [], extraHosts, dns, shared, resolv }: Pick<ResolvedOptions, 'extraHosts' | 'dns'> & { readonly resolv: string; readonly aliases?: readonly string[] | undefined; readonly shared: number | undefined },
+  { aliases = [], ip, extraHosts, dns, shared, resolv }: Pick<ResolvedOptions, 'extraHosts' | 'dns'> & {
+    readonly resolv: string; readonly aliases?: readonly string[] | undefined; readonly ip?: string | undefined; readonly shared: number | undefined
+  },
 ): Attachment {
   const joined = [...networks]
-  const plugs = networks.map((one, number) => one.plug(own, number, aliases, dns))
+  const plugs: Plug[] = []
+  try {
+    for (const [number, one] of networks.entries()) plugs.push(one.plug(own, number, { aliases, ip: number === 0 ? ip : undefined }, dns))
+  } catch (error) {
+    for (const one of networks.slice(0, plugs.length)) one.unplug(own)
+    throw error
+  }
   const address = plugs[0]?.address ?? shared ?? slot.address
   const hosts = (): string => hostsOf(run, { address, hostname: own.hostname }, extraHosts, joined.flatMap((one) => one.neighbours(own.id)))
   const announce = async (): Promise<void> => void await Promise.all(joined.map((one) => one.announce()))

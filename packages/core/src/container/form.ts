@@ -30,7 +30,7 @@ const USUAL: Readonly<Record<keyof RunOptions, Form>> = {
   network: (value) => value === 'none' || value === 'host' || isNetwork(value), timeOffsets: intricate, init: flag, devices: list(text),
   oomScoreAdj: whole, seccomp: text, capAdd: list(text), capDrop: list(text), privileged: flag, noNewPrivileges: flag, readonly: flag, shmSize: size,
   ulimits: intricate, sysctls: table(anyText), extraHosts: table(text), dns: list(text), dnsSearch: list(text), dnsOptions: list(text),
-  hostPorts: list(isPort), aliases: list(text), ports: list(isPort), loopback: (value) => flag(value) || value === 'direct', labels: table(anyText), name: isName,
+  hostPorts: list(isPort), ip: text, aliases: list(text), ports: list(isPort), loopback: (value) => flag(value) || value === 'direct', labels: table(anyText), name: isName,
   stopSignal: (value) => text(value) || whole(value), stdin: flag, hold: flag,
   pull: (value) => value === 'always' || value === 'missing' || value === 'never', platform: text, onPull: (value) => typeof value === 'function',
   ready: (value) => isPlain(value) && typeof value['ready'] === 'function' && typeof value['description'] === 'string',
@@ -71,7 +71,7 @@ function unknown(name: string): MayflyError {
 const DOCKERS: Readonly<Record<string, string>> = {
   volumes: 'mounts', volume: 'mounts', binds: 'mounts', environment: 'env', cmd: 'command', exposedPorts: 'ports', networkMode: 'network', networks: 'network',
   workingDir: 'workdir', cpuLimit: 'cpus', waitStrategy: 'ready', wait: 'ready', startupTimeout: 'startTimeout', timeout: 'startTimeout', readOnly: 'readonly',
-  pullPolicy: 'pull', healthCheck: 'healthcheck', copyFilesToContainer: 'copy', copyContentToContainer: 'copy', files: 'copy', pidsLimit: 'pids', pidMode: 'pid', ipcMode: 'ipc', addHost: 'extraHosts', networkAliases: 'aliases', sharedMemorySize: 'shmSize', label: 'labels',
+  pullPolicy: 'pull', healthCheck: 'healthcheck', copyFilesToContainer: 'copy', copyContentToContainer: 'copy', files: 'copy', pidsLimit: 'pids', pidMode: 'pid', ipcMode: 'ipc', addHost: 'extraHosts', networkAliases: 'aliases', ipAddress: 'ip', ip4: 'ip', sharedMemorySize: 'shmSize', label: 'labels',
 }
 
 function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {

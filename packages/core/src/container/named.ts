@@ -11,6 +11,7 @@ export interface NetworkListing {
   readonly createdAt: string
   readonly subnet: string
   readonly gateway: string
+  readonly ipRange: string | undefined
   readonly containers: readonly NetworkMember[]
 }
 
@@ -61,6 +62,6 @@ export class NamedNetworks {
   }
 }
 
-function listing({ id, name, internal, labels, createdAt, subnet, gateway, containers }: Network): NetworkListing {
-  return { id, name, internal, labels, createdAt: createdAt.toISOString(), subnet, gateway, containers }
+function listing({ id, name, internal, labels, createdAt, subnet, gateway, ipRange, containers }: Network): NetworkListing {
+  return { id, name, internal, labels, createdAt: createdAt.toISOString(), subnet, gateway, ipRange, containers }
 }

@@ -9,6 +9,12 @@ export interface NetworkOptions {
   /** Containers at a time, 1 to 1021. Default 29. */
   readonly size?: number | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
+  /** `172.28.0.0/16`: its containers' addresses, which can then be chosen. Default: a part of 198.18.0.0/15 that is free. */
+  readonly subnet?: string | undefined
+  /** The address in it that leads out. Default: its first. */
+  readonly gateway?: string | undefined
+  /** `172.28.5.0/24`: what lies in it is given to containers that choose none. Default: the whole subnet. */
+  readonly ipRange?: string | undefined
 }
 
 /** A server of this machine: one of node:net's or node:http's that listens, or a port of the loopback. */
@@ -30,6 +36,8 @@ export interface Reached {
 export interface ConnectOptions {
   /** Names beside the container's own. */
   readonly aliases?: readonly string[] | undefined
+  /** Its address there, in a network with a subnet that was chosen. Default: one that is free. */
+  readonly ip?: string | undefined
 }
 
 export interface NetworkMember {
@@ -57,6 +65,8 @@ export interface Network {
   /** `198.18.4.0/27` */
   readonly subnet: string
   readonly gateway: string
+  /** Where addresses are given out from, if that was chosen. */
+  readonly ipRange: string | undefined
   readonly containers: readonly NetworkMember[]
   /** A further interface for a running container. Throws ERR_MAYFLY_OPTION_INVALID when it is connected already. */
   connect(container: Pick<Container, 'id' | 'name'>, options?: ConnectOptions): Promise<void>

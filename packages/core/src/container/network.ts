@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 
 import { MayflyError } from '../errors.js'
 import { METHOD, Reader } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { Addresses, formatAddress } from '../network/addresses.js'
+import { addressesOf, chooseSubnet, chosenAddress, formatSubnet, parseRoutes, refuseOverlap, type Chosen, type MachineRoute } from '../network/chosen.js'
 import { checkAliases, hostsEntries } from '../network/names.js'
 import type { Subnet } from '../network/subnets.js'
 import type { Link, Neighbour } from '../sandbox/index.js'
@@ -24,10 +26,10 @@ export interface Plug extends Asking {
   readonly number: number
 }
 
-const INTERNAL = 1
+const [INTERNAL, FOREIGN] = [1, 2]
 
 /** See `network`. */
-export async function createNetwork({ name, internal = false, size, labels = {} }: NetworkOptions = {}): Promise<Network> {
+export async function createNetwork({ name, internal = false, size, labels = {}, ...wish }: NetworkOptions = {}): Promise<Network> {
   const run = await currentRun()
   if (run.subnets === undefined) {
     throw new MayflyError('ERR_MAYFLY_UNSUPPORTED', 'This machine gives Mayfly no network for its containers', { hint: '`mayfly doctor` says what is missing.' })
@@ -38,7 +40,10 @@ export async function createNetwork({ name, internal = false, size, labels = {} 
   if (name !== undefined && [...run.networks].some((other) => other.name === name)) {
     throw new MayflyError('ERR_MAYFLY_NAME_IN_USE', `There is a network named ${name} already`)
   }
-  const made = new PrivateNetwork(run, { name, internal, labels, subnet: run.subnets.take(size) })
+  const chosen = chooseSubnet(wish)
+  if (chosen !== undefined && size !== undefined) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'size and subnet contradict each other: a subnet has its size')
+  if (chosen !== undefined) refuseOverlap(chosen.subnet, [...run.networks].map((other) => ({ name: other.name, subnet: other.block })), run.reachable ? machineRoutes() : [])
+  const made = new PrivateNetwork(run, { name, internal, labels, subnet: chosen?.subnet ?? run.subnets.take(size), chosen })
   run.networks.add(made)
   try {
     await made.open()
@@ -50,6 +55,11 @@ export async function createNetwork({ name, internal = false, size, labels = {} 
   }
 }
 
+/** Whoever is not on the machine's own network takes nothing away from it. */
+function machineRoutes(): readonly MachineRoute[] {
+  return parseRoutes(readFileSync('/proc/net/route', 'utf8'))
+}
+
 /** A network of this process's run. */
 export class PrivateNetwork implements Network {
   readonly id = randomBytes(32).toString('hex')
@@ -58,7 +68,8 @@ export class PrivateNetwork implements Network {
   readonly labels: Readonly<Record<string, string>>
   readonly createdAt = new Date()
   readonly run: Run
-  readonly #subnet: Subnet
+  readonly block: Subnet
+  readonly #chosen: Chosen | undefined
   readonly #addresses: Addresses
   readonly #number: number
   readonly #plugs = new Map<string, Plug>()
@@ -66,20 +77,25 @@ export class PrivateNetwork implements Network {
   #named = Promise.resolve()
   #removal: Promise<void> | undefined
 
-  constructor(run: Run, { name, internal, labels, subnet }: {
-    readonly name: string | undefined; readonly internal: boolean; readonly labels: Readonly<Record<string, string>>; readonly subnet: Subnet
+  constructor(run: Run, { name, internal, labels, subnet, chosen }: {
+    readonly name: string | undefined; readonly internal: boolean; readonly labels: Readonly<Record<string, string>>; readonly subnet: Subnet; readonly chosen: Chosen | undefined
   }) {
     this.run = run
     this.name = name ?? `mayfly-${this.id.slice(0, 12)}`
     this.internal = internal
     this.labels = labels
-    this.#subnet = subnet
-    this.#addresses = new Addresses(subnet.base, subnet.prefix, 2)
+    this.block = subnet
+    this.#chosen = chosen
+    this.#addresses = chosen === undefined ? new Addresses(subnet.base, subnet.prefix, 2) : addressesOf(chosen)
     this.#number = run.nextNetwork++
   }
 
   get subnet(): string {
-    return `${formatAddress(this.#subnet.base)}/${this.#subnet.prefix}`
+    return formatSubnet(this.block)
+  }
+
+  get ipRange(): string | undefined {
+    return this.#chosen === undefined || this.#chosen.range === this.block ? undefined : formatSubnet(this.#chosen.range)
   }
 
   get gateway(): string {
@@ -95,19 +111,19 @@ export class PrivateNetwork implements Network {
   }
 
   async open(): Promise<void> {
-    const fields = new Writer().u32(this.#number).u32(this.#gateway).u8(this.#subnet.prefix).u32(this.internal ? INTERNAL : 0)
+    const fields = new Writer().u32(this.#number).u32(this.#gateway).u8(this.block.prefix).u32((this.internal ? INTERNAL : 0) | (this.#chosen === undefined ? 0 : FOREIGN))
     const made = this.run.connection.request(METHOD.networkCreate, fields.take())
     this.#named = this.#tell()
     const [reply] = await Promise.all([made, this.#named])
     this.#bridge = new Reader(reply).u32()
   }
 
-  async connect(container: Pick<Container, 'id' | 'name'>, { aliases = [] }: ConnectOptions = {}): Promise<void> {
+  async connect(container: Pick<Container, 'id' | 'name'>, { aliases = [], ip }: ConnectOptions = {}): Promise<void> {
     const member = this.#member(container)
     if (this.#plugs.has(member.id)) {
       throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `${member.name} is connected to the network ${this.name} already`)
     }
-    const plug = this.plug(member, freeNumber(member), checkAliases(aliases))
+    const plug = this.plug(member, freeNumber(member), { aliases: checkAliases(aliases), ip })
     member.networks.push(this)
     const fields = new Writer().str(member.id).u8(plug.number).u32(this.#number).u32(plug.address).u32(plug.number === 0 ? 1 : 0)
     try {
@@ -129,7 +145,7 @@ export class PrivateNetwork implements Network {
   }
 
   async reach(server: Listening): Promise<Reached> {
-    return reachFrom(this.run, server, { address: this.#subnet.base, prefix: this.#subnet.prefix })
+    return reachFrom(this.run, server, { address: this.block.base, prefix: this.block.prefix })
   }
 
   async partition(one: Side, other: Side, { direction = 'both' }: PartitionOptions = {}): Promise<Fault> {
@@ -165,9 +181,9 @@ export class PrivateNetwork implements Network {
   }
 
   /** Gives the container an address and names here. To be followed by its interface, or by `unplug`. */
-  plug(member: Pick<Member, 'id' | 'name' | 'hostname'>, number: number, aliases: readonly string[], dns?: readonly string[]): Plug {
+  plug(member: Pick<Member, 'id' | 'name' | 'hostname'>, number: number, { aliases = [], ip }: ConnectOptions, dns?: readonly string[]): Plug {
     const names = [member.name, ...aliases, member.hostname, member.id.slice(0, 12)]
-    const plug: Plug = { id: member.id, name: member.name, aliases, number, names, dns, address: this.#addresses.take() }
+    const plug: Plug = { id: member.id, name: member.name, aliases, number, names, dns, address: this.#addressFor(ip) }
     this.#plugs.set(member.id, plug)
     this.#renamed()
     this.run.events.tellNetwork('connect', this, { container: member.id })
@@ -198,7 +214,7 @@ export class PrivateNetwork implements Network {
   link(plug: Plug, from: Link['from']): Link {
     // An internal network leads to host and hub, whose addresses begin the run's, so that it can answer them.
     const beyond = this.internal ? { address: this.run.hello.subnet, prefix: 30 } : { address: 0, prefix: 0 }
-    return { number: plug.number, bridge: this.#bridge, address: plug.address, prefix: this.#subnet.prefix, gateway: plug.number === 0 ? this.#gateway : 0, beyond, from }
+    return { number: plug.number, bridge: this.#bridge, address: plug.address, prefix: this.block.prefix, gateway: plug.number === 0 ? this.#gateway : 0, beyond, from }
   }
 
   /** The interface of one that is connected, as the sandbox makes it anew. */
@@ -236,11 +252,19 @@ export class PrivateNetwork implements Network {
   /** Gives back what it took from the run. */
   forget(): void {
     this.run.networks.delete(this)
-    this.run.subnets?.free(this.#subnet)
+    if (this.#chosen === undefined) this.run.subnets?.free(this.block)
   }
 
   get #gateway(): number {
-    return this.#subnet.base + 1
+    return this.#chosen?.gateway ?? this.block.base + 1
+  }
+
+  #addressFor(ip: string | undefined): number {
+    if (ip === undefined) return this.#addresses.take()
+    if (this.#chosen !== undefined) return this.#addresses.claim(chosenAddress(ip, this.#chosen))
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `The network ${this.name} gives its addresses out: they are chosen only where its subnet was`, {
+      hint: 'Make it with one: mayfly network create --subnet 172.28.0.0/16 NAME, or network({ subnet }).',
+    })
   }
 
   /** Sent at once: whatever is asked of the supervisor from now on comes after it. */

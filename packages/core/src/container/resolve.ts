@@ -27,7 +27,7 @@ const SHAREABLE = ['pid', 'ipc', 'uts', 'network'] as const
  * Throws ERR_MAYFLY_OPTION_INVALID, ERR_MAYFLY_CONTAINER_NOT_FOUND.
  */
 export async function resolveOptions(run: Run, { devices, seccomp, network: where, mounts: _mounts, ...given }: RunOptions): Promise<Resolved> {
-  const networks = networksOf(run, where, given.aliases)
+  const networks = networksOf(run, where, given)
   const rest = { ...given, network: typeof where === 'string' ? where : undefined, extraHosts: withGateway(run, given.extraHosts) }
   checkOptions({ ...rest, devices, seccomp })
   checkResolver(rest)
@@ -70,12 +70,17 @@ function checkDirect({ loopback, privileged, capAdd = [], ports }: RunOptions, n
   if (twice !== undefined) throw contradiction('loopback "direct"', 'ports', `a service listens on one number of the machine's, and ${twice} has two`)
 }
 
-function networksOf(run: Run, where: RunOptions['network'], aliases: readonly string[] = []): readonly PrivateNetwork[] {
+function networksOf(run: Run, where: RunOptions['network'], { aliases = [], ip }: Pick<RunOptions, 'aliases' | 'ip'>): readonly PrivateNetwork[] {
   const wanted = where === undefined || typeof where === 'string' ? [] : isList(where) ? where : [where]
   checkAliases(aliases)
   if (wanted.length === 0 && aliases.length > 0) {
     throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'aliases without a private network: there is nobody to know the names', {
       hint: 'Make one: run(image, { network: await network(), aliases: [\'db\'] }).',
+    })
+  }
+  if (wanted.length === 0 && ip !== undefined) {
+    throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'ip without a private network: elsewhere addresses are given out', {
+      hint: 'Make one: run(image, { network: await network({ subnet: \'172.28.0.0/16\' }), ip: \'172.28.0.5\' }).',
     })
   }
   if (new Set(wanted).size !== wanted.length) throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', 'network names the same network twice')

@@ -15,6 +15,8 @@ export interface RunOptions extends Omit<SandboxOptions, 'network'> {
   readonly network?: SandboxOptions['network'] | Network | readonly Network[] | undefined
   /** Ports of this machine's loopback that the container reaches, as `host.mayfly.internal`. Default none. */
   readonly hostPorts?: readonly number[] | undefined
+  /** Its address on the first of its private networks, whose subnet was chosen. Default: one that is free. */
+  readonly ip?: string | undefined
   /** Further names on its networks. */
   readonly aliases?: readonly string[] | undefined
   /**

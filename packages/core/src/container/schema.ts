@@ -71,7 +71,7 @@ const SCHEMAS: Readonly<Record<keyof RunOptions, z.ZodType>> = {
   sysctls: table('values by name, all of them text: { \'net.core.somaxconn\': \'1024\' }'),
   extraHosts: table('addresses by name: { api: \'192.0.2.7\', me: \'host-gateway\' }'),
   dns: texts('"192.0.2.53"'), dnsSearch: texts('"example.com", or "." for none'), dnsOptions: texts('"ndots:2"'),
-  hostPorts: z.array(port, 'a list of numbers from 1 to 65535'), aliases: texts('"db"'),
+  hostPorts: z.array(port, 'a list of numbers from 1 to 65535'), ip: text('an IPv4 address, such as "172.28.0.5"'), aliases: texts('"db"'),
   ports: z.array(z.union([z.number(), z.string(), z.looseObject({ container: z.number() })]).superRefine(isPorts), ports),
   labels: table('text by name: { team: \'blue\' }'),
   name: z.string('letters, digits, dots, hyphens and underscores, the first a letter or digit').regex(/^[a-zA-Z0-9][\w.-]{0,127}$/, 'letters, digits, dots, hyphens and underscores, the first a letter or digit'),

@@ -4,7 +4,7 @@ import { MayflyError } from '../errors.js'
 export class Addresses {
   readonly #taken = new Set<number>()
   readonly #first: number
-  readonly #last: number
+  #last: number
   #next: number
 
   /** `skip`: so many addresses at its beginning are others'. */
@@ -12,6 +12,20 @@ export class Addresses {
     this.#first = subnet + skip
     this.#last = subnet + 2 ** (32 - prefix) - 2
     this.#next = this.#first
+  }
+
+  /** Gives out only what lies between the two from now on; another may still be asked for by `claim`. */
+  static between(first: number, last: number): Addresses {
+    const made = new Addresses(first, 32, 0)
+    made.#last = last
+    return made
+  }
+
+  /** This very address. Throws ERR_MAYFLY_ADDRESS_IN_USE. */
+  claim(address: number): number {
+    if (this.#taken.has(address)) throw new MayflyError('ERR_MAYFLY_ADDRESS_IN_USE', `The address ${formatAddress(address)} is in use already`)
+    this.#taken.add(address)
+    return address
   }
 
   take(): number {

@@ -18,6 +18,7 @@ const table: Readonly<Record<keyof RunOptions, { readonly accepted: readonly unk
     refused: ['/a:/a', ['/a:/a'], [{ source: '/a' }], [{ source: '/a', target: 'a' }], [{ source: '/a', target: '/a', ro: true }], [{ source: '/a', volume: 'v', target: '/a' }]],
   },
   tmpfs: lists, devices: lists, capAdd: lists, capDrop: lists, dns: lists, dnsSearch: lists, dnsOptions: lists, aliases: lists,
+  ip: { accepted: ['172.28.0.5'], refused: ['', 5, ['172.28.0.5']] },
   memory: sizes, memoryReservation: sizes, shmSize: sizes, storage: sizes,
   memorySwap: { accepted: [...sizes.accepted, -1], refused: ['much', -2, '', true] },
   cpus: { accepted: [1, 0.5], refused: [0, -1, '1', Number.NaN, Number.POSITIVE_INFINITY] },
