@@ -18,7 +18,8 @@ async function build(name) {
   const cwd = join(root, 'packages', name)
   const bundled = existsSync(join(cwd, 'tsup.config.ts'))
   const code = await run(name, cwd, bundled ? [join(root, 'node_modules/.bin/tsup'), '--silent'] : [process.execPath, 'build.mjs'])
-  return code === 0 && name === 'core' ? run(name, cwd, [process.execPath, join(root, 'scripts/build/merge.mjs'), join(cwd, 'dist')]) : code
+  const after = !bundled ? [] : name === 'core' ? ['maps', 'merge'] : ['maps']
+  return after.reduce(async (before, step) => await before || run(name, cwd, [process.execPath, join(root, `scripts/build/${step}.mjs`), join(cwd, 'dist')]), code)
 }
 
 function run(name, cwd, [command, ...words]) {

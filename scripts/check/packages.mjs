@@ -1,6 +1,6 @@
 // Packs every package as it would be published and looks at what a user would get.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -13,6 +13,8 @@ export async function packageProblems(root, names) {
       const directory = join(root, 'packages', name)
       const { type, exports } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'))
       const tarball = join(scratch, await pack(directory, scratch))
+      const ours = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((file) => /^(dist|build)\/.*\.(js|cjs|map|ts|cts)$/.test(file))
+      for (const file of ours) if (readFileSync(join(directory, file), 'utf8').includes(root)) problems.push(`${name}: ${file} names a place of the machine that built it`)
       const bin = (tool) => join(root, 'node_modules/.bin', tool)
       const lint = await run(bin('publint'), ['run', tarball, '--level', 'error'], directory)
       if (lint.code !== 0) problems.push(`${name}: publint\n${lint.output}`)

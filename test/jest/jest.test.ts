@@ -91,3 +91,10 @@ test('faults, servers of the test\'s own, and commands with streams; what a test
   expect(failed, report.output).toEqual(['FAILS: stands still until its time is over'])
   expect(Object.keys(report.tests)).toHaveLength(16)
 })
+
+test('clients that a file leaves connected are closed without a word before its containers end', async () => {
+  const report = await runTests('jest', 'left', bench, ['--runInBand'])
+  expect(report.failures.trim(), report.output).toBe('')
+  expect([report.code, Object.values(report.tests).length]).toEqual([0, 5])
+  expect(report.output).not.toMatch(/did not exit/)
+})

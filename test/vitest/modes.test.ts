@@ -47,6 +47,12 @@ test('faults, servers of the test\'s own, and commands with streams; what a test
   expect(Object.keys(report.tests)).toHaveLength(14)
 })
 
+test.each(['forks', 'threads'])('clients that a file leaves connected are closed without a word before its containers end: %s', async (pool) => {
+  const report = await runTests('vitest', 'left', bench, [`--pool=${pool}`])
+  expect(report.failures.trim(), report.output).toBe('')
+  expect([report.code, Object.values(report.tests).length], report.output).toEqual([0, 5])
+})
+
 test('what the whole run shares is provided to those who cannot lease, and typed', async () => {
   const report = await runTests('vitest', 'provided', bench)
   expect(report.failures.trim()).toBe('')

@@ -9,6 +9,7 @@ import type { Address } from './address.js'
 import { findConfig } from './config.js'
 import type { RunAddress } from './host.js'
 import type { Grant, WireHealth } from './leases.js'
+import { closeLeftOpen } from './left-open.js'
 import type { Scope } from './types.js'
 import type { Until } from './visit.js'
 import { shownError, speak, type Answer, type Peer } from './wire.js'
@@ -155,6 +156,7 @@ export function openSession(run: RunAddress, file: string, slot: number, { stand
       describe: async () => (await host.request('describe', { lease: grant.lease })) as Description,
       giveBack: async () => {
         held.delete(lease)
+        if (ENDING.includes(grant.scope)) await closeLeftOpen([grant], [...held].map(other => other.grant))
         await host.request('release', { lease: grant.lease })
       },
       another: async (snapshot, options) => adopt(host, (await host.request('another', { lease: grant.lease, snapshot, options, file, slot, attempt })) as Grant),
@@ -213,6 +215,9 @@ function atTheSameTime({ name }: Grant): MayflyError {
     hint: 'Give each its own by scope: \'test\', or run them one after the other.',
   })
 }
+
+/** Instances that end, or databases that go, when they are given back. */
+const ENDING: readonly Scope[] = ['file', 'test']
 
 /** What changes a container for as long as the test runs. */
 const DISTURBING: readonly string[] = ['fault', 'pause']

@@ -4,6 +4,7 @@ import { isMayflyError, MayflyError, type ErrorCode } from '../errors.js'
 import { RUN_VARIABLE } from './client.js'
 import type { HostOptions, RunAddress } from './host.js'
 import type { RunSummary } from './journal.js'
+import { closeLeftOpen } from './left-open.js'
 import { fromWire, type WireError } from './wire.js'
 
 /** A running run host, held by this process: it ends when this process does, in whatever way. */
@@ -55,6 +56,8 @@ export async function launchRun(options: HostOptions): Promise<LaunchedRun> {
   }
   const close = async (): Promise<RunSummary | undefined> => {
     hold(child)
+    // Tests that ran in this process have gone, and their clients of what the run or a worker shares.
+    await closeLeftOpen(Object.values(address.addresses).flatMap(slots => Object.values(slots)).flatMap(names => Object.values(names)).map(one => ({ address: one })))
     child.stdin.write('close\n')
     const last = await Promise.race([lines.next(), gone])
     child.stdin.end()
