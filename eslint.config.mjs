@@ -19,6 +19,17 @@ export default ts.config(
     },
   },
   {
+    // Tests in Jest have another Error than Node and the environment.
+    files: ['packages/*/src/**/*.ts'],
+    ignores: ['packages/cli/**', 'packages/core/src/errors.ts'],
+    rules: {
+      'no-restricted-syntax': ['error', {
+        selector: "BinaryExpression[operator='instanceof'][right.name=/^(Error|MayflyError)$/]",
+        message: 'Errors come from other realms: isMayflyError, isError or messageOf.',
+      }],
+    },
+  },
+  {
     // Whether something compiles is what the tests of types test.
     files: ['**/test/**/*.ts'],
     rules: { '@typescript-eslint/no-unused-vars': 'off' },

@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /** Every code a {@link MayflyError} can carry, with its meaning in one line. */
 export const ERROR_CODES = {
   ERR_MAYFLY_ABORTED: "The caller's AbortSignal ended the operation",
@@ -79,7 +81,17 @@ export class MayflyError extends Error {
   }
 }
 
-/** Whether `e` is an error of Mayfly's, also one made by another copy of the package. */
+/** Whether `e` is an error of Mayfly's, also one made by another copy of the package, or in another realm. */
 export function isMayflyError(e: unknown): e is MayflyError {
-  return e instanceof Error && 'code' in e && typeof e.code === 'string' && e.code.startsWith('ERR_MAYFLY_')
+  return isError(e) && 'code' in e && typeof e.code === 'string' && e.code.startsWith('ERR_MAYFLY_')
+}
+
+/** Whether `e` is an error of whatever realm: in Jest, Node's own are of another than the tests'. */
+export function isError(e: unknown): e is Error {
+  return types.isNativeError(e) || e instanceof Error
+}
+
+/** What a thrown value says. */
+export function messageOf(thrown: unknown): string {
+  return isError(thrown) ? thrown.message : String(thrown)
 }

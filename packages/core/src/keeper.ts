@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 
 import { flushEvents } from './container/journal.js'
 import { NamedNetworks } from './container/named.js'
-import { isMayflyError } from './errors.js'
+import { isMayflyError, messageOf } from './errors.js'
 import { KeptContainers } from './keeper/containers.js'
 import type { Session } from './keeper/entry.js'
 import type { KeeperRequest } from './keeper/types.js'
@@ -137,5 +137,5 @@ function endWhenIdle(patience: number): void {
 
 function described(error: unknown): object {
   if (isMayflyError(error)) return { code: error.code, message: error.message, hint: error.hint }
-  return { message: error instanceof Error ? error.message : String(error) }
+  return { message: messageOf(error) }
 }

@@ -9,7 +9,7 @@ export { currentRun, exportedVariables, knownAddresses, openSession, RUN_VARIABL
 export { asDecorator, testMembers } from './services/decorator.js'
 export { describeContainers, describeEnded } from './services/failure.js'
 export { createFileLeases } from './services/file-leases.js'
-export { createHandle } from './services/handle.js'
+export { createHandle, tooLate } from './services/handle.js'
 export { createTestContainer } from './services/test-container.js'
 export { callerOf, thrownAt } from './services/stack.js'
 export type { Caller } from './services/stack.js'

@@ -1,5 +1,5 @@
 import { asDecorator, callerOf, thrownAt, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer } from '@mayfly/core/worker'
-import { currentSession, jestGlobals, NO_LIMIT } from './hooks.js'
+import { jestGlobals, NO_LIMIT, sessionFor } from './hooks.js'
 
 export interface UseOptions {
   readonly as?: string
@@ -12,7 +12,7 @@ export interface UseOptions {
  * a class for `fixtures()`, a static one is for the file and any other for each test.
  */
 export function container<const N extends Name>(name: N, options: UseOptions = {}): Handle<N> & ContainerDecorator<Handle<N>> {
-  const session = currentSession()
+  const session = sessionFor(`container('${name}')`)
   const caller = callerOf(container)
   const use = { name, ...options }
   const as = options.as ?? name

@@ -1,4 +1,4 @@
-import { shownError } from '@mayfly/core/worker'
+import { shownError, tooLate } from '@mayfly/core/worker'
 import { SESSION, type FileSession } from './session.js'
 
 /** Longer than any start: starting has a time limit of its own, never the test's. */
@@ -25,6 +25,13 @@ export interface JestTest {
 
 export function jestGlobals(): JestGlobals {
   return globalThis as unknown as JestGlobals
+}
+
+/** The file's session for a part of it that wants containers by `what`. Throws ERR_MAYFLY_NOT_STARTED when its tests have begun. */
+export function sessionFor(what: string): FileSession {
+  const session = currentSession()
+  if (session.tests.begun) throw tooLate(what)
+  return session
 }
 
 export function currentSession(): FileSession {

@@ -20,6 +20,8 @@ export interface FileSession extends FileLeases {
 
 /** What tests hold, each for itself. */
 export interface TestLeases {
+  /** Whether the file's hooks and tests have begun: what they are to have must be known before. */
+  readonly begun: boolean
   /** Whether a test runs. */
   readonly running: boolean
   /** Called in a beforeAll, for when its block is over: Jest runs afterAlls in the order of the file, and later ones still use containers. */

@@ -24,6 +24,7 @@ export function followTests(session: () => Session, file: () => readonly (readon
   const running = new Map<object, Running>()
   const bodies = new WeakMap<object, Running>()
   let everywhere: readonly TestContainer[] = []
+  let begun = false
   let current: Running | undefined
   /** Whose beforeAll runs or ran last, and what is to be done when a block is over. */
   let block: object | undefined
@@ -45,6 +46,7 @@ export function followTests(session: () => Session, file: () => readonly (readon
   })
 
   return {
+    get begun() { return begun },
     get running() { return running.size > 0 },
     afterBlock: work => {
       if (block !== undefined) afterwards.set(block, [...afterwards.get(block) ?? [], work])
@@ -68,6 +70,7 @@ export function followTests(session: () => Session, file: () => readonly (readon
       return { test: one.test, done }
     },
     follow: async event => {
+      if (event.name === 'run_start') begun = true
       if (event.name === 'hook_start' && event.hook.type === 'beforeAll') block = event.hook.parent
       if (event.name === 'run_describe_finish') {
         const works = afterwards.get(event.describeBlock) ?? []

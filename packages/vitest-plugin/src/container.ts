@@ -17,7 +17,7 @@ export interface UseOptions {
  * class for `fixtures()`, a static one is for the file and any other for each test.
  */
 export function container<const N extends Name>(name: N, options: UseOptions = {}): Handle<N> & ContainerDecorator<Handle<N>> {
-  const file = fileWithContainers()
+  const file = fileWithContainers(`container('${name}')`)
   const use = { name, ...options }
   const own = createTestContainer(options.as ?? name, use, () => file.known[options.as ?? name])
   const whole = blockContainer(file, use, callerOf(container), own)

@@ -1,4 +1,4 @@
-import { createFileLeases, knownAddresses, MayflyError, openSession, type FileLeases, type Lease, type RunAddress, type Session, type Use } from '@mayfly/core/worker'
+import { createFileLeases, knownAddresses, MayflyError, openSession, tooLate, type FileLeases, type Lease, type RunAddress, type Session, type Use } from '@mayfly/core/worker'
 import { beforeEach, expect } from 'vitest'
 
 /** What one test file has of its run: a session, opened when first used, and the leases its parts share. */
@@ -12,6 +12,8 @@ export interface TestFile extends FileLeases {
   readonly unavailable: string | undefined
   /** Tests that run at the moment. */
   readonly running: Set<object>
+  /** Whether its hooks and tests have begun: what they are to have must be known before. */
+  begun: boolean
   lease(name: string): Lease | undefined
   close(): Promise<void>
 }
@@ -29,9 +31,10 @@ export function currentFile(): TestFile {
   return openedFile() ?? noRun()
 }
 
-/** The file for a part of it that wants containers: where there are none, the part's tests are skipped. */
-export function fileWithContainers(): TestFile {
+/** The file for a part of it that wants containers by `what`: where there are none, the part's tests are skipped. Throws ERR_MAYFLY_NOT_STARTED when its tests have begun. */
+export function fileWithContainers(what: string): TestFile {
   const file = currentFile()
+  if (file.begun) throw tooLate(what)
   const { unavailable } = file
   if (unavailable !== undefined) beforeEach(({ skip }) => skip(`no containers here: ${unavailable}`))
   return file
@@ -53,6 +56,7 @@ export function openFile(run: RunAddress | undefined, path: string, slot: number
     known: run === undefined ? {} : knownAddresses(run, path, slot),
     unavailable: run?.unavailable,
     running: new Set(),
+    begun: false,
     get session() { return session() },
     get opened() { return opened },
     lease: name => leases.held().find(([held]) => held === name)?.[1],

@@ -9,7 +9,7 @@ import { borrow, currentFile, fileWithContainers, type TestFile } from './file.j
  * for each test. Call it at the top of a file, or in a `describe`.
  */
 export function fixtures<T extends object>(Class: new () => T): T {
-  const file = fileWithContainers()
+  const file = fileWithContainers('fixtures()')
   const instance = new Class()
   const members = testMembers<TestContainer>(instance)
   beforeEach(async ({ task, onTestFinished }) => {
@@ -27,7 +27,7 @@ export function withContainers<C, const M extends Readonly<Record<string, NamedU
   base: TestAPI<C>,
   map: M,
 ): TestAPI<C & { [K in keyof M]: HandleOf<M[K]> }> {
-  const file = fileWithContainers()
+  const file = fileWithContainers('withContainers()')
   const caller = callerOf(withContainers)
   const fixturesByKey = Object.fromEntries(Object.entries(map).map(([key, wanted]) => {
     const use = typeof wanted === 'string' ? { name: wanted } : wanted

@@ -1,5 +1,5 @@
 import { currentRun, exportedVariables, RUN_VARIABLE, setVariables } from '@mayfly/core/worker'
-import { beforeEach, expect, inject } from 'vitest'
+import { beforeAll, beforeEach, expect, inject } from 'vitest'
 import { explain } from './explain.js'
 import { openFile } from './file.js'
 import { finallyAll } from './finally.js'
@@ -14,6 +14,7 @@ if (path !== undefined) {
   const slot = Number(process.env['VITEST_POOL_ID'] ?? 1)
   const before = setVariables(run === undefined ? {} : exportedVariables(run, path, slot))
   const file = openFile(run, path, slot)
+  beforeAll(() => void (file.begun = true))
   // Registered first, so run after every other tear-down of the file.
   finallyAll(async () => {
     setVariables(before)

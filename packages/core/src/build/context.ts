@@ -3,7 +3,7 @@ import { join, posix, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import { MayflyError } from '../errors.js'
+import { isMayflyError, MayflyError } from '../errors.js'
 import { startUntar } from '../layers/index.js'
 import { isTar } from './archive.js'
 import { isCompressed, plain } from './decompress.js'
@@ -105,7 +105,7 @@ async function unpacked(options: BuildOptions, stream: Readable, scratch: string
     // The native program says why it stopped reading.
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') await untar.done
     untar.kill()
-    throw error instanceof MayflyError ? error : new MayflyError('ERR_MAYFLY_BUILD_FAILED', 'The build context cannot be read', { cause: error })
+    throw isMayflyError(error) ? error : new MayflyError('ERR_MAYFLY_BUILD_FAILED', 'The build context cannot be read', { cause: error })
   }
   await untar.done
   return foreign(options, scratch)

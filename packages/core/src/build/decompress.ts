@@ -3,7 +3,7 @@ import { Readable, type Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 
-import { MayflyError } from '../errors.js'
+import { isMayflyError, MayflyError } from '../errors.js'
 import { zstdDecompressor } from '../layers/index.js'
 
 const GZIP = Buffer.from([0x1f, 0x8b])
@@ -39,7 +39,7 @@ async function* decompressed(source: Readable, step: Step): AsyncGenerator<Buffe
       for await (const chunk of inflate as AsyncIterable<Buffer>) yield chunk
     }
   } catch (error) {
-    throw error instanceof MayflyError ? error : new MayflyError('ERR_MAYFLY_BUILD_FAILED', `An archive cannot be decompressed: ${(error as Error).message}`, { cause: error })
+    throw isMayflyError(error) ? error : new MayflyError('ERR_MAYFLY_BUILD_FAILED', `An archive cannot be decompressed: ${(error as Error).message}`, { cause: error })
   }
 }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 
+import { isError } from '../errors.js'
 import type { HttpWaitOptions } from './types.js'
 
 const PATIENCE = 10_000
@@ -12,7 +13,7 @@ export async function whatIsWrong(url: URL, options: HttpWaitOptions, signal: Ab
   try {
     [response, text] = await ask(url, options, signal)
   } catch (error) {
-    return error instanceof Error ? `no answer: ${error.message}` : 'no answer'
+    return isError(error) ? `no answer: ${error.message}` : 'no answer'
   }
   const code = response.statusCode ?? 0
   const fits = status === undefined ? code >= 200 && code < 400

@@ -3,7 +3,7 @@ import { posix, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
-import { MayflyError } from '../errors.js'
+import { isError, MayflyError } from '../errors.js'
 import { nativeBinary, type Connection } from '../native/index.js'
 import { absolute } from '../sandbox/invalid.js'
 import { Operations, type CopyInto } from '../sandbox/operations.js'
@@ -56,7 +56,7 @@ export async function archiveOf(files: Files, source: string, options: CopyOptio
     try {
       for await (const piece of process.stdout as AsyncIterable<Buffer>) yield piece
       await done
-      if (failed !== undefined) throw failed instanceof Error ? failed : new Error(String(failed))
+      if (failed !== undefined) throw isError(failed) ? failed : new Error(String(failed))
     } finally {
       await process[Symbol.asyncDispose]()
     }
@@ -141,7 +141,7 @@ async function carry({ name }: Files, process: Process, { timeout, signal }: Cop
     if (said !== '') throw copyError(said, name, input === undefined ? `It cannot be copied out of ${name}` : `It cannot be copied into ${name}`)
     if (exit.signal !== undefined) throw new MayflyError('ERR_MAYFLY_NOT_RUNNING', `${name} was removed while files were being copied`)
     if (exit.code !== 0) throw new MayflyError('ERR_MAYFLY_COPY_FAILED', `The copy ended with ${exit.code}`)
-    if (sending instanceof Error && !isPipeEnd(sending)) throw sending
+    if (isError(sending) && !isPipeEnd(sending)) throw sending
   } finally {
     clearTimeout(timer)
     signal?.removeEventListener('abort', abort)

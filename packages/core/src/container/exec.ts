@@ -1,4 +1,4 @@
-import { isMayflyError } from '../errors.js'
+import { isError, isMayflyError } from '../errors.js'
 import type { Connection } from '../native/index.js'
 import { FLAG, startProcess } from './process.js'
 import { signalNumber } from './signals.js'
@@ -53,6 +53,6 @@ async function gather(process: Process, name: 'stdout' | 'stderr'): Promise<stri
 
 function missingCommand(error: unknown): ExecResult {
   const exitCode = isMayflyError(error) ? error.details['exitCode'] : undefined
-  if (typeof exitCode !== 'number' || !(error instanceof Error)) throw error
+  if (typeof exitCode !== 'number' || !isError(error)) throw error
   return { exitCode, stdout: '', stderr: `${error.message}\n` }
 }

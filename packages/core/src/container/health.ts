@@ -1,4 +1,4 @@
-import { MayflyError } from '../errors.js'
+import { MayflyError, messageOf } from '../errors.js'
 import type { ImageConfig } from '../images/index.js'
 import type { Health, Healthcheck, HealthProbe, HealthStatus } from './health-types.js'
 
@@ -113,7 +113,7 @@ export class Watch {
   async #check(): Promise<void> {
     const start = new Date()
     const answer = await this.#ask(this.#checkup.command, this.#checkup.timeout)
-      .catch((error: unknown) => ({ exitCode: -1, output: error instanceof Error ? error.message : String(error) }))
+      .catch((error: unknown) => ({ exitCode: -1, output: messageOf(error) }))
     if (this.#over) return
     if (answer === undefined) return this.#schedule(this.#pause())
     const { exitCode, output } = answer

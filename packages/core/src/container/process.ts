@@ -1,4 +1,4 @@
-import { isMayflyError, MayflyError } from '../errors.js'
+import { isError, isMayflyError, MayflyError } from '../errors.js'
 import { encodeExec, METHOD, Reader, type Connection } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { signalName, signalNumber } from './signals.js'
@@ -75,7 +75,7 @@ export async function startProcess(
   }
   const exit = ended.then((how) => {
     release()
-    if (how instanceof Error) throw how
+    if (isError(how)) throw how
     return how
   })
   exit.catch(() => undefined)

@@ -3,6 +3,7 @@ import { createServer, request as ask, type IncomingMessage, type ServerResponse
 import { BlockList, connect, isIP, type LookupFunction, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
+import { messageOf } from '../errors.js'
 import { encodePortOpen, encodePortTarget, METHOD, Reader } from '../native/index.js'
 import { Writer } from '../native/bytes.js'
 import { formatAddress, parseAddress } from '../network/addresses.js'
@@ -112,7 +113,7 @@ class Refused extends Error {
 }
 
 function refusal(error: unknown): { status: string; text: string } {
-  const text = error instanceof Error ? error.message : String(error)
+  const text = messageOf(error)
   return { status: error instanceof Refused ? error.status : '502 Bad Gateway', text: `mayfly: ${text}\n` }
 }
 

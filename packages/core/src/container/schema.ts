@@ -1,5 +1,6 @@
 import { z } from 'zod'
 
+import { isError } from '../errors.js'
 import { invalid } from '../sandbox/invalid.js'
 import { parseSize } from '../units.js'
 import { parsePorts } from '../network/ports.js'
@@ -122,6 +123,6 @@ function isPorts(value: unknown, { addIssue }: z.RefinementCtx): void {
   try {
     parsePorts([value as number])
   } catch (error) {
-    addIssue(error instanceof Error ? error.message.replace(/^Invalid port .*?: /, '') : ports)
+    addIssue(isError(error) ? error.message.replace(/^Invalid port .*?: /, '') : ports)
   }
 }

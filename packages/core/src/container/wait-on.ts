@@ -1,6 +1,6 @@
 import waitOnPackage from 'wait-on'
 
-import { MayflyError } from '../errors.js'
+import { MayflyError, messageOf } from '../errors.js'
 import type { WaitContext, WaitOnOptions } from './types.js'
 
 /** One call's time, in milliseconds: a call cannot be taken back, so that none outlives its wait for long. */
@@ -15,7 +15,7 @@ export async function waitOn(resources: readonly string[], { window = 0, reverse
       await waitOnPackage({ resources: [...resources], window, reverse, strictSSL, interval: STEP, timeout: ROUND + window, proxy: false, ...(headers === undefined ? {} : { headers: { ...headers } }) })
       return
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       if (Date.now() - began < ROUND && !/timed? ?out/i.test(message)) {
         throw new MayflyError('ERR_MAYFLY_OPTION_INVALID', `wait-on cannot wait for ${resources.join(', ')}: ${message}`, { cause: error, hint: 'Resources are tcp:host:port, http-get://…, https-get://…, socket:/path or file:/path.' })
       }

@@ -1,4 +1,4 @@
-import { MayflyError } from '../errors.js'
+import { isError, MayflyError } from '../errors.js'
 import { whatIsWrong } from './answer.js'
 import type { HttpWaitOptions, Wait, WaitContext, WaitOnOptions, WaitStrategy } from './types.js'
 import { poll, strategy } from './waiting.js'
@@ -132,7 +132,7 @@ export const wait = {
       try {
         return await check(context)
       } catch (error) {
-        if (error instanceof Error) context.saw(error.message)
+        if (isError(error)) context.saw(error.message)
         return false
       }
     }))

@@ -1,4 +1,4 @@
-import { isMayflyError } from '../errors.js'
+import { isMayflyError, messageOf } from '../errors.js'
 import type { RunningContainer } from '../container/handle.js'
 import { dieAttributes } from '../container/journal-words.js'
 import { keptDirectory, type KeptContainer } from '../container/kept.js'
@@ -92,7 +92,7 @@ export class Lives {
       if (session !== undefined) void this.#attend(entry, session).catch(() => undefined)
     } catch (error) {
       const code = isMayflyError(error) ? CODES[error.code] ?? 128 : 128
-      await this.#records.write(entry, { ...patch, restarting: undefined, ended: { at: Date.now(), code, oomKilled: false, error: error instanceof Error ? error.message : String(error) } })
+      await this.#records.write(entry, { ...patch, restarting: undefined, ended: { at: Date.now(), code, oomKilled: false, error: messageOf(error) } })
       this.#idle()
       throw error
     }

@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
 import { digestFromHex, type Digest } from '../digest.js'
-import { isMayflyError, MayflyError } from '../errors.js'
+import { isError, isMayflyError, MayflyError } from '../errors.js'
 import { layerLimits, plainLimit } from './limits.js'
 import { layerError, startUnpack, type Unpack, type UntarReport } from './native.js'
 import { zstdDecompressor } from './zstd.js'
@@ -156,5 +156,5 @@ function check(what: string, wanted: Digest, hex: string | undefined): void {
 }
 
 function isZlibError(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && /^Z_|^ZSTD_|ERR_STREAM_PREMATURE/.test(String(error.code))
+  return isError(error) && 'code' in error && /^Z_|^ZSTD_|ERR_STREAM_PREMATURE/.test(String(error.code))
 }

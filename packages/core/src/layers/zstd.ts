@@ -1,6 +1,8 @@
 import { Duplex } from 'node:stream'
 import * as zlib from 'node:zlib'
 
+import { messageOf } from '../errors.js'
+
 /** Small, because a kilobyte may become 32 MiB. */
 const SLICE = 1024
 
@@ -20,7 +22,7 @@ async function inJavaScript(): Promise<Duplex> {
       try {
         decompress.push(slice, last)
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error)
+        const why = messageOf(error)
         throw Object.assign(new Error(`${why}; only Node 22.15 and later know all of zstd`), { code: 'ZSTD_error' })
       }
       return pieces.filter(({ length }) => length > 0).map((piece) => Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength))

@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
 
-import { MayflyError } from '../errors.js'
+import { MayflyError, messageOf } from '../errors.js'
 import type { Environment } from './settings.js'
 
 /** What a registry's directory of certificates has. [Docker: "Verify repository client with certificates"; containers-certs.d(5)] */
@@ -49,7 +49,7 @@ export function secureContext(own: HostCertificates | undefined, env: Environmen
   try {
     return createSecureContext({ ca, ...own?.client })
   } catch (cause) {
-    throw invalid('A certificate of a registry', cause instanceof Error ? cause.message : '', cause)
+    throw invalid('A certificate of a registry', messageOf(cause), cause)
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 
-import { MayflyError } from '../errors.js'
+import { isError, MayflyError } from '../errors.js'
 import type { Credentials } from './credentials.js'
 import type { Environment } from './settings.js'
 
@@ -18,7 +18,7 @@ export async function askHelper(name: string, server: string, env: Environment =
     if (typeof username !== 'string' || typeof secret !== 'string') throw new Error('it names no user')
     return username === '<token>' ? { username: '', password: '', identityToken: secret } : { username, password: secret }
   } catch (cause) {
-    throw failed(name, 'get', server, cause instanceof Error && !(cause instanceof SyntaxError) ? cause.message : 'it did not answer in JSON')
+    throw failed(name, 'get', server, isError(cause) && cause.name !== 'SyntaxError' ? cause.message : 'it did not answer in JSON')
   }
 }
 

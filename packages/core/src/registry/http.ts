@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { MayflyError } from '../errors.js'
+import { isMayflyError, MayflyError } from '../errors.js'
 import { directOptions, dispatcherFor, trustMore } from './connection.js'
 import { getDirectly } from './direct.js'
 import { isAmong, isPrivate } from './hosts.js'
@@ -49,7 +49,7 @@ export async function request(url: string, options: HttpRequest): Promise<HttpRe
       await pause(attempt, options.signal, wait)
     } catch (error) {
       throwIfAborted(options.signal)
-      if (error instanceof MayflyError) throw error
+      if (isMayflyError(error)) throw error
       if (attempt === TRIES || !isTransient(error)) throw unavailable(asSpoken(new URL(url), options).href, error)
       await pause(attempt, options.signal)
     }

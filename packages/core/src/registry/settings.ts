@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-import { MayflyError } from '../errors.js'
+import { MayflyError, messageOf } from '../errors.js'
 import { parseToml, type Table } from './toml.js'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -118,7 +118,7 @@ function pulledBy(value: unknown): 'all' | 'digest-only' | 'tag-only' {
 }
 
 function unreadable(path: string, cause: unknown): MayflyError {
-  return new MayflyError('ERR_MAYFLY_CONFIG_INVALID', `${path} cannot be understood: ${cause instanceof Error ? cause.message : ''}`, {
+  return new MayflyError('ERR_MAYFLY_CONFIG_INVALID', `${path} cannot be understood: ${messageOf(cause)}`, {
     cause, hint: 'It says which registries are trusted, mirrored or blocked; nothing is pulled before it is mended.',
   })
 }

@@ -1,4 +1,4 @@
-import { MayflyError } from '../errors.js'
+import { isError, MayflyError, messageOf } from '../errors.js'
 import { proxyFor } from './proxy.js'
 import { registrySettings } from './settings.js'
 
@@ -42,7 +42,7 @@ export function wantsTls(body: string): boolean {
 }
 
 function isNoTls(error: unknown): boolean {
-  return NO_TLS.has(codeOf(error)) || (error instanceof Error && /wrong version number|packet length too long/.test(error.message))
+  return NO_TLS.has(codeOf(error)) || (isError(error) && /wrong version number|packet length too long/.test(error.message))
 }
 
 /** The error for a registry that could not be asked, with what can be done about it. */
@@ -87,12 +87,8 @@ function explain(url: URL, cause: unknown): { readonly why: string, readonly hin
   }
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : ''
-}
-
 function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return ''
+  if (!isError(error)) return ''
   if ('code' in error && typeof error.code === 'string') return error.code
   return error.cause === undefined ? '' : codeOf(error.cause)
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { MayflyError } from '../errors.js'
+import { isError, MayflyError } from '../errors.js'
 import type { Config, Services } from './types.js'
 
 const NAMES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map(extension => `mayfly.config.${extension}`)
@@ -37,7 +37,7 @@ export async function importModule(path: string): Promise<unknown> {
 }
 
 function reason(cause: unknown, path: string): string {
-  if (!(cause instanceof Error)) return String(cause)
+  if (!isError(cause)) return String(cause)
   const frame = cause.stack?.split('\n').find(line => line.includes(`${path}:`))
   const line = frame === undefined ? undefined : /:(\d+)(?::\d+)?\)?$/.exec(frame.trim())?.[1]
   return `${line === undefined || cause.message.includes(path) ? '' : `line ${line}: `}${cause.message}`

@@ -1,4 +1,5 @@
 import type { AttachOptions, Container, CopyInOptions, CopyOptions, CopySource, EventOptions, ExecOptions, Listening, LogOptions, OutputOptions, Protocol, SnapshotOptions } from '../container/types.js'
+import type { MayflyError } from '../errors.js'
 import { numberOf, type Address } from './address.js'
 import { REMOTE_METHODS } from './calls.js'
 import type { Lease } from './client.js'
@@ -105,5 +106,12 @@ function udpNumberOf({ grant: { udp, name } }: Lease, container: number): number
 function fail(name: string, { hint }: Behind): never {
   throw shownError('ERR_MAYFLY_NOT_STARTED', `"${name}" has not been started yet`, {
     hint: hint ?? 'Read it inside a test or a hook, not while the file is loading.',
+  })
+}
+
+/** For what must be called while a file loads, and was called by its hooks or tests. */
+export function tooLate(what: string): MayflyError {
+  return shownError('ERR_MAYFLY_NOT_STARTED', `${what} comes too late: the tests of this file have begun`, {
+    hint: 'Call it at the top of the file or in a describe. What each test is to have for itself has scope: \'test\'.',
   })
 }

@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { MayflyError } from '../errors.js'
+import { MayflyError, messageOf } from '../errors.js'
 import { createAdmission } from './admission.js'
 import type { Health, RunOptions } from '../container/types.js'
 import type { Address } from './address.js'
@@ -86,7 +86,7 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
       for (const { peer } of holders) peer.request('ended', { name: as, exit, lines }).catch(() => undefined)
     },
     reset: ({ as, slot }, ms) => journal.note({ event: 'reset', name: as, slot, ms: Math.round(ms) }),
-    resetFailed: ({ as }, error) => void process.stderr.write(`mayfly: "${as}" could not be brought back to its prepared state and is replaced: ${error instanceof Error ? error.message : String(error)}\n`),
+    resetFailed: ({ as }, error) => void process.stderr.write(`mayfly: "${as}" could not be brought back to its prepared state and is replaced: ${messageOf(error)}\n`),
   })
   const admission = createAdmission({
     waits: ({ name, slot }) => {

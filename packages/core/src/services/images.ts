@@ -1,6 +1,6 @@
 import type { FoundImage } from '../container/index.js'
 import type { RunOptions } from '../container/types.js'
-import { isMayflyError, MayflyError } from '../errors.js'
+import { isMayflyError, MayflyError, messageOf } from '../errors.js'
 import type { Journal } from './journal.js'
 import { describePull } from './pulling.js'
 import type { Engine } from './start.js'
@@ -51,7 +51,7 @@ export function createImages(engine: Engine, journal: Journal): Images {
 
 function missing(failures: readonly { readonly name: string; readonly reason: unknown }[], services: Services, config: string): MayflyError {
   const first = failures[0]?.reason
-  const lines = failures.map(({ name, reason }) => `  ${name}: ${reason instanceof Error ? reason.message : String(reason)}`)
+  const lines = failures.map(({ name, reason }) => `  ${name}: ${messageOf(reason)}`)
   const wanted = [...new Set(failures.map(({ name }) => services[name]?.image ?? ''))]
   const advice = isMayflyError(first) && first.hint !== undefined ? `${first.hint} ` : ''
   return new MayflyError(isMayflyError(first) ? first.code : 'ERR_MAYFLY_INTERNAL', `${config} names images that cannot be had:\n${lines.join('\n')}`, {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { dirname } from 'node:path'
 import type { FoundImage } from '../container/index.js'
 import type { Container, RunOptions, Snapshot } from '../container/types.js'
-import { isMayflyError, MayflyError } from '../errors.js'
+import { isMayflyError, MayflyError, messageOf } from '../errors.js'
 import { openAddress } from './addresses.js'
 import { clientsOf, type Client } from './clients.js'
 import { hashInputs } from './inputs.js'
@@ -159,7 +159,7 @@ function withFacts(container: Container, facts: Readonly<Record<string, string>>
 }
 
 function failed(name: string, cause: unknown, lines: readonly string[]): MayflyError {
-  const why = cause instanceof Error ? cause.message : String(cause)
+  const why = messageOf(cause)
   const said = lines.length === 0 ? '' : `\n  the last lines of its container:\n${lines.map(line => `    ${line}`).join('\n')}`
   return new MayflyError('ERR_MAYFLY_PREPARE_FAILED', `"${name}" could not be prepared: ${why}${said}`, {
     cause,

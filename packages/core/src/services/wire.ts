@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { MayflyError, type ErrorCode, type MayflyErrorOptions } from '../errors.js'
+import { type ErrorCode, MayflyError, type MayflyErrorOptions, messageOf } from '../errors.js'
 import { withoutOurFrames } from './stack.js'
 
 /** One side of a run-host connection: JSON lines, requests answered by id, in both directions. */
@@ -184,7 +184,7 @@ function lost(): MayflyError {
 export function toWire(error: unknown): WireError {
   const e = error as Partial<MayflyError>
   const code = typeof e.code === 'string' && e.code.startsWith('ERR_MAYFLY_') ? e.code : 'ERR_MAYFLY_INTERNAL'
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   return { code, message, hint: e.hint, details: plain(e.details ?? {}) }
 }
 

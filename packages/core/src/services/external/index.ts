@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Address } from '../address.js'
 import type { Journal } from '../journal.js'
-import { MayflyError } from '../../errors.js'
+import { isMayflyError, MayflyError, messageOf } from '../../errors.js'
 import type { Made, Make, Wish } from '../leases.js'
 import type { PresetName } from '../presets/index.js'
 import { shellIn } from '../shell.js'
@@ -157,7 +157,7 @@ async function prepareAt(service: Service, name: string, config: string, address
   try {
     await run(handleOf(name, address) as never, { sh, directory })
   } catch (cause) {
-    throw new MayflyError('ERR_MAYFLY_PREPARE_FAILED', `"${name}" could not be prepared on its external server: ${cause instanceof Error ? cause.message : String(cause)}`, { cause, details: { service: name } })
+    throw new MayflyError('ERR_MAYFLY_PREPARE_FAILED', `"${name}" could not be prepared on its external server: ${messageOf(cause)}`, { cause, details: { service: name } })
   }
 }
 
@@ -208,8 +208,8 @@ function loader(config: string, name: string, service: Service): Load {
 }
 
 function unreachable(name: string, url: URL, cause: unknown): unknown {
-  if (cause instanceof MayflyError) return cause
-  return new MayflyError('ERR_MAYFLY_NOT_STARTED', `The external server of "${name}" at ${url.host} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, {
+  if (isMayflyError(cause)) return cause
+  return new MayflyError('ERR_MAYFLY_NOT_STARTED', `The external server of "${name}" at ${url.host} cannot be used: ${messageOf(cause)}`, {
     cause, hint: 'No container stands in for it while `external` or its variable is set.',
   })
 }

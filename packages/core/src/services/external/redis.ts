@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectSecurely } from 'node:tls'
-import { MayflyError } from '../../errors.js'
+import { isError, MayflyError } from '../../errors.js'
 import type { ExternalClient, OpenClient } from './types.js'
 
 /** Redis and its fork, over the protocol itself: logical databases that are empty are ours until the end. */
@@ -75,7 +75,7 @@ async function openConnection(url: URL): Promise<Connection> {
     for (let found = parse(rest, 0); found !== undefined; found = parse(rest, 0)) {
       rest = rest.subarray(found.end)
       const asked = waiting.shift()
-      if (found.value instanceof Error) asked?.reject(found.value)
+      if (isError(found.value)) asked?.reject(found.value)
       else asked?.resolve(found.value)
     }
   })

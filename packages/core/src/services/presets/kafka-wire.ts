@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { MayflyError } from '../../errors.js'
+import { MayflyError, messageOf } from '../../errors.js'
 
 /** What is asked of a broker: number and version of the request. Versions that Kafka 2.0 to 4 know. [Kafka protocol guide, API keys; KIP-896] */
 export const API = {
@@ -44,7 +44,7 @@ export async function openBroker(url: string): Promise<Broker> {
 const PATIENCE = 30_000
 
 export function refused(what: string, cause?: unknown): MayflyError {
-  const why = cause instanceof Error ? `: ${cause.message}` : ''
+  const why = cause === undefined ? '' : `: ${messageOf(cause)}`
   return new MayflyError('ERR_MAYFLY_RESET_FAILED', `A service's state could not be kept or brought back: Kafka ${what}${why}`, { cause })
 }
 
