@@ -1,5 +1,5 @@
 import { asDecorator, callerOf, thrownAt, type ContainerDecorator, type Handle, type Name, type Scope, type TestContainer } from '@mayfly/core/worker'
-import { jestGlobals, NO_LIMIT, sessionFor } from './hooks.js'
+import { currentSession, ensureInTime, jestGlobals, NO_LIMIT } from './hooks.js'
 
 export interface UseOptions {
   readonly as?: string
@@ -12,7 +12,7 @@ export interface UseOptions {
  * a class for `fixtures()`, a static one is for the file and any other for each test.
  */
 export function container<const N extends Name>(name: N, options: UseOptions = {}): Handle<N> & ContainerDecorator<Handle<N>> {
-  const session = sessionFor(`container('${name}')`)
+  const session = currentSession()
   const caller = callerOf(container)
   const use = { name, ...options }
   const as = options.as ?? name
@@ -20,6 +20,7 @@ export function container<const N extends Name>(name: N, options: UseOptions = {
   let scope: Scope | undefined
   let wanted = !session.declared(as)
   if (wanted) {
+    ensureInTime(session, `container('${name}')`)
     const { beforeAll, beforeEach } = jestGlobals()
     beforeAll(async () => {
       if (!wanted) return

@@ -27,11 +27,9 @@ export function jestGlobals(): JestGlobals {
   return globalThis as unknown as JestGlobals
 }
 
-/** The file's session for a part of it that wants containers by `what`. Throws ERR_MAYFLY_NOT_STARTED when its tests have begun. */
-export function sessionFor(what: string): FileSession {
-  const session = currentSession()
-  if (session.tests.begun) throw tooLate(what)
-  return session
+/** For `what` a file wants containers by. Throws ERR_MAYFLY_NOT_STARTED when its tests have begun. */
+export function ensureInTime({ tests }: FileSession, what: string): void {
+  if (tests.begun) throw tooLate(what)
 }
 
 export function currentSession(): FileSession {

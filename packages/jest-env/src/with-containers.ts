@@ -1,5 +1,5 @@
 import { createHandle, type HandleOf, type NamedUse, type TestContainer } from '@mayfly/core/worker'
-import { currentSession, jestGlobals, sessionFor, type JestTest } from './hooks.js'
+import { currentSession, ensureInTime, jestGlobals, type JestTest } from './hooks.js'
 
 type Body<A, R extends readonly unknown[] = []> = (containers: A, ...row: R) => unknown
 
@@ -18,7 +18,8 @@ export interface ContainerTest<A> {
 
 /** A `test` with containers: each key is a member of the body's argument, each value a name. */
 export function withContainers<const M extends Readonly<Record<string, NamedUse>>>(map: M): ContainerTest<{ [K in keyof M]: HandleOf<M[K]> }> {
-  const session = sessionFor('withContainers()')
+  const session = currentSession()
+  ensureInTime(session, 'withContainers()')
   const members = Object.entries(map).map(([key, wanted]) => {
     const use = typeof wanted === 'string' ? { name: wanted } : wanted
     return session.perTest(key, { ...use, as: use.as ?? session.nameFor(use.name, key) })
