@@ -66,7 +66,7 @@ test('a disk that fills up in the middle of a build is told, and the build leave
   const context = join(directory, 'context')
   const home = join(directory, 'home')
   for (const path of [context, home]) mkdirSync(path)
-  execFileSync('sh', ['-c', 'head -c 30000000 /dev/urandom > large; tar -cf large.tar large'], { cwd: context })
+  execFileSync('sh', ['-c', 'head -c 40000000 /dev/urandom > large; tar -cf large.tar large'], { cwd: context })
   writeFileSync(join(context, 'Copy'), 'FROM busybox\nRUN echo first > /first\nCOPY large /large\nRUN true')
   writeFileSync(join(context, 'Add'), 'FROM busybox\nRUN echo first > /first\nADD large.tar /x/\nRUN true')
   writeFileSync(join(context, 'Run'), 'FROM busybox\nRUN echo first > /first\nRUN head -c 60000000 /dev/urandom > /large')

@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "lookup.h"
 #include "tarheader.h"
+#include "tarout.h"
 
 struct seen {
   dev_t dev;
@@ -29,11 +30,12 @@ struct pending {
   bool written;
 };
 
-static bool layer, recorded;
+static bool layer, recorded, whole;
 static const char **skipped;
 static size_t skipped_count;
 static int *lowers, lower_count;
 static int64_t latest = INT64_MAX;
+static uint64_t file_bytes;
 static struct pending *innermost;
 static struct buffer out;
 static struct seen *links;
@@ -47,7 +49,7 @@ static _Noreturn void stop(const char *step) {
 
 static void flush(size_t over) {
   if (out.length <= over) return;
-  if (write_all(1, out.data, out.length) < 0) stop("write");
+  if (tarout_add(out.data, out.length)) stop("write");
   out.length = 0;
 }
 
@@ -146,7 +148,7 @@ static void contents(int dir, const char *name, uint64_t size) {
   int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) stop("open");
   for (uint64_t left = size; left > 0;) {
-    flush(1u << 20);
+    flush(1u << 18);
     buffer_reserve(&out, 1u << 18);
     ssize_t got = read(fd, out.data + out.length, left < 1u << 18 ? (size_t)left : 1u << 18);
     if (got < 0 && errno == EINTR) continue;
@@ -227,7 +229,7 @@ static void entry(int dir, const char *prefix, const char *name) {
     struct stat plain = {0};
     if (lower_count == 0 || below(path, &old)) write_entry(whiteout, "", '0', &plain, 0, &extra);
     free(whiteout);
-  } else if (!S_ISSOCK(st.st_mode) && (S_ISDIR(st.st_mode) || lower_count == 0 || !is_unchanged(dir, name, path, &st))) {
+  } else if (!S_ISSOCK(st.st_mode) && (S_ISDIR(st.st_mode) || whole || !is_unchanged(dir, name, path, &st))) {
     const char *first = !S_ISDIR(st.st_mode) && st.st_nlink > 1 ? first_name(&st, path) : NULL;
     if (first == NULL) xattrs(&extra, dir, name);
     if (first != NULL) {
@@ -243,12 +245,13 @@ static void entry(int dir, const char *prefix, const char *name) {
     } else if (S_ISREG(st.st_mode)) {
       write_entry(path, "", '0', &st, (uint64_t)st.st_size, &extra);
       contents(dir, name, (uint64_t)st.st_size);
+      file_bytes += (uint64_t)st.st_size;
     } else {
       write_entry(path, "", S_ISCHR(st.st_mode) ? '3' : S_ISBLK(st.st_mode) ? '4' : '6', &st, 0, &extra);
     }
   }
   buffer_free(&extra);
-  flush(1u << 20);
+  flush(1u << 18);
   free(path);
 }
 
@@ -280,7 +283,12 @@ int cmd_tar(int argc, char **argv) {
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--layer") == 0) layer = true;
     else if (strcmp(argv[i], "--recorded-owners") == 0) recorded = true;
-    else if (strcmp(argv[i], "--skip") == 0 && i + 1 < argc) skipped[skipped_count++] = argv[++i];
+    else if (strcmp(argv[i], "--whole") == 0) whole = true;
+    else if (strcmp(argv[i], "--digest") == 0) tarout_digest();
+    else if (strcmp(argv[i], "--gzip") == 0 && i + 1 < argc) {
+      current = argv[++i];
+      if (tarout_gzip(current)) stop("open");
+    } else if (strcmp(argv[i], "--skip") == 0 && i + 1 < argc) skipped[skipped_count++] = argv[++i];
     else if (strcmp(argv[i], "--latest") == 0 && i + 1 < argc) latest = strtoll(argv[++i], NULL, 10);
     else if (root == NULL) root = argv[i];
     else {
@@ -290,7 +298,7 @@ int cmd_tar(int argc, char **argv) {
     }
   }
   if (root == NULL) {
-    fprintf(stderr, "usage: tar [--layer] [--recorded-owners] [--skip PATH]... [--latest SECONDS] DIR [LOWER...]\n");
+    fprintf(stderr, "usage: tar [--layer] [--whole] [--digest | --gzip FILE] [--recorded-owners] [--skip PATH]... [--latest SECONDS] DIR [LOWER...]\n");
     return 2;
   }
   current = root;
@@ -300,5 +308,6 @@ int cmd_tar(int argc, char **argv) {
   static const uint8_t end[2 * TAR_BLOCK];
   buffer_append(&out, end, sizeof end);
   flush(0);
+  if (tarout_end(file_bytes)) stop("write");
   return 0;
 }

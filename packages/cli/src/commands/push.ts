@@ -3,7 +3,7 @@ import type { PushProgress } from '@mayfly/core/engine'
 import { interruptible } from '../interrupt.js'
 import { hasBars, openProgress, type Bar } from '../progress.js'
 
-const WORDS: Readonly<Record<PushProgress['state'], string>> = { waiting: 'Waiting', sending: 'Pushing', there: 'Layer already exists', mounted: 'Mounted', uploaded: 'Pushed' }
+const WORDS: Readonly<Record<PushProgress['state'], string>> = { compressing: 'Compressing', compressed: 'Compressed', waiting: 'Waiting', sending: 'Pushing', there: 'Layer already exists', mounted: 'Mounted', uploaded: 'Pushed' }
 
 interface Flags {
   readonly quiet?: boolean
@@ -40,8 +40,9 @@ export async function push(text: string, { quiet, allTags }: Flags): Promise<voi
 function shown(show: (bars: readonly Bar[]) => void): (event: PushProgress) => void {
   const bars = new Map<string, Bar>()
   return ({ blob, size, state, done }) => {
-    const finished = state !== 'waiting' && state !== 'sending'
-    bars.set(blob, { name: blob.slice(7, 19), word: WORDS[state], done, total: size, finished })
+    // From then on it has another digest.
+    if (state === 'compressed') bars.delete(blob)
+    else bars.set(blob, { name: blob.slice(7, 19), word: WORDS[state], ...state === 'compressing' ? {} : { done, total: size }, finished: !['compressing', 'waiting', 'sending'].includes(state) })
     show([...bars.values()])
   }
 }

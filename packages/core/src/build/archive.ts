@@ -4,10 +4,10 @@ import { chmod, mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-import { produceLayer, settle, startUntar } from '../layers/index.js'
+import { settle, startUntar, type LayerSource } from '../layers/index.js'
 import { plain, isCompressed } from './decompress.js'
 import { reowned } from './own.js'
-import type { FreshLayer } from './pack.js'
+import { freshLayer, reasonOf, type FreshLayer } from './pack.js'
 
 /** Whether a file is a tar, plain or compressed, told by its bytes and not by its name. */
 export async function isArchive(file: string): Promise<boolean> {
@@ -47,25 +47,20 @@ export async function archiveKey({ file, target, owner }: Archive): Promise<stri
  * owners, hard links, extended attributes, devices. `latest`: seconds since 1970.
  */
 export async function archiveLayer(
-  { file, target, owner }: Archive, { directory, blob, lowers, latest }: { directory: string; blob: string; lowers: readonly string[]; latest: number | undefined },
+  { file, target, owner }: Archive, source: LayerSource,
 ): Promise<FreshLayer> {
+  const { directory, lowers } = source
   const above = target === '' ? [] : target.split('/').map((_, at, parts) => parts.slice(0, at + 1).join('/'))
   const root = join(directory, target)
   await mkdir(root, { recursive: true })
   // Whatever the process's umask is.
   for (const path of ['', ...above]) await chmod(join(directory, path), 0o755)
   const untar = startUntar(root)
-  const source = createReadStream(file, { highWaterMark: 1 << 20 })
-  const stream = plain(source, await headOf(file))
+  const stream = plain(createReadStream(file, { highWaterMark: 1 << 20 }), await headOf(file))
   try {
     await (owner === undefined ? pipeline(stream, untar.input) : pipeline(stream, reowned(owner), untar.input))
   } catch (error) {
-    // A pipe that broke is the native program's, which says why it stopped reading.
-    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') untar.kill()
-    await untar.done.catch((reason: unknown) => {
-      throw (error as NodeJS.ErrnoException).code === 'EPIPE' ? reason : error
-    })
-    throw error
+    throw await reasonOf(error, untar)
   }
   const report = await untar.done
   const below = (path: string): string => (target === '' ? path : path === '' ? target : `${target}/${path}`)
@@ -73,11 +68,7 @@ export async function archiveLayer(
     ...report, implicit: [...above, ...report.implicit.map(below)],
     linksBelow: report.linksBelow.map(({ path, target: to }) => ({ path: below(path), target: below(to) })),
   }, lowers)
-  const opaque = report.opaque.map(below)
-  const produced = produceLayer({ directory, lowers, latest }, blob)
-  const settled = produced.then(({ opaque: all }) => all)
-  settled.catch(() => undefined)
-  return { tree: { directory, opaque }, blob, produced, opaque: settled }
+  return freshLayer({ ...source, whole: true }, report.opaque.map(below))
 }
 
 async function headOf(file: string): Promise<Buffer> {

@@ -62,7 +62,7 @@ async function directoryState(build: Build, root: string): Promise<BuildState> {
   })
   const hash = createHash('sha256')
   await hashEntries(hash, entries)
-  const fresh = await packLayer(entries, { ...layerPlace(build.place()), lowers: [], latest: build.epoch })
+  const fresh = await packLayer(entries, { directory: layerPlace(build.place()), lowers: [], latest: build.epoch })
   const key = nextKey('context', hash.digest('hex'))
   return { ...scratch(build.platform), key, layers: [{ kind: 'fresh', tree: fresh.tree, fresh, cacheKey: key, createdAt: 0 }] }
 }

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { discardTree, openLease, openStore, storeFailed, type Lease, type Store } from '../images/index.js'
+import type { Digest } from '../digest.js'
+import { discardTree, openLease, openStore, storeFailed, syncLayers, type Lease, type Store } from '../images/index.js'
 import { hostPlatform, parsePlatform } from '../platform.js'
 import { openCache, type BuildCache } from './cache.js'
 import { openContext, type Context } from './context.js'
@@ -32,8 +33,10 @@ export interface Build {
   readonly platform: BuildState['platform']
   readonly progress: Progress
   readonly secrets: SecretFiles
-  /** Layers being compressed. While they are, those below them must stay where they are. */
-  readonly packing: Set<Promise<unknown>>
+  /** Layers being measured. While they are, those below them must stay where they are. */
+  readonly measuring: Set<Promise<unknown>>
+  /** Layers that came into the store, by chain id. */
+  readonly placed: Set<Digest>
   readonly signal: AbortSignal
   /** Seconds since 1970: no time in the image is later, and it is the image's own. */
   readonly epoch: number | undefined
@@ -54,6 +57,7 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
   const lease = await openLease(store, signal)
   const secrets = openSecretFiles()
+  const placed = new Set<Digest>()
   let stages: StageRunner | undefined
   try {
     const context = await openContext(options, { scratch: join(directory, 'context'), signal })
@@ -62,7 +66,7 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
     const { global, stages: parsed } = splitStages(instructions)
     let last = 0
     const build: Build = {
-      store, lease, cache: openCache(store), options, source, context, secrets, signal, packing: new Set(), stages: parsed,
+      store, lease, cache: openCache(store), options, source, context, secrets, signal, measuring: new Set(), placed, stages: parsed,
       escape: directives['escape'] ?? '\\',
       globalArgs: {},
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),
@@ -83,6 +87,8 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
   } finally {
     stop.abort()
     await stages?.settle()
+    // What was built is worth keeping over a restart of the machine, and nobody waits for the disk.
+    syncLayers(store, [...placed])
     await secrets.close()
     await lease.release()
     await discardTree(store, directory)

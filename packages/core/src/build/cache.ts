@@ -1,13 +1,15 @@
-import { access, readFile, utimes } from 'node:fs/promises'
+import { readFile, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { isDigest, type Digest } from '../digest.js'
-import { blobPath, writeAtomically, type Store } from '../images/index.js'
+import { writeAtomically, type Store } from '../images/index.js'
 
 /** A layer that an earlier build made. */
 export interface CachedLayer {
   readonly diffId: Digest
+  /** The diffId; in records of earlier versions that of a compressed form. */
   readonly digest: Digest
+  /** Bytes of what has this digest. */
   readonly size: number
   /** The chain it was made on: it is unpacked under this name, or its own. */
   readonly chainId: Digest
@@ -28,9 +30,6 @@ export function openCache(store: Store): BuildCache {
       const record = await readFile(path(key), 'utf8').then(text => JSON.parse(text) as Partial<CachedLayer>, () => undefined)
       const { diffId, digest, chainId, size, createdAt } = record ?? {}
       if (!isDigest(diffId) || !isDigest(digest) || !isDigest(chainId) || typeof size !== 'number' || typeof createdAt !== 'number') return undefined
-      // A layer whose bytes were collected is made anew.
-      const there = await access(blobPath(store, digest)).then(() => true, () => false)
-      if (!there) return undefined
       // The time of the record says when the step was last used: it is kept for a while from then.
       const now = new Date()
       await utimes(path(key), now, now).catch(() => undefined)

@@ -6,7 +6,7 @@ import type { RunOptions } from '../container/types.js'
 import { digestOf } from '../digest.js'
 import { isMayflyError } from '../errors.js'
 import type { Image } from '../images/index.js'
-import { NAME_FILES, produceLayer, resolveInStack, STUBS, type StackLayer } from '../layers/index.js'
+import { NAME_FILES, resolveInStack, STUBS, type StackLayer } from '../layers/index.js'
 import { parseReference } from '../reference.js'
 import type { Build } from './builder.js'
 import { fault } from './dockerfile/fault.js'
@@ -15,7 +15,7 @@ import type { Step } from './instruction.js'
 import { layerPlace } from './keep.js'
 import type { OpenMounts } from './mounts.js'
 import { runNetwork } from './network.js'
-import type { FreshLayer } from './pack.js'
+import { freshLayer, type FreshLayer } from './pack.js'
 import { stackOf, type BuildState } from './state.js'
 import type { BuildStep } from './types.js'
 
@@ -37,7 +37,7 @@ export interface Execution {
 /** Runs a command in a container over a state; what it changed is a layer. Throws ERR_MAYFLY_DOCKERFILE_INVALID. */
 export async function execute(build: Build, { state }: Pick<Step, 'state'>, execution: Execution): Promise<FreshLayer> {
   const { instruction, step, mounts } = execution
-  const place = layerPlace(build.place())
+  const directory = layerPlace(build.place())
   const options = optionsOf(build, execution, await runNetwork(build, execution.network))
   const container = await startImage(imageOf(state), options).catch((error: unknown) => { throw failed(build, instruction, error) })
   try {
@@ -53,17 +53,14 @@ export async function execute(build: Build, { state }: Pick<Step, 'state'>, exec
       const why = oomKilled ? 'was ended for its memory' : signal === undefined ? `ended with status ${String(code)}` : `was ended by ${signal}`
       throw fault(build.source, instruction.place, `the command ${why}${tail.length === 0 ? '' : `; it printed last:\n${tail.map(line => `  ${line}`).join('\n')}\n`}`)
     }
-    await mkdir(dirname(place.directory), { recursive: true, mode: 0o700 })
-    await container.takeChanges(place.directory)
+    await mkdir(dirname(directory), { recursive: true, mode: 0o700 })
+    await container.takeChanges(directory)
   } finally {
     await container[Symbol.asyncDispose]()
   }
   const stack = stackOf(state)
-  await removeStubs(place.directory, stack, mounts.targets)
-  const produced = produceLayer({ directory: place.directory, lowers: stack.map(({ directory }) => directory), latest: build.epoch }, place.blob)
-  const opaque = produced.then(({ opaque: all }) => all)
-  opaque.catch(() => undefined)
-  return { tree: { directory: place.directory, opaque: [] }, blob: place.blob, produced, opaque }
+  await removeStubs(directory, stack, mounts.targets)
+  return freshLayer({ directory, lowers: stack.map(layer => layer.directory), latest: build.epoch })
 }
 
 function optionsOf(build: Build, { instruction, entrypoint, command, variables, mounts }: Execution, network: Pick<RunOptions, 'network'>): RunOptions {

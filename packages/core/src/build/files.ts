@@ -40,7 +40,7 @@ export async function applyCopy(build: Build, stages: StageRunner, step: Step, i
   for (const archive of archives) {
     const key = nextKey(next.key, kind, await archiveKey(archive))
     const below = stackOf(next).map(({ directory }) => directory)
-    next = await withLayer(build, { ...step, state: next }, text, key, () => archiveLayer(archive, { ...layerPlace(build.place()), lowers: below, latest: build.epoch }))
+    next = await withLayer(build, { ...step, state: next }, text, key, () => archiveLayer(archive, { directory: layerPlace(build.place()), lowers: below, latest: build.epoch }))
   }
   if (archives.length > 0 && entries.length === 0) return next
   const hash = createHash('sha256')
@@ -124,7 +124,7 @@ async function filesOf(build: Build, tree: SourceTree, instruction: CopyInstruct
     const destination = several && !wish.destination.endsWith('/') ? `${wish.destination}/` : wish.destination
     entries.push(...await planned(build, tree, instruction, { ...wish, sources: plain, destination }))
   }
-  return { entries: await withOwnedParents(state, instruction, wish, entries), archives }
+  return { entries: await withParents(state, instruction, wish, entries), archives }
 }
 
 async function planned(build: Build, tree: SourceTree, { place, from }: CopyInstruction, wish: CopyWish): Promise<readonly LayerEntry[]> {
@@ -143,20 +143,19 @@ async function fromRepository(build: Build, reference: GitReference, instruction
   return await planned(build, directoryTree(directory, readIgnore('')), instruction, { ...wish, sources: [reference.directory || '.'] })
 }
 
-/** Directories that a COPY with an owner makes on its way are the owner's too. */
-async function withOwnedParents(state: BuildState, { link }: CopyInstruction, { owner }: CopyWish, entries: readonly LayerEntry[]): Promise<readonly LayerEntry[]> {
-  if (owner === undefined) return entries
-  const stack = link ? [] : await settledStack(state)
+/** Directories that a COPY makes on its way: the owner's, and of no time, so that the same files make the same layer. */
+async function withParents(state: BuildState, { link }: CopyInstruction, { owner }: CopyWish, entries: readonly LayerEntry[]): Promise<readonly LayerEntry[]> {
+  const stack = link && owner !== undefined ? [] : await settledStack(state)
   const there = new Set(entries.map(({ path }) => path))
   const made: LayerEntry[] = []
   for (const { path } of entries) {
     for (let at = posix.dirname(path); at !== '.' && !there.has(at); at = posix.dirname(at)) {
       there.add(at)
       if ((await resolveInStack(stack, at, false))?.stat !== undefined) break
-      made.push({ path: at, type: 'directory', mode: 0o755, ...owner, mtime: 0, size: 0, target: undefined, content: undefined })
+      made.push({ path: at, type: 'directory', mode: 0o755, uid: 0, gid: 0, ...owner, mtime: 0, size: 0, target: undefined, content: undefined })
     }
   }
-  return [...made, ...entries].sort((a, b) => (a.path < b.path ? -1 : 1))
+  return made.length === 0 ? entries : [...made, ...entries].sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
 function single({ destination, intoDirectory, owner, chmod }: CopyWish, name: string, several: boolean, content: LayerEntry['content'], size: number, mode: number): LayerEntry {

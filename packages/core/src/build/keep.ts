@@ -1,8 +1,7 @@
-import { mkdir, rename } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { chainIds, type Digest } from '../digest.js'
-import { blobPath, discardTree, findLayer, layerPath, writeLayerRecord } from '../images/index.js'
+import { placeMade } from '../images/index.js'
 import type { Build } from './builder.js'
 import type { BuildState } from './state.js'
 
@@ -14,44 +13,30 @@ export interface KeptLayer {
   readonly size: number
 }
 
-const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip'
-
-/** Brings the layers of a state into the store, with their blobs, and tells the cache. Harmless to repeat. */
+/** Brings the layers of a state into the store, and tells the cache. Harmless to repeat. */
 export async function keepLayers(build: Build, { layers }: Pick<BuildState, 'layers'>): Promise<readonly KeptLayer[]> {
   const { store } = build
-  await Promise.allSettled(build.packing)
+  // Those below one that is being measured must stay where they are.
+  await Promise.allSettled(build.measuring)
   const kept: KeptLayer[] = []
   for (const layer of layers) {
     if (layer.kind === 'stored') {
       kept.push({ diffId: layer.diffId, ...layer.blob })
       continue
     }
-    const produced = await layer.fresh.produced
-    const diffIds = [...kept.map(({ diffId }) => diffId), produced.diffId]
-    const chainId = chainIds(diffIds).at(-1) ?? produced.diffId
-    const { diffId, digest, size } = produced
-    await build.lease.hold(digest, diffId, chainId)
-    await rename(layer.fresh.blob, blobPath(store, digest)).catch(alreadyThere)
-    const { directory } = layer.tree
-    if (await findLayer(store, { diffId, chainId }) === undefined) {
-      const place = dirname(directory)
-      await writeLayerRecord(place, store, { diffId, kind: 'chainId', opaque: produced.opaque })
-      await mkdir(store.layers, { recursive: true, mode: 0o700 })
-      await discardTree(store, layerPath(store, chainId))
-      await rename(place, layerPath(store, chainId)).catch(alreadyThere)
-    }
-    await build.cache.keep(layer.cacheKey, { diffId, digest, size, chainId, createdAt: layer.createdAt })
-    kept.push({ diffId, digest, size, mediaType: GZIP })
+    const measured = await layer.fresh.measured
+    const { diffId, size } = measured
+    const chainId = chainIds([...kept.map(one => one.diffId), diffId]).at(-1) ?? diffId
+    const { latest, whole } = layer.fresh.source
+    const blob = await placeMade(store, build.lease, { measured, chainId, place: dirname(layer.tree.directory), tar: { latest, whole } })
+    build.placed.add(chainId)
+    await build.cache.keep(layer.cacheKey, { diffId, digest: diffId, size, chainId, createdAt: layer.createdAt })
+    kept.push({ diffId, ...blob })
   }
   return kept
 }
 
-function alreadyThere(error: unknown): void {
-  const { code } = error as NodeJS.ErrnoException
-  if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(code ?? '')) throw error
-}
-
-/** Where a layer is made: the directory that becomes its place in the store, its tree inside. */
-export function layerPlace(place: string): { readonly directory: string; readonly blob: string } {
-  return { directory: join(place, 'tree'), blob: `${place}.blob` }
+/** Where a layer's tree is made, in the directory that becomes its place in the store. */
+export function layerPlace(place: string): string {
+  return join(place, 'tree')
 }

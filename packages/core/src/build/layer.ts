@@ -1,4 +1,4 @@
-import { findLayer } from '../images/index.js'
+import { asMade, findLayer, heldBlob } from '../images/index.js'
 import { resolveInStack } from '../layers/index.js'
 import type { Build } from './builder.js'
 import type { LayerEntry } from './copy.js'
@@ -7,8 +7,6 @@ import type { BuildStep } from './types.js'
 import { layerPlace } from './keep.js'
 import { packLayer, type FreshLayer } from './pack.js'
 import { nextKey, settledStack, stackOf, type BuildLayer, type BuildState } from './state.js'
-
-const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip'
 
 /** A state with one more layer: an earlier build's, or what `make` makes. Nothing is added when it would be empty. */
 export async function withLayer(
@@ -21,9 +19,7 @@ export async function withLayer(
       return { cached: true, value: added(state, key, text, created(found.createdAt), found.layer) }
     }
     const fresh = await make(step)
-    // Whoever keeps the layer meets its error.
-    fresh.produced.catch(() => undefined)
-    build.packing.add(fresh.produced)
+    build.measuring.add(fresh.measured)
     const layer: BuildLayer = { kind: 'fresh', tree: fresh.tree, fresh, cacheKey: key, createdAt: Date.now() }
     return { cached: false, value: added(state, key, text, created(layer.createdAt), layer) }
   })
@@ -47,8 +43,11 @@ async function cached(build: Build, state: BuildState, key: string): Promise<{ l
   const tree = await findLayer(build.store, { diffId, chainId })
   // A layer that was collected, or not written out before a restart, is made anew.
   if (tree === undefined) return undefined
-  const { directory, opaque } = tree
-  return { createdAt, layer: { kind: 'stored', tree: { directory, opaque }, diffId, blob: { mediaType: GZIP, digest, size } } }
+  const { directory, opaque, key: place } = tree
+  const blob = await heldBlob(build.store, build.lease, place) ?? (digest === diffId ? asMade(diffId, size) : undefined)
+  // As earlier versions made them: of a layer whose bytes were collected it is not known how many there would be.
+  if (blob === undefined) return undefined
+  return { createdAt, layer: { kind: 'stored', tree: { directory, opaque }, diffId, blob } }
 }
 
 /** A state in which a directory is there, made where it is missing. */
@@ -69,6 +68,6 @@ export async function directoryLayer(build: Build, step: Step, path: string): Pr
 /** Makes entries a layer over a state. */
 export async function pack(build: Build, state: BuildState, entries: readonly LayerEntry[]): Promise<FreshLayer> {
   const lowers = stackOf(state).map(({ directory }) => directory)
-  return await packLayer(entries, { ...layerPlace(build.place()), lowers, latest: build.epoch })
+  return await packLayer(entries, { directory: layerPlace(build.place()), lowers, latest: build.epoch })
 }
 

@@ -1,20 +1,17 @@
-import { createHash, type Hash } from 'node:crypto'
-import { createReadStream, createWriteStream, readFileSync } from 'node:fs'
+import type { Hash } from 'node:crypto'
+import { createReadStream, readFileSync } from 'node:fs'
 import { chmod, mkdir } from 'node:fs/promises'
-import { PassThrough, type Writable } from 'node:stream'
-import { finished, pipeline } from 'node:stream/promises'
-import { createGzip } from 'node:zlib'
+import { pipeline } from 'node:stream/promises'
 import type { Pack } from 'tar-stream'
 
-import { digestFromHex } from '../digest.js'
-import { settle, startUntar, type ProducedLayer, type StackLayer } from '../layers/index.js'
+import { measureLayer, settle, startUntar, type LayerSource, type MeasuredLayer, type StackLayer, type Untar, type UntarReport } from '../layers/index.js'
 import type { LayerEntry } from './copy.js'
 
-/** A layer that is there as files, while its tar is still being compressed. */
+/** A layer that is there as files, while it is still being found out what it is called. */
 export interface FreshLayer {
   readonly tree: StackLayer
-  readonly blob: string
-  readonly produced: Promise<ProducedLayer>
+  readonly source: LayerSource
+  readonly measured: Promise<MeasuredLayer>
   /** Its opaque directories, which `tree` may not know yet. */
   readonly opaque: Promise<readonly string[]>
 }
@@ -33,8 +30,8 @@ export async function hashEntries(hash: Hash, entries: readonly LayerEntry[]): P
   }
 }
 
-/** Puts entries into a directory, which is made. */
-export async function placeEntries(entries: readonly LayerEntry[], directory: string): Promise<void> {
+/** Puts entries into a directory, which is made. `lowers` (top first) settle the directories that have no entry of their own. */
+export async function placeEntries(entries: readonly LayerEntry[], directory: string, lowers: readonly string[] = [], latest?: number): Promise<UntarReport> {
   const { pack } = await import('tar-stream')
   await mkdir(directory, { recursive: true })
   await chmod(directory, 0o755)
@@ -42,66 +39,39 @@ export async function placeEntries(entries: readonly LayerEntry[], directory: st
   const untar = startUntar(directory)
   const fed = pipeline(batches(tar), untar.input)
   fed.catch(() => untar.kill())
-  for (const entry of entries) await Promise.race([write(tar, entry, undefined), fed])
-  tar.finalize()
-  await fed
-  await settle(directory, await untar.done, [])
-}
-
-/**
- * Makes entries a layer: unpacked into `directory`, and compressed into the file `blob`. `lowers` (top first) settle the
- * directories that have no entry of their own. `latest`: seconds since 1970, no time in it is later.
- */
-export async function packLayer(
-  entries: readonly LayerEntry[], { directory, blob, lowers, latest }: { directory: string; blob: string; lowers: readonly string[]; latest: number | undefined },
-): Promise<FreshLayer> {
-  const { pack } = await import('tar-stream')
-  await mkdir(directory, { recursive: true })
-  await chmod(directory, 0o755)
-  const tar = pack()
-  const plain = createHash('sha256')
-  const compressed = createHash('sha256')
-  let size = 0
-  const toBlob = new PassThrough({ highWaterMark: 1 << 20 })
-  const zipped = new PassThrough()
-  zipped.on('data', (chunk: Buffer) => {
-    compressed.update(chunk)
-    size += chunk.length
-  })
-  const target = createWriteStream(blob, { flags: 'wx', mode: 0o600 })
-  const stored = pipeline(toBlob, createGzip({ level: 1, chunkSize: 256 * 1024 }), zipped, target)
-  stored.catch(() => undefined)
-  const untar = startUntar(directory)
-  const fed = (async (): Promise<void> => {
-    for await (const chunk of batches(tar)) {
-      plain.update(chunk)
-      await Promise.all([untar.input, toBlob].filter(stream => !stream.write(chunk)).map(drained))
-    }
-    untar.input.end()
-    toBlob.end()
-  })()
-  fed.catch(() => untar.kill())
   try {
-    for (const entry of entries) await write(tar, entry, latest)
+    for (const entry of entries) await Promise.race([write(tar, entry, latest), fed])
     tar.finalize()
     await fed
   } catch (error) {
-    untar.kill()
-    toBlob.destroy()
-    throw error
+    throw await reasonOf(error, untar)
   }
   const report = await untar.done
   await settle(directory, report, lowers)
-  const diffId = digestFromHex(plain.digest('hex'))
-  return {
-    tree: { directory, opaque: report.opaque },
-    blob,
-    opaque: Promise.resolve(report.opaque),
-    produced: stored.then(async () => {
-      await finished(target).catch(() => undefined)
-      return { diffId, digest: digestFromHex(compressed.digest('hex')), size, empty: entries.length === 0, opaque: report.opaque }
-    }),
-  }
+  return report
+}
+
+/** Ends the program that unpacks. A pipe that broke is its, which says why it stopped reading. */
+export async function reasonOf(error: unknown, untar: Untar): Promise<unknown> {
+  const broken = (error as NodeJS.ErrnoException).code === 'EPIPE'
+  if (!broken) untar.kill()
+  return await untar.done.then(() => error, (reason: unknown) => (broken ? reason : error))
+}
+
+/** Makes entries a layer in `directory`. `latest`: seconds since 1970, no time in it is later. */
+export async function packLayer(entries: readonly LayerEntry[], source: LayerSource): Promise<FreshLayer> {
+  const { opaque } = await placeEntries(entries, source.directory, source.lowers, source.latest)
+  return freshLayer({ ...source, whole: true }, opaque)
+}
+
+/** A directory that is whole, as a layer. */
+export function freshLayer(source: LayerSource, opaque?: readonly string[]): FreshLayer {
+  const measured = measureLayer(source)
+  // Whoever keeps the layer meets its error.
+  measured.catch(() => undefined)
+  const marks = opaque === undefined ? measured.then(({ opaque: all }) => all) : Promise.resolve(opaque)
+  marks.catch(() => undefined)
+  return { source, tree: { directory: source.directory, opaque: opaque ?? [] }, measured, opaque: marks }
 }
 
 const BATCH = 256 * 1024
@@ -119,18 +89,6 @@ async function* batches(tar: Pack): AsyncGenerator<Buffer> {
     bytes = 0
   }
   if (bytes > 0) yield Buffer.concat(held, bytes)
-}
-
-/** Takes more, or is closed and takes nothing any more: its owner says why. */
-async function drained(stream: Writable): Promise<void> {
-  if (stream.destroyed) return
-  await new Promise<void>(resolve => {
-    const done = (): void => {
-      stream.off('drain', done).off('close', done)
-      resolve()
-    }
-    stream.on('drain', done).on('close', done)
-  })
 }
 
 async function write(tar: Pack, { path, type, mode, uid, gid, mtime, size, target, content }: LayerEntry, latest: number | undefined): Promise<void> {

@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { rename } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 
 import { chainIds, digestOf, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
-import { blobPath, noteImage, openLease, openStore, readBlob, withTag, writeAtomically, writeRef, type Image, type Store } from '../images/index.js'
-import { STUBS, produceLayer, type StackLayer } from '../layers/index.js'
+import {
+  blobPath, discardTree, noteImage, openLease, openStore, placeMade, readBlob, syncLayers, withTag, writeAtomically, writeRef, type Image, type MadeLayer, type Store,
+} from '../images/index.js'
+import { layerTar, measureLayer, settle, startUntar, STUBS, type StackLayer } from '../layers/index.js'
 import { formatPlatform } from '../platform.js'
 import { parseReference } from '../reference.js'
 import { parseManifest } from '../registry/index.js'
@@ -22,8 +25,6 @@ export interface Committed {
   readonly id: string
 }
 
-const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip'
-
 /** Writes an image of the container's image with one more layer. [OCI image specification, "Image Configuration"] */
 export async function commitChanges({ image, upper, config, id }: Committed, { name, message, author, changes }: CommitOptions): Promise<CommittedImage> {
   const store = await openStore()
@@ -31,14 +32,17 @@ export async function commitChanges({ image, upper, config, id }: Committed, { n
   await lease.hold(image.digest)
   const base = await documents(store, image)
   const made = await Promise.all(freshTrees(store, image, upper).map(({ directory, lowers }) => layerOf(store, directory, lowers)))
-  const layers = made.filter(({ empty }) => !empty)
-  await lease.hold(...layers.map(({ digest }) => digest), ...chainIds([...base.diffIds, ...layers.map(({ diffId }) => diffId)]))
-  for (const { digest, file } of layers) await rename(file, blobPath(store, digest))
+  const layers = made.filter(({ measured: { empty } }) => !empty)
+  const diffIds = [...base.diffIds, ...layers.map(({ measured: { diffId } }) => diffId)]
+  const chain = chainIds(diffIds).slice(base.diffIds.length)
+  const blobs = await Promise.all(layers.map((layer, at) => placeMade(store, lease, { ...layer, chainId: chain[at] ?? layer.measured.diffId, tar: { whole: true } })))
+  for (const { place } of made) await discardTree(store, place)
+  syncLayers(store, chain)
   const created = new Date().toISOString()
   const changed = changes === undefined ? config : await applied(config, changes)
   const document = Buffer.from(JSON.stringify({
     ...base.config, created, ...(author === undefined ? {} : { author }), config: changed,
-    rootfs: { type: 'layers', diff_ids: [...base.diffIds, ...layers.map(({ diffId }) => diffId)] },
+    rootfs: { type: 'layers', diff_ids: diffIds },
     history: [...base.history, ...(layers.length === 0 ? [{ created, created_by: `container ${id.slice(0, 12)}`, comment: message ?? '', empty_layer: true }]
       : layers.map(() => ({ created, created_by: `container ${id.slice(0, 12)}`, ...(message === undefined ? {} : { comment: message }), ...(author === undefined ? {} : { author }) })))],
   }))
@@ -47,7 +51,7 @@ export async function commitChanges({ image, upper, config, id }: Committed, { n
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.manifest.v1+json',
     config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: configDigest, size: document.length },
-    layers: [...base.layers, ...layers.map(({ digest, size }) => ({ mediaType: GZIP, digest, size }))],
+    layers: [...base.layers, ...blobs],
   }))
   const digest = digestOf(manifest)
   await lease.hold(configDigest, digest)
@@ -96,9 +100,22 @@ function freshTrees(store: Store, image: Image, upper: string): { readonly direc
   }).reverse()
 }
 
-async function layerOf(store: Store, directory: string, lowers: readonly string[]): Promise<Awaited<ReturnType<typeof produceLayer>> & { readonly file: string }> {
-  const file = join(store.home, 'ingest', `commit-${randomBytes(6).toString('hex')}`)
-  return { ...await produceLayer({ directory, lowers, skip: STUBS }, file), file }
+/** A copy: the container may go on with its own. */
+async function layerOf(store: Store, directory: string, lowers: readonly string[]): Promise<Pick<MadeLayer, 'place' | 'measured'>> {
+  const place = join(store.home, 'ingest', `commit-${randomBytes(6).toString('hex')}`)
+  const tree = join(place, 'tree')
+  try {
+    await mkdir(tree, { recursive: true, mode: 0o755 })
+    await chmod(tree, 0o755)
+    const { tar, done } = layerTar({ directory, lowers, skip: STUBS })
+    const untar = startUntar(tree)
+    await Promise.all([pipeline(tar, untar.input), done])
+    await settle(tree, await untar.done, lowers)
+    return { place, measured: await measureLayer({ directory: tree, lowers, whole: true }) }
+  } catch (error) {
+    await discardTree(store, place)
+    throw error
+  }
 }
 
 /** Instructions of a Dockerfile that change settings: `CMD ["x"]`, `ENV a=b`. */

@@ -4,17 +4,17 @@ import type { Reference } from '../reference.js'
 import { obtainLayer, type BlobSource, type WantedLayer } from './layer.js'
 import { ProgressMeter, type PullProgress } from './progress.js'
 import { findLayer } from './record.js'
-import type { Store } from './store.js'
+import { hasBlob, type Store } from './store.js'
 
 /** Layers under way at once: each takes three processes. Bottom first, because a layer waits for those below it. */
 const AT_ONCE = 16
 
-/** Has every layer (bottom first) unpacked in the store, those that are missing at the same time. */
+/** Has every layer (bottom first) unpacked in the store, and with `fetch` its bytes, too; those that are missing at the same time. */
 export async function fillLayers(
   store: Store, reference: Reference, wanted: readonly WantedLayer[],
   { fetch, signal, tell }: { fetch: BlobSource | undefined, signal: AbortSignal, tell: (progress: PullProgress) => void },
 ): Promise<void> {
-  const found = await Promise.all(wanted.map((layer) => findLayer(store, layer)))
+  const found = await Promise.all(wanted.map(async (layer) => fetch === undefined || await hasBlob(store, layer.blob) ? await findLayer(store, layer) : undefined))
   const meter = new ProgressMeter(reference, wanted.map(({ blob }, index) => ({ ...blob, state: found[index] === undefined ? 'waiting' : 'there' })), tell)
   if (!found.includes(undefined)) return
   const stop = new AbortController()
@@ -42,7 +42,7 @@ export async function fillLayers(
 }
 
 /** Lets so many work at a time, in the order they came. */
-function turnsOf(count: number): <T>(work: () => Promise<T>) => Promise<T> {
+export function turnsOf(count: number): <T>(work: () => Promise<T>) => Promise<T> {
   let free = count
   const waiting: (() => void)[] = []
   return async (work) => {

@@ -9,7 +9,7 @@ import { privilege } from '../native/privilege.js'
 import { listCatalog, type StoredImage } from './catalog.js'
 import { treeSize } from './du.js'
 import { sweepLock, sweepMark } from './lease.js'
-import { findReachable, linesOfRuns, type Reachable } from './reach.js'
+import { findReachable, idsOfRuns, type Reachable } from './reach.js'
 import { filesUnder, removeRef } from './refs.js'
 import { storeFailed, type Store } from './store.js'
 
@@ -67,9 +67,9 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
 
 async function retire(store: Store, { retire: choose }: GarbageOptions): Promise<readonly StoredImage[]> {
   if (choose === undefined) return []
-  const used = new Set(await linesOfRuns(store))
+  const used = await idsOfRuns(store)
   const all = await listCatalog(store)
-  const chosen = choose(all.filter(({ digest }) => !used.has(digest)), all)
+  const chosen = choose(all.filter(({ id }) => !used.has(id)), all)
   for (const { names } of chosen) for (const { reference } of names) await removeRef(store, reference)
   return chosen
 }

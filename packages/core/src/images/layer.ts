@@ -1,14 +1,16 @@
-import { createReadStream } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
 import { chmod, link, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 
-import { hexOf, type Digest } from '../digest.js'
+import { digestFromHex, hexOf, type Digest } from '../digest.js'
 import { isMayflyError, MayflyError } from '../errors.js'
 import { isSelfContained, lockFile, settle, unpackLayer, type UntarReport } from '../layers/index.js'
 import type { BlobDownload, Descriptor } from '../registry/index.js'
 import type { Reference } from '../reference.js'
-import { findLayer, layerPath, readRecord, writeRecord } from './record.js'
-import { blobPath, discardTree, storeFailed, type Store } from './store.js'
+import { findLayer, layerPath, readRecord, writeLayerBlob, writeRecord } from './record.js'
+import { blobPath, discardTree, hasBlob, storeFailed, type Store } from './store.js'
 
 export interface WantedLayer {
   readonly blob: Descriptor
@@ -61,7 +63,10 @@ async function unpackOnce(store: Store, reference: Reference, layer: WantedLayer
   const lock = await lockFile(join(store.home, 'locks', `diff-${hexOf(layer.diffId)}`), work.signal)
   try {
     const there = await findLayer(store, layer)
-    if (there !== undefined) return there.directory
+    if (there !== undefined) {
+      await fetchBytes(store, layer, there.key, ingest, work)
+      return there.directory
+    }
     const filled = await fill(store, reference, layer, ingest, work)
     if (filled.report.devices > 0) warnOfDevices(reference, filled.report.devices)
     if (!isSelfContained(filled.report)) {
@@ -72,6 +77,38 @@ async function unpackOnce(store: Store, reference: Reference, layer: WantedLayer
   } finally {
     await lock.release()
   }
+}
+
+/** Files that are there already need the bytes all the same: the image is pushed and saved as it came. */
+async function fetchBytes(store: Store, { blob }: WantedLayer, key: Digest, ingest: string, { fetch, onBytes, signal }: LayerWork): Promise<void> {
+  if (fetch === undefined || await hasBlob(store, blob)) return
+  const file = join(ingest, 'blob')
+  const source = fetch(blob, signal)
+  for (;;) {
+    await discardTree(store, ingest)
+    await mkdir(ingest, { recursive: true, mode: 0o700 })
+    const hash = createHash('sha256')
+    let came = 0
+    await pipeline(source, async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        hash.update(chunk)
+        onBytes(chunk.length)
+        came += chunk.length
+        // Whoever gives them uses them again.
+        yield Buffer.from(chunk)
+      }
+    }, createWriteStream(file, { flags: 'wx', mode: 0o600 }))
+    const actual = digestFromHex(hash.digest('hex'))
+    if (actual === blob.digest) break
+    const error = new MayflyError('ERR_MAYFLY_DIGEST_MISMATCH', `A layer has the digest ${actual} instead of ${blob.digest}`, {
+      hint: 'The image is damaged or was altered. Nothing of this layer was kept.', details: { wanted: blob.digest, actual },
+    })
+    if (source.elsewhere === undefined) throw error
+    source.elsewhere(error)
+    onBytes(-came)
+  }
+  await rename(file, blobPath(store, blob.digest))
+  await writeLayerBlob(layerPath(store, key), blob)
 }
 
 /** `fetched`: the file with its bytes, when they did not come from the store. */
@@ -159,6 +196,7 @@ async function place(store: Store, layer: WantedLayer, ingest: string, report: U
   const key = layer[kind]
   const target = layerPath(store, key)
   await writeRecord(join(ingest, 'layer'), store, { diffId: layer.diffId, kind, opaque: report.opaque, size: report.bytes })
+  await writeLayerBlob(join(ingest, 'layer'), layer.blob)
   if (await readRecord(store, key, kind) === undefined) {
     await discardTree(store, target)
     await rename(join(ingest, 'layer'), target).catch(async (error: unknown) => {

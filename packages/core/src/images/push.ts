@@ -1,22 +1,23 @@
 import { setMaxListeners } from 'node:events'
-import { access } from 'node:fs/promises'
 
 import type { Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
 import { formatPlatform, hostPlatform } from '../platform.js'
 import type { Reference } from '../reference.js'
 import { parseManifest, uploadBlob, uploadManifest, type Descriptor, type ImageManifest, type Uploaded } from '../registry/index.js'
+import { compressImage } from './compress.js'
 import { loadManifest } from './image.js'
 import { noteImage } from './journal.js'
-import { openLease } from './lease.js'
+import { openLease, type Lease } from './lease.js'
 import { repositoryOf, withTag } from './names.js'
-import { listRefs, readRef, writeRef } from './refs.js'
-import { blobPath, readBlob, type Store } from './store.js'
+import { listRefs, readRef, writeRef, type RefRecord } from './refs.js'
+import { blobPath, hasBlob, readBlob, type Store } from './store.js'
 
 export interface PushProgress {
   readonly blob: Digest
   readonly size: number
-  readonly state: 'waiting' | 'sending' | Uploaded
+  /** `compressing`, under its digest while it is not: a layer that was made here, and goes to others for the first time. */
+  readonly state: 'compressing' | 'compressed' | 'waiting' | 'sending' | Uploaded
   readonly done: number
 }
 
@@ -26,15 +27,16 @@ export interface PushOptions {
 }
 
 /**
- * Brings an image of the store to the registry its name says, byte for byte as it was pulled or built: its blobs first,
+ * Brings an image of the store to the registry its name says, byte for byte as it was pulled; layers that were built here are compressed first, once. Its blobs go first,
  * those that other repositories there have already by mounting them, its manifests last. All platforms go where the store
  * has them all. Answers the digest of what the name then means. Throws ERR_MAYFLY_IMAGE_NOT_FOUND,
  * ERR_MAYFLY_REGISTRY_UNAUTHORIZED, ERR_MAYFLY_REGISTRY_UNAVAILABLE, ERR_MAYFLY_ABORTED.
  */
 export async function pushImage(store: Store, reference: Reference, options: PushOptions = {}): Promise<Digest> {
   await using lease = await openLease(store, options.signal)
+  await compressNamed(store, lease, reference, options)
   const record = await readRef(store, reference)
-  const own = record?.manifests[formatPlatform(hostPlatform())] ?? Object.values(record?.manifests ?? {})[0]
+  const own = ownManifest(record)
   if (record === undefined || own === undefined) {
     throw new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The store has no image ${reference.familiar}`, { hint: 'mayfly images lists what it has; mayfly tag gives one another name.' })
   }
@@ -54,13 +56,27 @@ export async function pushImage(store: Store, reference: Reference, options: Pus
   return whole === undefined ? own : record.digest
 }
 
+async function compressNamed(store: Store, lease: Lease, reference: Reference, { signal, onProgress }: PushOptions): Promise<void> {
+  const digest = ownManifest(await readRef(store, reference))
+  if (digest === undefined) return
+  await lease.hold(digest)
+  await compressImage(store, lease, digest, {
+    signal, onLayer: ({ digest: blob, size }, done) => onProgress?.({ blob, size, state: done ? 'compressed' : 'compressing', done: done ? size : 0 }),
+  })
+}
+
+/** This machine's, or the only one there is. */
+function ownManifest(record: RefRecord | undefined): Digest | undefined {
+  return record?.manifests[formatPlatform(hostPlatform())] ?? Object.values(record?.manifests ?? {})[0]
+}
+
 /** Gives an image another name. Throws ERR_MAYFLY_IMAGE_NOT_FOUND. */
 export async function tagImage(store: Store, from: Reference, to: Reference): Promise<void> {
   if (to.digest !== undefined) throw new MayflyError('ERR_MAYFLY_REFERENCE_INVALID', `${to.familiar} is no tag`, { hint: 'A name that ends in a digest is given by what the image is.' })
   const record = await readRef(store, from)
   if (record === undefined) throw new MayflyError('ERR_MAYFLY_IMAGE_NOT_FOUND', `The store has no image ${from.familiar}`, { hint: 'mayfly images lists what it has.' })
   await writeRef(store, to, record)
-  await noteTag(store, to, record.manifests[formatPlatform(hostPlatform())] ?? Object.values(record.manifests)[0])
+  await noteTag(store, to, ownManifest(record))
 }
 
 /** Under the image's id, which its manifest names. */
@@ -94,7 +110,7 @@ async function wholeIndex(store: Store, digest: Digest, reference: Reference): P
     const inner = await readBlob(store, one.digest)
     const manifest = inner === undefined ? undefined : parseManifest(inner, reference.familiar)
     if (manifest?.kind !== 'image') return undefined
-    const there = await Promise.all([manifest.config, ...manifest.layers].map(blob => access(blobPath(store, blob.digest)).then(() => true, () => false)))
+    const there = await Promise.all([manifest.config, ...manifest.layers].map(blob => hasBlob(store, blob)))
     if (there.includes(false)) return undefined
   }
   return { bytes, mediaType: mediaTypeOf(bytes, 'application/vnd.oci.image.index.v1+json'), manifests: index.manifests.map(one => one.digest) }

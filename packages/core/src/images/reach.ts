@@ -5,6 +5,7 @@ import { chainIds, hexOf, isDigest, type Digest } from '../digest.js'
 import { isMayflyError } from '../errors.js'
 import { parseManifest } from '../registry/index.js'
 import { parseConfig } from './config.js'
+import { loadManifest } from './image.js'
 import { LEASES_OF_RUN } from './lease.js'
 import { listRefs } from './refs.js'
 import { snapshotRoots } from './snapshots.js'
@@ -61,6 +62,13 @@ export async function linesOfRuns(store: Store): Promise<string[]> {
     return ids.map((id) => join(store.home, room, id, LEASES_OF_RUN))
   }))
   return linesOf(files.flat())
+}
+
+/** Ids of the images that containers were made from: a push or a save gives an image another manifest. */
+export async function idsOfRuns(store: Store): Promise<ReadonlySet<Digest>> {
+  const manifests = [...new Set(await linesOfRuns(store))].filter(isDigest)
+  const stored = await Promise.all(manifests.map((digest) => loadManifest(store, { familiar: digest }, digest).catch(() => undefined)))
+  return new Set(stored.flatMap((one) => one?.manifest.config.digest ?? []))
 }
 
 /** Of dead pulls, too: whoever wants to be exact takes those away first. */

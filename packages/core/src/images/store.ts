@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -87,6 +87,10 @@ export function defaultHome(env: Readonly<Record<string, string | undefined>> = 
 
 export function blobPath(store: Store, digest: Digest): string {
   return join(store.home, 'blobs', 'sha256', hexOf(digest))
+}
+
+export async function hasBlob(store: Store, { digest }: { readonly digest: Digest }): Promise<boolean> {
+  return await access(blobPath(store, digest)).then(() => true, () => false)
 }
 
 /** A small blob of the store, verified; `undefined` when missing or damaged. */

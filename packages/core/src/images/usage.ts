@@ -6,7 +6,7 @@ import { listCatalog, type StoredImage } from './catalog.js'
 import { treeSize } from './du.js'
 import { layerRooms } from './gc.js'
 import { wantedLayers } from './image.js'
-import { findReachable, linesOfRuns } from './reach.js'
+import { findReachable, idsOfRuns, linesOfRuns } from './reach.js'
 import { listSnapshots } from './snapshots.js'
 import { absent, type Store } from './store.js'
 
@@ -41,7 +41,7 @@ export interface SnapshotUsage {
 
 /** Where the space of the store went. Looks at every file: some milliseconds per thousand. */
 export async function storeUsage(store: Store): Promise<StoreUsage> {
-  const [parts, images, lines, reachable] = await Promise.all([measure(store), listCatalog(store), linesOfRuns(store), findReachable(store)])
+  const [parts, images, lines, ids, reachable] = await Promise.all([measure(store), listCatalog(store), linesOfRuns(store), idsOfRuns(store), findReachable(store)])
   const used = new Set(lines)
   const owners = new Map<string, number>()
   const keys = images.map(partsOf)
@@ -50,7 +50,7 @@ export async function storeUsage(store: Store): Promise<StoreUsage> {
   const imageUsage = images.map((image, index) => {
     const own = [...keys[index] ?? []]
     return {
-      image, active: used.has(image.digest),
+      image, active: ids.has(image.id),
       shared: sum(own.filter((key) => (owners.get(key) ?? 0) > 1)), unique: sum(own.filter((key) => owners.get(key) === 1)),
     }
   })

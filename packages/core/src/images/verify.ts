@@ -2,9 +2,10 @@ import { readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { digestFromHex, type Digest } from '../digest.js'
-import { lockFile } from '../layers/index.js'
+import { lockFile, measureLayer } from '../layers/index.js'
 import { listCatalog } from './catalog.js'
 import { compareLayer } from './compare.js'
+import { layerSource } from './compress.js'
 import { layerRooms } from './gc.js'
 import { loadManifest, wantedLayers } from './image.js'
 import type { WantedLayer } from './layer.js'
@@ -13,7 +14,7 @@ import { linesOfRuns } from './reach.js'
 import { findLayer, layerPath, rawRecord } from './record.js'
 import { listRefFiles, type RefRecord } from './refs.js'
 import { discardSnapshot, findSnapshot } from './snapshots.js'
-import { blobPath, discardTree, hashFile, type Store } from './store.js'
+import { blobPath, discardTree, hasBlob, hashFile, type Store } from './store.js'
 
 /** Something in the store that is not what it should be. */
 export interface StoreProblem {
@@ -118,13 +119,17 @@ async function checkLayers(store: Store): Promise<Checked> {
   return { count, found }
 }
 
-/** What images have as layers, by both keys. */
-async function layersOfImages(store: Store): Promise<ReadonlyMap<Digest, WantedLayer>> {
-  const all = (await listCatalog(store)).flatMap(({ manifest, parsed }) => wantedLayers(manifest.layers, parsed))
-  return new Map(all.flatMap((layer) => [[layer.diffId, layer], [layer.chainId, layer]] as const))
+/** What images have as layers, each with those below it, bottom first; by both keys. */
+async function layersOfImages(store: Store): Promise<ReadonlyMap<Digest, readonly WantedLayer[]>> {
+  const found = new Map<Digest, readonly WantedLayer[]>()
+  for (const { manifest, parsed } of await listCatalog(store)) {
+    const all = wantedLayers(manifest.layers, parsed)
+    for (const [index, { diffId, chainId }] of all.entries()) for (const key of [diffId, chainId]) found.set(key, all.slice(0, index + 1))
+  }
+  return found
 }
 
-async function layerProblem(store: Store, key: Digest, wanted: ReadonlyMap<Digest, WantedLayer>): Promise<string | undefined> {
+async function layerProblem(store: Store, key: Digest, wanted: ReadonlyMap<Digest, readonly WantedLayer[]>): Promise<string | undefined> {
   const directory = layerPath(store, key)
   const record = await rawRecord(store, key)
   if (record === undefined) return 'its record cannot be read'
@@ -133,8 +138,17 @@ async function layerProblem(store: Store, key: Digest, wanted: ReadonlyMap<Diges
   if (!await stat(join(directory, 'tree')).then((one) => one.isDirectory(), () => false)) return 'its files are missing'
   // Of an earlier boot and perhaps not whole: it is unpacked again before anybody uses it.
   if (record.bootId !== undefined && record.bootId !== store.bootId) return undefined
-  const layer = wanted.get(key)
-  return layer === undefined ? undefined : compareLayer(store, layer, join(directory, 'tree'))
+  const layers = wanted.get(key) ?? []
+  const layer = layers.at(-1)
+  if (layer === undefined || (record.tar !== undefined && await isAsMade(store, layers))) return undefined
+  const made = layer.blob.digest === layer.diffId && !await hasBlob(store, layer.blob)
+  return made ? 'its files are not those it was made of' : await compareLayer(store, layer, join(directory, 'tree'))
+}
+
+/** Whether the topmost layer's tar, made once more, is what the image says. */
+async function isAsMade(store: Store, layers: readonly WantedLayer[]): Promise<boolean> {
+  const source = await layerSource(store, layers)
+  return source !== undefined && (await measureLayer(source)).diffId === layers.at(-1)?.diffId
 }
 
 async function checkNames(store: Store): Promise<Checked> {

@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { run } from '@mayfly/core'
 import { extract, type Header } from 'tar-stream'
 import { expect, test } from 'vitest'
 import { STUBS } from '../../src/layers/stubs.js'
-import { layerDiffId, layerTar, produceLayer, type LayerSource } from '../../src/layers/produce.js'
+import { compressLayer, layerTar, measureLayer, type LayerSource } from '../../src/layers/produce.js'
 import { useBench } from '../../../../test/runtime/bench.js'
 
 const bench = useBench()
@@ -29,22 +31,31 @@ test('the changes of a container, and nothing else, make the layer', async () =>
 test('the same change gives the same bytes, also compressed', async () => {
   const script = 'mkdir -p /srv/d; echo 1 > /srv/d/f; touch -d @1000 /srv/d/f /srv/d /srv; rm /etc/debian_version; touch -d @1000 /etc'
   const [one, two] = [await changed(script), await changed(script)]
-  expect(await layerDiffId(two)).toEqual(await layerDiffId(one))
+  const measured = await measureLayer(one)
+  expect(await measureLayer(two)).toEqual(measured)
   const directory = mkdtempSync(join(tmpdir(), 'mayfly-test-'))
   try {
-    const [first, second] = [await produceLayer(one, join(directory, '1')), await produceLayer(two, join(directory, '2'))]
+    const [first, second] = [await compressLayer(one, join(directory, '1')), await compressLayer(two, join(directory, '2'))]
     expect(second).toEqual(first)
-    expect(first).toMatchObject({ diffId: (await layerDiffId(one)).diffId, empty: false })
+    const bytes = readFileSync(join(directory, '1'))
+    expect(first).toEqual({ diffId: measured.diffId, digest: sha256(bytes), size: bytes.length })
+    const plain = gunzipSync(bytes)
+    expect([sha256(plain), plain.length]).toEqual([measured.diffId, measured.size])
+    expect(measured).toMatchObject({ empty: false, files: 2 })
   } finally {
     rmSync(directory, { recursive: true })
   }
 })
 
 test('no change is an empty layer, and times can have a latest', async () => {
-  expect(await layerDiffId(await changed('true'))).toMatchObject({ empty: true })
+  expect(await measureLayer(await changed('true'))).toMatchObject({ empty: true })
   const source = await changed('echo new > /srv/new')
   for await (const { header } of tarOf({ ...source, latest: 1000 })) expect(header.mtime?.getTime()).toBeLessThanOrEqual(1_000_000)
 })
+
+function sha256(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+}
 
 /** Runs a script in a container and gives what it changed, with the layers below. */
 async function changed(script: string): Promise<LayerSource> {

@@ -9,8 +9,10 @@ import type { Pack } from 'tar-stream'
 import { digestFromHex, hexOf, type Digest } from '../../digest.js'
 import { MayflyError } from '../../errors.js'
 import { chooseImage, listCatalog, type StoredImage, type StoredName } from '../catalog.js'
+import { compressImage } from '../compress.js'
+import { loadManifest } from '../image.js'
 import { noteImage } from '../journal.js'
-import { openLease } from '../lease.js'
+import { openLease, type Lease } from '../lease.js'
 import { withTag } from '../names.js'
 import { isUnnamed } from '../refs.js'
 import { blobPath, type Store } from '../store.js'
@@ -32,10 +34,10 @@ interface Chosen {
  */
 export async function saveImages(store: Store, texts: readonly string[], to: Writable, { signal }: SaveOptions = {}): Promise<void> {
   await using lease = await openLease(store, signal)
-  const chosen = await choose(store, texts)
-  await lease.hold(...chosen.map(({ image }) => image.digest))
+  await lease.hold(...(await choose(store, texts)).map(({ image }) => image.digest))
   // Looked up again: what was removed before the lease is gone, and what is there now stays.
-  await choose(store, texts)
+  const chosen: Chosen[] = []
+  for (const one of await choose(store, texts)) chosen.push(await forOthers(store, lease, one, signal))
   const { pack } = await import('tar-stream')
   const tar = pack()
   const writing = pipeline(tar, to, signal === undefined ? {} : { signal })
@@ -48,6 +50,13 @@ export async function saveImages(store: Store, texts: readonly string[], to: Wri
     throw written.reason
   }
   for (const { image: { id }, names: [name] } of chosen) noteImage(store, 'save', id, name === undefined ? undefined : withTag(name.reference.familiar))
+}
+
+/** Layers that were made here are compressed. */
+async function forOthers(store: Store, lease: Lease, { image, names }: Chosen, signal: AbortSignal | undefined): Promise<Chosen> {
+  const digest = await compressImage(store, lease, image.digest, { signal })
+  const stored = await loadManifest(store, { familiar: image.id }, digest)
+  return { names, image: stored === undefined ? image : { ...image, ...stored } }
 }
 
 async function choose(store: Store, texts: readonly string[]): Promise<Chosen[]> {
