@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base.h"
 #include "layer.h"
+#include "settle.h"
 
 static bool inside_opaque(const struct directory *d) {
   if (d->opaque || layer.all[0]->opaque) return true;
@@ -39,6 +41,22 @@ static void say(const char *word, const char *path, const char *target) {
   printf("%s %s%s%s\n", word, path, *target ? "\t" : "", target);
 }
 
+static bool is_implicit(const struct directory *d) { return !d->dead && !d->listed; }
+
+static bool is_missing(const struct below *link) {
+  int fd = open_beneath(link->path, O_PATH);
+  if (fd >= 0) close(fd);
+  return fd < 0;
+}
+
+/* Hard links first, then directories, deepest first: a link changes its directory's time. */
+void layer_settle(const int *lowers, int count) {
+  for (size_t i = 0; i < layer.below_count; i++)
+    if (is_missing(&layer.below[i]) && settle_link(layer.root, layer.below[i].path, layer.below[i].target, lowers, count)) exit(1);
+  for (size_t i = layer.count; i-- > 1;)
+    if (is_implicit(layer.all[i]) && settle_directory(layer.root, layer.all[i]->path, lowers, count)) exit(1);
+}
+
 void layer_finish(void) {
   for (size_t i = layer.count; i-- > 0;) {
     struct directory *d = layer.all[i];
@@ -59,15 +77,13 @@ void layer_finish(void) {
   const struct directory *root = layer.all[0];
   if (root->listed) printf("root %o %u %u\n", root->mode, root->uid, root->gid);
   for (size_t i = 1; i < layer.count; i++) {
-    if (!layer.all[i]->dead && !layer.all[i]->listed) say("implicit", layer.all[i]->path, "");
+    if (is_implicit(layer.all[i])) say("implicit", layer.all[i]->path, "");
   }
   for (size_t i = 0; i < layer.count; i++) {
     if (!layer.all[i]->dead && layer.all[i]->opaque) say("opaque", layer.all[i]->path, "");
   }
   for (size_t i = 0; i < layer.below_count; i++) {
-    int fd = open_beneath(layer.below[i].path, O_PATH);
-    if (fd >= 0) close(fd);
-    else say("below", layer.below[i].path, layer.below[i].target);
+    if (is_missing(&layer.below[i])) say("below", layer.below[i].path, layer.below[i].target);
   }
   if (layer.devices > 0) printf("devices %llu\n", (unsigned long long)layer.devices);
   printf("done %llu %llu\n", (unsigned long long)layer.entries, (unsigned long long)layer.bytes);

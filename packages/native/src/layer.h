@@ -76,5 +76,7 @@ void set_times(int fd, const char *name, struct timespec mtime);
 
 /* What can only be done when every entry is known, and the report on standard output. */
 void layer_finish(void);
+/* What that report leaves to the lower layers, top first. */
+void layer_settle(const int *lowers, int count);
 
 #endif

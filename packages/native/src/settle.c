@@ -12,6 +12,7 @@
 #include "base.h"
 #include "commands.h"
 #include "lookup.h"
+#include "settle.h"
 
 static const char *current = "-";
 
@@ -20,7 +21,8 @@ static int refuse(const char *reason) {
   return 1;
 }
 
-static int link_below(int layer, const char *path, const char *target, const int *lowers, int count) {
+int settle_link(int layer, const char *path, const char *target, const int *lowers, int count) {
+  current = path;
   struct place from;
   char parent[4096];
   const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -62,7 +64,8 @@ end:
   return result;
 }
 
-static int take_over(int layer, const char *path, const int *lowers, int count) {
+int settle_directory(int layer, const char *path, const int *lowers, int count) {
+  current = path;
   struct place below;
   if (!lookup(lowers, count, path, &below)) return 0;
   int fd = S_ISDIR(below.st.st_mode) ? lookup_open(layer, path, O_RDONLY | O_DIRECTORY) : -1;
@@ -99,8 +102,7 @@ int cmd_settle(int argc, char **argv) {
     current = line;
     if (path && !strncmp(line, "below ", 6) && target) {
       *target = 0;
-      current = path + 1;
-      if (link_below(layers[0], path + 1, target + 1, layers + 1, count)) return 1;
+      if (settle_link(layers[0], path + 1, target + 1, layers + 1, count)) return 1;
     } else if (path && !strncmp(line, "implicit ", 9)) {
       char **more = realloc(implicit, (implicits + 1) * sizeof *implicit);
       if (!more) return refuse("out of memory");
@@ -111,9 +113,7 @@ int cmd_settle(int argc, char **argv) {
     }
   }
   /* untar tells parents before their children. */
-  while (implicits > 0) {
-    current = implicit[--implicits];
-    if (take_over(layers[0], current, layers + 1, count)) return 1;
-  }
+  while (implicits > 0)
+    if (settle_directory(layers[0], implicit[--implicits], layers + 1, count)) return 1;
   return 0;
 }

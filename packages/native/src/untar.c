@@ -171,8 +171,32 @@ static void read_source(void) {
   printf("plain %s\n", hex);
 }
 
+/* What lies below settles the layer, and its tar, as `tar` would write it, is only hashed. */
+static int measure(char *path, char **below, int count, bool recorded, char *latest) {
+  char **words = xalloc((size_t)(count + 9) * sizeof *words);
+  int *lowers = xalloc((size_t)(count + 1) * sizeof *lowers), n = 0;
+  for (int i = 0; i < count; i++) {
+    layer.current = below[i];
+    if ((lowers[i] = open(below[i], O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) refuse_errno("open");
+  }
+  layer_settle(lowers, count);
+  for (int i = 0; i < count; i++) close(lowers[i]);
+  char *const always[] = {"tar", "--layer", "--whole", "--digest"};
+  for (; n < 4; n++) words[n] = always[n];
+  if (recorded) words[n++] = "--recorded-owners";
+  if (latest != NULL) {
+    words[n++] = "--latest";
+    words[n++] = latest;
+  }
+  words[n++] = path;
+  for (int i = 0; i < count; i++) words[n++] = below[i];
+  return cmd_tar(n, words);
+}
+
 int cmd_untar(int argc, char **argv) {
-  const char *path = NULL;
+  char *path = NULL, *latest = NULL;
+  int below = 0;
+  bool measured = false, recorded = false;
   struct source_options from = { 0 };
   layer.unpacks = strcmp(argv[0], "unpack") == 0;
   layer.keep_owner = true;
@@ -184,11 +208,16 @@ int cmd_untar(int argc, char **argv) {
     else if (strcmp(argv[i], "--max-entries") == 0 && i + 1 < argc) max_entries = strtoull(argv[++i], NULL, 10);
     else if (layer.unpacks && strcmp(argv[i], "--max-plain") == 0 && i + 1 < argc) from.max_plain = strtoull(argv[++i], NULL, 10);
     else if (layer.unpacks && strcmp(argv[i], "--keep") == 0 && i + 1 < argc) from.keep = argv[++i];
+    else if (!layer.unpacks && strcmp(argv[i], "--measure") == 0) measured = true;
+    else if (!layer.unpacks && strcmp(argv[i], "--recorded-owners") == 0) recorded = true;
+    else if (!layer.unpacks && strcmp(argv[i], "--latest") == 0 && i + 1 < argc) latest = argv[++i];
     else if (argv[i][0] != '-' && path == NULL) path = argv[i];
+    else if (argv[i][0] != '-' && measured) below = below == 0 ? i : below;
     else path = NULL, i = argc;
   }
   if (path == NULL) {
     fprintf(stderr, "usage: untar [--userxattr] [--no-owners] [--max-bytes N] [--max-entries N] DIR\n"
+                    "       untar --measure [--recorded-owners] [--latest SECONDS] [as above] DIR [LOWER...]\n"
                     "       unpack [--keep FILE] [--max-plain N] [as above] DIR\n");
     return 1;
   }
@@ -209,5 +238,6 @@ int cmd_untar(int argc, char **argv) {
   if (layer.unpacks) read_source();
   else read_archive();
   layer_finish();
-  return 0;
+  if (!measured) return 0;
+  return measure(path, argv + below, below == 0 ? 0 : argc - below, recorded, latest);
 }

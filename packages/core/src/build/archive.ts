@@ -68,7 +68,7 @@ export async function archiveLayer(
     ...report, implicit: [...above, ...report.implicit.map(below)],
     linksBelow: report.linksBelow.map(({ path, target: to }) => ({ path: below(path), target: below(to) })),
   }, lowers)
-  return freshLayer({ ...source, whole: true }, report.opaque.map(below))
+  return freshLayer({ ...source, whole: true }, { opaque: report.opaque.map(below) })
 }
 
 async function headOf(file: string): Promise<Buffer> {

@@ -4,7 +4,7 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import type { Pack } from 'tar-stream'
 
-import { measureLayer, settle, startUntar, type LayerSource, type MeasuredLayer, type StackLayer, type Untar, type UntarReport } from '../layers/index.js'
+import { measureLayer, NOTHING, settle, startUntar, type LayerSource, type MeasuredLayer, type StackLayer, type Untar, type UntarReport } from '../layers/index.js'
 import type { LayerEntry } from './copy.js'
 
 /** A layer that is there as files, while it is still being found out what it is called. */
@@ -30,25 +30,27 @@ export async function hashEntries(hash: Hash, entries: readonly LayerEntry[]): P
   }
 }
 
-/** Puts entries into a directory, which is made. `lowers` (top first) settle the directories that have no entry of their own. */
-export async function placeEntries(entries: readonly LayerEntry[], directory: string, lowers: readonly string[] = [], latest?: number): Promise<UntarReport> {
+/** Puts entries into a directory, which is made. */
+export async function placeEntries(entries: readonly LayerEntry[], directory: string): Promise<void> {
+  await settle(directory, await unpack(entries, directory), [])
+}
+
+async function unpack(entries: readonly LayerEntry[], directory: string, over?: LayerSource): Promise<UntarReport> {
   const { pack } = await import('tar-stream')
   await mkdir(directory, { recursive: true })
   await chmod(directory, 0o755)
   const tar = pack()
-  const untar = startUntar(directory)
+  const untar = startUntar(directory, over)
   const fed = pipeline(batches(tar), untar.input)
   fed.catch(() => untar.kill())
   try {
-    for (const entry of entries) await Promise.race([write(tar, entry, latest), fed])
+    for (const entry of entries) await Promise.race([write(tar, entry, over?.latest), fed])
     tar.finalize()
     await fed
   } catch (error) {
     throw await reasonOf(error, untar)
   }
-  const report = await untar.done
-  await settle(directory, report, lowers)
-  return report
+  return await untar.done
 }
 
 /** Ends the program that unpacks. A pipe that broke is its, which says why it stopped reading. */
@@ -60,18 +62,20 @@ export async function reasonOf(error: unknown, untar: Untar): Promise<unknown> {
 
 /** Makes entries a layer in `directory`. `latest`: seconds since 1970, no time in it is later. */
 export async function packLayer(entries: readonly LayerEntry[], source: LayerSource): Promise<FreshLayer> {
-  const { opaque } = await placeEntries(entries, source.directory, source.lowers, source.latest)
-  return freshLayer({ ...source, whole: true }, opaque)
+  const report = await unpack(entries, source.directory, source)
+  return freshLayer({ ...source, whole: true }, report)
 }
 
-/** A directory that is whole, as a layer. */
-export function freshLayer(source: LayerSource, opaque?: readonly string[]): FreshLayer {
-  const measured = measureLayer(source)
+/** A directory that is whole, as a layer; what is known of it already need not be found out. */
+export function freshLayer(source: LayerSource, known: Partial<Pick<UntarReport, 'opaque' | 'measured'>> = {}): FreshLayer {
+  const { directory } = source
+  const { opaque = [], measured } = known
+  const found = measured === undefined ? measureLayer(source) : Promise.resolve({ ...measured, opaque, empty: measured.size === NOTHING })
   // Whoever keeps the layer meets its error.
-  measured.catch(() => undefined)
-  const marks = opaque === undefined ? measured.then(({ opaque: all }) => all) : Promise.resolve(opaque)
+  found.catch(() => undefined)
+  const marks = known.opaque === undefined ? found.then(({ opaque: all }) => all) : Promise.resolve(opaque)
   marks.catch(() => undefined)
-  return { source, tree: { directory: source.directory, opaque: opaque ?? [] }, measured, opaque: marks }
+  return { source, tree: { directory, opaque }, measured: found, opaque: marks }
 }
 
 const BATCH = 256 * 1024

@@ -8,7 +8,7 @@ import { MayflyError } from '../errors.js'
 import {
   blobPath, discardTree, noteImage, openLease, openStore, placeMade, readBlob, syncLayers, withTag, writeAtomically, writeRef, type Image, type MadeLayer, type Store,
 } from '../images/index.js'
-import { layerTar, measureLayer, settle, startUntar, STUBS, type StackLayer } from '../layers/index.js'
+import { layerTar, NOTHING, startUntar, STUBS, type StackLayer } from '../layers/index.js'
 import { formatPlatform } from '../platform.js'
 import { parseReference } from '../reference.js'
 import { parseManifest } from '../registry/index.js'
@@ -108,10 +108,11 @@ async function layerOf(store: Store, directory: string, lowers: readonly string[
     await mkdir(tree, { recursive: true, mode: 0o755 })
     await chmod(tree, 0o755)
     const { tar, done } = layerTar({ directory, lowers, skip: STUBS })
-    const untar = startUntar(tree)
+    const untar = startUntar(tree, { lowers })
     await Promise.all([pipeline(tar, untar.input), done])
-    await settle(tree, await untar.done, lowers)
-    return { place, measured: await measureLayer({ directory: tree, lowers, whole: true }) }
+    const { measured, opaque } = await untar.done
+    if (measured === undefined) throw new MayflyError('ERR_MAYFLY_INTERNAL', 'A layer was not measured')
+    return { place, measured: { ...measured, opaque, empty: measured.size === NOTHING } }
   } catch (error) {
     await discardTree(store, place)
     throw error

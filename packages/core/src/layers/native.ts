@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { Writable } from 'node:stream'
 
+import { digestFromHex, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
 import { nativeBinary } from '../native/binary.js'
 import { enterWords, privilege } from '../native/privilege.js'
@@ -17,6 +18,8 @@ export interface UntarReport {
   readonly devices: number
   /** Bytes of its files. */
   readonly bytes: number
+  /** Of a layer that was settled at once: digest and bytes of its tar as it would be written, and bytes of the files in that. */
+  readonly measured?: { readonly diffId: Digest, readonly size: number, readonly files: number } | undefined
   /** What the archive says about the layer's root directory; absent when it has no entry for it. */
   readonly root?: { readonly mode: number, readonly uid: number, readonly gid: number } | undefined
 }
@@ -28,9 +31,11 @@ export interface Untar {
   kill(): void
 }
 
-/** Unpacks a plain tar, written to `input`, into an empty directory. */
-export function startUntar(directory: string): Untar {
-  const child = spawn(nativeBinary(), [...enterWords(), 'untar', ...untarOptions(), directory], { stdio: ['pipe', 'pipe', 'pipe'] })
+/** Unpacks a plain tar, written to `input`, into an empty directory. With `over` it is settled by those layers (top first) and measured, all of it being new. */
+export function startUntar(directory: string, over?: { readonly lowers: readonly string[], readonly latest?: number | undefined }): Untar {
+  const latest = over?.latest === undefined ? [] : ['--latest', String(over.latest)]
+  const words = over === undefined ? [directory] : ['--measure', ...recordedOwners(), ...latest, directory, ...over.lowers]
+  const child = spawn(nativeBinary(), [...enterWords(), 'untar', ...untarOptions(), ...words], { stdio: ['pipe', 'pipe', 'pipe'] })
   // A broken pipe shows in the exit status, which says why.
   child.stdin.on('error', () => undefined)
   const done = finish(child)
@@ -81,6 +86,12 @@ function untarOptions(): string[] {
   const own = privilege()
   if (own.mode === 'root') return []
   return own.map.lacking === undefined ? ['--userxattr'] : ['--userxattr', '--no-owners']
+}
+
+/** Where one id owns every file, unpacking wrote down whose they are; elsewhere the files say so, and nothing else may. */
+export function recordedOwners(): string[] {
+  const own = privilege()
+  return own.mode === 'root' || own.map.lacking === undefined ? [] : ['--recorded-owners']
 }
 
 /** Whether a layer means the same whatever lies below it. */
@@ -167,7 +178,7 @@ export async function layerError(why: string): Promise<MayflyError> {
   })
 }
 
-/** Lines `root MODE UID GID`, `implicit PATH`, `opaque PATH`, `below PATH<tab>TARGET`, `devices COUNT` and at last `done …`; names hold no control characters. */
+/** Lines `root MODE UID GID`, `implicit PATH`, `opaque PATH`, `below PATH<tab>TARGET`, `devices COUNT`, `done …`, and of a measured layer `plain DIGEST BYTES` and `files BYTES`; names hold no control characters. */
 export function parseReport(text: string): UntarReport {
   const implicit: string[] = []
   const linksBelow: { path: string, target: string }[] = []
@@ -175,6 +186,8 @@ export function parseReport(text: string): UntarReport {
   let devices = 0
   let bytes = 0
   let root: UntarReport['root']
+  const [, plain, size, files] = /^plain ([0-9a-f]{64}) (\d+)\nfiles (\d+)$/m.exec(text) ?? []
+  const measured = plain === undefined ? undefined : { diffId: digestFromHex(plain), size: Number(size), files: Number(files) }
   for (const line of text.split('\n')) {
     const [, word, path = '', target = ''] = /^(\w+) ([^\t]*)\t?(.*)$/.exec(line) ?? []
     if (word === 'implicit') implicit.push(path)
@@ -185,7 +198,7 @@ export function parseReport(text: string): UntarReport {
     const [, mode, uid, gid] = (word === 'root' && /^([0-7]+) (\d+) (\d+)$/.exec(path)) || []
     if (mode !== undefined) root = { mode: Number.parseInt(mode, 8), uid: Number(uid), gid: Number(gid) }
   }
-  return { implicit, linksBelow, opaque, devices, bytes, root }
+  return { implicit, linksBelow, opaque, devices, bytes, root, measured }
 }
 
 async function exit(child: ChildProcess): Promise<string> {

@@ -4,7 +4,8 @@ import type { Readable } from 'node:stream'
 import { digestFromHex, type Digest } from '../digest.js'
 import { MayflyError } from '../errors.js'
 import { nativeBinary } from '../native/binary.js'
-import { enterWords, privilege } from '../native/privilege.js'
+import { enterWords } from '../native/privilege.js'
+import { recordedOwners } from './native.js'
 
 export interface LayerSource {
   /** The upper directory of a stopped container, or a whole tree. */
@@ -67,7 +68,7 @@ export async function compressLayer(source: LayerSource, file: string, signal?: 
 }
 
 /** Bytes of a tar that has nothing in it. */
-const NOTHING = 1024
+export const NOTHING = 1024
 
 async function told(source: LayerSource, words: readonly string[], signal?: AbortSignal): Promise<{ readonly report: string; readonly trouble: string }> {
   const { child, done } = start(source, words, signal)
@@ -103,10 +104,4 @@ function start({ directory, lowers, skip = [], latest, whole }: LayerSource, for
 
 function failed(directory: string, why: string): MayflyError {
   return new MayflyError('ERR_MAYFLY_STORE_FAILED', `${directory} cannot be made a layer: ${why}`, { hint: /: (?:ENOSPC|EDQUOT)$/m.test(why) ? 'The disk is full.' : undefined })
-}
-
-/** Where one id owns every file, unpacking wrote down whose they are; elsewhere the files say so, and nothing else may. */
-function recordedOwners(): string[] {
-  const own = privilege()
-  return own.mode === 'root' || own.map.lacking === undefined ? [] : ['--recorded-owners']
 }
