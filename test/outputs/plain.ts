@@ -28,7 +28,7 @@ export function plain(output: string): string {
     // What the network says of a name that nobody has.
     .replace(/\((?:ENOTFOUND|EAI_AGAIN)\)/g, '(<unknown>)')
     // What the store had before is none of a test's business.
-    .replace(/, \d+ pulled \(<size>\)|^ +\d+ pulled \(<size>\)\n/gm, '')
+    .replace(/, \d+ pulled \(<size>\)|^(?: +|Containers: )\d+ pulled \(<size>\)\n/gm, '')
     .replace(/v\d+\.\d+\.\d+/g, '<version>')
     .split('\n')
     .filter((line) => !/^\s*(at|❯) .*(node_modules|dist|node:|\.tsbuild|<anonymous>\)$)/.test(line) && !CHANCE.test(line))

@@ -7,7 +7,7 @@ export { isMayflyError, MayflyError } from './errors.js'
 // Not by the room's index, which leads to the runtime.
 export { currentRun, exportedVariables, knownAddresses, openSession, RUN_VARIABLE, setVariables } from './services/client.js'
 export { asDecorator, testMembers } from './services/decorator.js'
-export { describeContainers, describeEnded } from './services/failure.js'
+export { describeContainers, describeEnded, describeUnasked } from './services/failure.js'
 export { createFileLeases } from './services/file-leases.js'
 export { createHandle, tooLate } from './services/handle.js'
 export { createTestContainer } from './services/test-container.js'

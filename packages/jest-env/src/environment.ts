@@ -35,8 +35,9 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
     readonly #before: Variables
     #session: Session | undefined
     #asked = false
+    #known: ReturnType<typeof knownAddresses> = {}
     readonly #leases: FileLeases = createFileLeases(() => this.#opened())
-    readonly #tests: TestFollower = followTests(() => this.#opened(), () => this.#leases.held())
+    readonly #tests: TestFollower = followTests(() => this.#opened(), () => this.#leases.held(), () => this.#known)
 
     constructor(config: JestEnvironmentConfig, context: EnvironmentContext) {
       // Set-up files run before setup(): what they read in the environment must stand before the base copies it.
@@ -65,6 +66,7 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
         return
       }
       this.#session = openSession(run, this.#file, this.#slot)
+      this.#known = knownAddresses(run, this.#file, this.#slot)
       const session = this.#fileSession(run)
       const scopes = await Promise.all(this.#uses.map(use => session.prepare(use)))
       const perTest = this.#uses.filter((_, nth) => scopes[nth] === 'test')

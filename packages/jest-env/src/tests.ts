@@ -1,5 +1,5 @@
 import type { Circus } from '@jest/types'
-import type { Lease, Session, TestContainer } from '@mayfly/core/worker'
+import { describeUnasked, type knownAddresses, type Lease, type Session, type TestContainer } from '@mayfly/core/worker'
 import { explain } from './explain.js'
 import type { TestLeases } from './session.js'
 
@@ -18,8 +18,8 @@ interface Running {
 
 const nothing = (): Promise<void> => Promise.resolve()
 
-/** `file` answers what the whole file holds. */
-export function followTests(session: () => Session, file: () => readonly (readonly [string, Lease])[]): TestFollower {
+/** `file` answers what the whole file holds, `known` the addresses of its configuration's services. */
+export function followTests(session: () => Session, file: () => readonly (readonly [string, Lease])[], known: () => ReturnType<typeof knownAddresses>): TestFollower {
   const needs = new WeakMap<object, readonly TestContainer[]>()
   const running = new Map<object, Running>()
   const bodies = new WeakMap<object, Running>()
@@ -92,7 +92,7 @@ export function followTests(session: () => Session, file: () => readonly (readon
         running.delete(test)
         if (current === one) current = undefined
         const ended = await session().endTest({ failed: test.errors.length > 0 })
-        await explain(test.errors, [...file(), ...(one === undefined ? [] : heldBy(one))], ended)
+        await explain(test.errors, [...file(), ...(one === undefined ? [] : heldBy(one))], ended, () => describeUnasked(known(), session))
         if (one !== undefined) await Promise.all(one.members.map(member => member.end(test)))
         // What several at the same time share is as it was when the last of them is over.
         if (running.size === 0) await session().mend()

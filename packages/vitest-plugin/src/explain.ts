@@ -9,14 +9,16 @@ export interface TaskResult {
 
 /** Puts what containers said, and which others died meanwhile, into the error of whatever failed while they were held. */
 export async function explain(
-  result: TaskResult | undefined, leases: Iterable<readonly [string, Lease]>, ended: readonly EndedContainer[] = [],
+  result: TaskResult | undefined, leases: Iterable<readonly [string, Lease]>, ended: readonly EndedContainer[] = [], unasked: () => Promise<string> = nothing,
 ): Promise<void> {
   const error = result?.state === 'fail' ? result.errors?.at(-1) : undefined
   const held = [...leases]
   if (error === undefined) return
   const told = new Set(held.map(([name]) => name))
-  error.message += await describeContainers(held) + describeEnded(ended.filter(({ name }) => !told.has(name)))
+  error.message += await describeContainers(held) + describeEnded(ended.filter(({ name }) => !told.has(name))) + await unasked()
 }
+
+const nothing = (): Promise<string> => Promise.resolve('')
 
 /** Ends what a test had for itself, after its failure has told what it said. */
 export async function endTheirs(task: object & { readonly result?: TaskResult | undefined }, members: readonly TestContainer[]): Promise<void> {

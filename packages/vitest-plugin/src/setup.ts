@@ -1,4 +1,4 @@
-import { currentRun, exportedVariables, RUN_VARIABLE, setVariables } from '@mayfly/core/worker'
+import { currentRun, describeUnasked, exportedVariables, RUN_VARIABLE, setVariables } from '@mayfly/core/worker'
 import { beforeAll, beforeEach, expect, inject } from 'vitest'
 import { explain } from './explain.js'
 import { openFile } from './file.js'
@@ -25,7 +25,7 @@ if (path !== undefined) {
     // Whatever the test's own tear-down does, and after it.
     onTestFinished(async () => {
       const ended = await file.opened?.endTest({ failed: task.result?.state === 'fail' })
-      await explain(task.result, file.held(), ended)
+      await explain(task.result, file.held(), ended, () => describeUnasked(file.known, () => file.session))
       file.running.delete(task)
       // What several at the same time share is as it was when the last of them is over.
       if (file.running.size === 0) await file.opened?.mend()

@@ -8,6 +8,8 @@ import type { Self, Service } from './types.js'
 export interface StableAddress {
   readonly self: Self
   readonly address: Address
+  /** Nothing stands behind it: connections are held. */
+  readonly holds: boolean
   /** Connections go to this instance from now on, held ones included. */
   aim(instance: Reachable): Promise<void>
   /** Takes an instance away: new connections go to the one before it if that still lives, else they are held again. Nothing for an instance that never was. */
@@ -42,6 +44,7 @@ export async function openAddress(
   }
   return {
     self,
+    get holds() { return instances.length === 0 },
     address: { host: self.host, ports: held.ports, udp: held.udp, facts: factsOf(service, { ...setting, self }), exports: exportsOf(service, { ...setting, self }) },
     aim: async instance => {
       instances = [...instances, instance]

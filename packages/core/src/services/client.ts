@@ -81,6 +81,8 @@ export interface Session {
   beginTest(attempt?: { readonly concurrent?: boolean | undefined }): Promise<void>
   /** To be awaited after it. Answers what ended by itself since the beginning; marks for MAYFLY_KEEP what a failed one used. */
   endTest(outcome?: { readonly failed?: boolean | undefined }): Promise<readonly EndedContainer[]>
+  /** Those of these services at whose address connections wait, as nothing stands behind it. */
+  holding(names: readonly string[]): Promise<readonly string[]>
   /** At a test's end: faults it set are gone, what it paused goes on, its servers are reached no more. */
   mend(): Promise<void>
   /** Gives back whatever is still leased and ends the connection. */
@@ -191,6 +193,7 @@ export function openSession(run: RunAddress, file: string, slot: number, { stand
       if (failed && connection !== undefined) await (await connection).request('failed', { leases: [...held].map(({ grant }) => grant.lease) })
       return ended
     },
+    holding: async names => (await (await peer()).request('holding', { names, file, slot })) as readonly string[],
     mend: async () => {
       if (!disturbed) return
       disturbed = false

@@ -1,6 +1,7 @@
 import type { ExitStatus } from '../container/types.js'
 import type { Address } from './address.js'
-import type { EndedContainer, Lease } from './client.js'
+import type { EndedContainer, Lease, Session } from './client.js'
+import { isConnectedTo } from './left-open.js'
 
 /** Milliseconds for reading one log: a failed test must not wait for a stuck container. */
 const PATIENCE = 2000
@@ -23,6 +24,13 @@ export async function describeContainers(leases: Iterable<readonly [name: string
 export function describeEnded(ended: readonly EndedContainer[]): string {
   return ended.map(({ name, exit, lines }) =>
     `\n\n  ${name} ${diedOf(exit)}${lines.length === 0 ? '.' : `, its last log lines:\n${indented(lines)}`}`).join('')
+}
+
+/** What a failed test's message says of services it has connected to and nobody has asked for: what it sent them waits. `known` are their addresses by name. */
+export async function describeUnasked(known: Readonly<Record<string, Address>>, session: () => Session): Promise<string> {
+  const names = Object.entries(known).filter(([, address]) => isConnectedTo({ address })).map(([name]) => name)
+  const held = names.length === 0 ? [] : await patiently(session().holding(names)) ?? []
+  return held.map(name => `\n\n  ${name} was connected to, and nobody has asked for it: the connection waits. Ask for it in this file, container('${name}').`).join('')
 }
 
 /** A service that died while the test needed it is often the whole story. */

@@ -203,6 +203,11 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
         return await visit.call(container, hold, method, args, signal).catch((error: unknown) => { throw inItsName(wish.as, error) })
       },
       reset: async params => await resetOne(await heldBy(params)),
+      holding: async params => {
+        const project = await places.projectOf(text(params, 'file'))
+        const found = project === undefined ? [] : await Promise.all((params['names'] as readonly string[]).map(async name => ({ name, place: await places.of(project, name, Number(params['slot'])) })))
+        return found.filter(({ place }) => place.stable?.holds === true).map(({ name }) => name)
+      },
       describe: async params => {
         const { made: { container }, death } = await heldBy(params)
         const ended = death === undefined ? null : container !== undefined && visit.stopped(container) ? 'stopped' : death.exit

@@ -11,6 +11,12 @@ interface Instance {
   readonly ip?: string
 }
 
+/** Whether this process has a connection to an instance, or to where it is to be. */
+export function isConnectedTo(instance: Instance): boolean {
+  const places = new Set(placesOf(instance))
+  return openSockets().some(socket => isAt(socket, places))
+}
+
 /**
  * Closes the connections that this process still has to instances which are about to end, and waits until all have heard of it.
  * Its end would be an error to clients that nobody ended, such as the pool of a module, and with no listener for it one that fails
@@ -18,11 +24,19 @@ interface Instance {
  * Connections that TLS runs over, and such as keep no process alive, are left to the instance's end.
  */
 export async function closeLeftOpen(ending: readonly Instance[], others: readonly Instance[] = []): Promise<void> {
-  const open = ((process as Listed)._getActiveHandles?.() ?? []).filter((one): one is Socket => one instanceof Socket && !one.destroyed)
+  const open = openSockets()
   if (open.length === 0) return
   const shared = new Set(others.flatMap(placesOf))
   const places = new Set(ending.flatMap(placesOf).filter(place => !shared.has(place)))
-  await Promise.all(open.filter(({ remoteAddress = '', remotePort = 0 }) => places.has(placeOf(remoteAddress, remotePort))).map(closeQuietly))
+  await Promise.all(open.filter(socket => isAt(socket, places)).map(closeQuietly))
+}
+
+function openSockets(): Socket[] {
+  return ((process as Listed)._getActiveHandles?.() ?? []).filter((one): one is Socket => one instanceof Socket && !one.destroyed)
+}
+
+function isAt({ remoteAddress = '', remotePort = 0 }: Socket, places: ReadonlySet<string>): boolean {
+  return places.has(placeOf(remoteAddress, remotePort))
 }
 
 function placesOf({ address: { host, ports }, ip = host }: Instance): string[] {
