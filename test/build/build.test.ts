@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from '@mayfly/core'
+import { openStore } from '@mayfly/core/engine'
 import { expect, test } from 'vitest'
+import { readBlob } from '../../packages/core/src/images/index.js'
 import { fileOf, imageOf, made, printed, useWorkshop } from './workshop.js'
 
 const workshop = useWorkshop()
@@ -120,6 +122,20 @@ test('errors point at the file, the line and what stands there', async () => {
   await refused('FROM busybox\nRUN ["/nothing"]', 'Dockerfile:2:1:')
   await refused('FROM busybox\nEXPOSE many', '"many" is no port')
   await refused('ARG X\nFROM $X', 'names nothing')
+})
+
+test('an image that cannot be had is told at the instruction that names it, with its own code', async () => {
+  const told = (file: string) => expect(made(file)).rejects
+  await told('FROM busybox:${NOTHING}').toMatchObject({ code: 'ERR_MAYFLY_REFERENCE_INVALID', message: expect.stringMatching(/Dockerfile:1:1: Invalid image reference "busybox:"[^]*\n {2}1 \| FROM busybox:\$\{NOTHING\}\n {4}\| \^$/) as string })
+  await told('FROM busybox\nCOPY --from=nowhere /a /b').toMatchObject({ code: 'ERR_MAYFLY_IMAGE_NOT_FOUND', details: { line: 2, column: 1 }, message: expect.stringContaining('  2 | COPY --from=nowhere /a /b') as string })
+  await told('FROM busybox\nRUN --mount=type=bind,from=nowhere,target=/x true').toMatchObject({ code: 'ERR_MAYFLY_IMAGE_NOT_FOUND', details: { line: 2 } })
+})
+
+test('the history tells instructions as they were written, expanded, and nothing is without a time', async () => {
+  const { name } = await made('FROM busybox\nARG A=1\nENV X=$A Y="a b"\nLABEL l=$A\nUSER nobody\nWORKDIR /w\nRUN true')
+  const { history } = JSON.parse((await readBlob(await openStore(), (await imageOf(name)).id))?.toString() ?? '') as { readonly history: readonly { readonly created?: string; readonly created_by?: string }[] }
+  expect(history.map(({ created_by }) => created_by).slice(-6)).toEqual(['ARG A=1', 'ENV X=1 Y=a b', 'LABEL l=1', 'USER nobody', 'WORKDIR /w', 'RUN true'])
+  expect(history.filter(({ created }) => created === undefined)).toEqual([])
 })
 
 test('owners, links, exclusions and the ignore file', async () => {

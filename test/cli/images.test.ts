@@ -79,9 +79,11 @@ test('a Dockerfile, or a whole context, on standard input', async () => {
 
 test('an error of a build is told at its line, with Docker\'s exit code', async () => {
   const { code, stderr } = await piped('FROM busybox\nRUNN true', 'build', '-')
-  expect(code).toBe(125)
+  expect(code).toBe(1)
   expect(stderr).toContain('Dockerfile:2:1: unknown instruction RUNN\n  2 | RUNN true\n    | ^')
   expect(stderr).toContain('Did you mean RUN?')
+  // A name that no image can have is told before anything is built.
+  expect(await piped('FROM busybox\nRUN true', 'build', '-t', 'Upper', '-')).toEqual({ code: 1, stdout: '', stderr: expect.stringMatching(/^mayfly: Invalid image reference "Upper"/) as string })
 })
 
 test('a password is tried, kept for Docker\'s commands, and forgotten', async () => {

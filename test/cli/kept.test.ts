@@ -122,6 +122,19 @@ describe('create, start, stop, restart, kill, pause', () => {
     await mayfly('rm', '-f', 'brief', 'lasting')
   })
 
+  test('nothing is begun in one that is paused', async () => {
+    await mayfly('run', '-d', '--name', 'still', 'busybox', 'sleep', '1000')
+    const pid = await mayfly('inspect', '-f', '{{.State.Pid}}', 'still')
+    expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).toBe('sleep\u00001000\u0000')
+    await mayfly('pause', 'still')
+    for (const words of [['exec', 'still', 'true'], ['exec', '-d', 'still', 'true'], ['attach', 'still']]) {
+      expect(await place.mayfly(words)).toMatchObject({ code: 1, stderr: expect.stringContaining('Container still is paused') as string })
+    }
+    await mayfly('kill', 'still')
+    expect(await mayfly('inspect', '-f', '{{.State.Pid}}', 'still')).toBe('0')
+    await mayfly('rm', 'still')
+  })
+
   test('a start that fails is told as by run, and the container stays as it was made', async () => {
     expect(await place.mayfly(['run', '-d', '--name', 'wrong', 'busybox', 'no-such-thing'])).toMatchObject({ code: 127, stdout: '' })
     expect(await state('wrong')).toBe('Created')

@@ -76,6 +76,12 @@ test('files: read-only, memory, volumes, binds and mounts', async () => {
     'touch /x 2>/dev/null || echo ro; echo 1 > /t/f && df -k /t | tail -1 | tr -s " " | cut -d" " -f2; cat /bound/file; touch /bound/x 2>/dev/null || echo ro; echo kept > /named/f; cat /long/file; df -k /m | tail -1 | tr -s " " | cut -d" " -f2',
   )).toEqual(['ro', '1024', 'from the host', 'ro', 'from the host', '2048'])
   expect(await inside(['--volume', 'named:/n'], 'cat /n/f')).toEqual(['kept'])
+  // -v makes a directory that is not there, --mount does not; a file is in the way of one.
+  expect(await inside(['-v', `${join(host, 'new/deep')}:/d`], 'echo x > /d/f; cat /d/f')).toEqual(['x'])
+  expect(readFileSync(join(host, 'new/deep/f'), 'utf8')).toBe('x\n')
+  const refused = async (...words: string[]): Promise<unknown> => place.mayfly(['run', '--rm', ...words, 'busybox', 'true'])
+  expect(await refused('--mount', `type=bind,source=${join(host, 'other')},target=/d`)).toMatchObject({ code: 125, stderr: expect.stringContaining('has no') as string })
+  expect(await refused('-v', `${join(host, 'file/below')}:/d`)).toMatchObject({ code: 125, stderr: expect.stringContaining('cannot be made') as string })
 })
 
 test('the kernel: settings, devices, namespaces, a first process', async () => {
@@ -94,6 +100,9 @@ test('labels, variables and their files, the stop signal, the platform', async (
   const variables = join(place.directory, 'variables')
   writeFileSync(variables, 'FROM=file\n')
   expect(await inside(['--env-file', variables, '--env', 'MORE=1'], 'echo $FROM $MORE')).toEqual(['file 1'])
+  // Node has a flag of that name, and sets the variables here: they are meant for the container alone.
+  writeFileSync(variables, 'MAYFLY_OUTBOUND=nonsense\nMAYFLY_SLOTS=nonsense\n')
+  expect(await inside(['--env-file', variables], 'echo $MAYFLY_SLOTS')).toEqual(['nonsense'])
   expect(await place.mayfly(['run', '--rm', '--pull', 'never', 'nobody/has:this'])).toMatchObject({ code: 125, stderr: expect.stringContaining('ERR_MAYFLY_IMAGE_NOT_FOUND') as string })
   expect(await place.mayfly(['pull', '-q', '--platform', 'linux/s390x', 'busybox'])).toMatchObject({ code: 1, stderr: expect.stringContaining('s390x') as string })
   expect(await place.mayfly(['run', '--rm', '--pull', 'always', '-q', 'busybox', 'true'])).toEqual({ code: 0, stdout: '', stderr: '' })

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 
-import { both, collect, group } from './action.js'
+import { both, collect, ends1, group } from './action.js'
 import { addStepLimitFlags } from './limit-flags.js'
 
 /** `build`, and its long forms. */
@@ -32,5 +32,5 @@ export function buildCommand(program: Command): void {
     .option('--iidfile <file>', 'write the image id to a file')
     .option('-q, --quiet', 'print nothing but the image id')
     .option('--progress <type>', 'auto, plain or tty: all are lines of text')
-    .action(async (context: string, options) => (await import('./commands/build.js')).build(context, options)))
+    .action(ends1(async (context: string, options) => (await import('./commands/build.js')).build(context, options))))
 }

@@ -15,7 +15,7 @@ export async function containerDocument(one: RunningListing, size: boolean): Pro
       Status: state, Running: state === 'running' || state === 'paused', Paused: state === 'paused', Restarting: state === 'restarting', OOMKilled: one.oomKilled, Dead: false,
       ExitCode: state === 'running' || state === 'paused' ? 0 : one.exitCode, Error: kept?.ended?.error ?? '',
       ...(one.health === undefined ? {} : { Health: { Status: one.health.status, FailingStreak: one.health.failingStreak, Log: one.health.log.map(({ start, end, exitCode, output }) => ({ Start: start, End: end, ExitCode: exitCode, Output: output })) } }),
-      StartedAt: one.startedAt?.toISOString() ?? ZERO, FinishedAt: one.exitedAt?.toISOString() ?? ZERO,
+      Pid: await mainPid(one), StartedAt: one.startedAt?.toISOString() ?? ZERO, FinishedAt: one.exitedAt?.toISOString() ?? ZERO,
     },
     Image: one.imageId,
     Name: `/${one.name}`,
@@ -36,6 +36,14 @@ export async function containerDocument(one: RunningListing, size: boolean): Pro
     },
     Owner: { Pid: one.ownerPid, Run: one.runId },
   }
+}
+
+/** Of its first process, on this machine; 0 when it has none. */
+async function mainPid({ id, state }: RunningListing): Promise<number> {
+  if (state !== 'running' && state !== 'paused') return 0
+  const { openContainer } = await import('@mayfly/core/engine')
+  await using container = await openContainer(id)
+  return (await container.top()).find(({ pid }) => pid === 1)?.hostPid ?? 0
 }
 
 async function sizeOf(one: RunningListing): Promise<number> {

@@ -1,3 +1,4 @@
+import { existsSync, mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 import type { Mount, RunOptions } from '@mayfly/core'
@@ -25,8 +26,19 @@ function parseVolume(text: string): Mount {
     throw invalid(`Invalid volume ${JSON.stringify(text)}`, 'Give SOURCE:TARGET, SOURCE:TARGET:ro, NAME:TARGET or TARGET; the target is absolute.')
   }
   const readonly = words.includes('ro') ? { readonly: true } : {}
-  if (source?.includes('/') === true || source?.startsWith('.') === true) return { source: resolve(source), target, ...readonly }
+  if (source?.includes('/') === true || source?.startsWith('.') === true) return { source: made(resolve(source)), target, ...readonly }
   return { ...(source === undefined ? {} : { volume: source }), target, ...readonly, ...(words.includes('nocopy') ? { nocopy: true } : {}) }
+}
+
+/** As Docker has it, a directory that is not there yet is made; `--mount` refuses it. */
+function made(path: string): string {
+  if (existsSync(path)) return path
+  try {
+    mkdirSync(path, { recursive: true })
+    return path
+  } catch (error) {
+    throw invalid(`The volume's source ${path} is not there and cannot be made: ${(error as Error).message}`, 'Make it first, or name one that is there.')
+  }
 }
 
 /** Docker's long form; a tmpfs as text of `tmpfs`. */

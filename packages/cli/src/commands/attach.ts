@@ -12,7 +12,8 @@ export async function attach(which: string, flags: Flags): Promise<void> {
   const { openContainer } = await import('@mayfly/core/engine')
   await using container = await openContainer(which)
   if (container.state !== 'running') {
-    throw Object.assign(new Error(`Container ${container.name} is not running`), { code: 'ERR_MAYFLY_NOT_RUNNING', hint: `Its output: mayfly logs ${which}` })
+    const paused = container.state === 'paused'
+    throw Object.assign(new Error(`Container ${container.name} is ${paused ? 'paused' : 'not running'}`), { code: 'ERR_MAYFLY_NOT_RUNNING', hint: paused ? `Let it go on first: mayfly unpause ${which}` : `Its output: mayfly logs ${which}` })
   }
   const attached = await container.attach({ stdin: flags.stdin })
   if (attached.stdin !== undefined) requireTerminal(flags.stdin, container.tty)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Digest } from '../digest.js'
 import { discardTree, openLease, openStore, storeFailed, syncLayers, type Lease, type Store } from '../images/index.js'
 import { hostPlatform, parsePlatform } from '../platform.js'
+import { parseReference } from '../reference.js'
 import { openCache, type BuildCache } from './cache.js'
 import { openContext, type Context } from './context.js'
 import type { Source } from './dockerfile/fault.js'
@@ -50,6 +51,8 @@ export interface Build {
  * pulling the base images throws.
  */
 export async function build(options: BuildOptions): Promise<BuiltImage> {
+  // Not found out when all is built.
+  for (const tag of options.tags ?? []) parseReference(tag)
   const store = await openStore()
   const directory = join(store.home, 'ingest', `build-${randomBytes(6).toString('hex')}`)
   await mkdir(directory, { recursive: true, mode: 0o700 })

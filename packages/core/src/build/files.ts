@@ -31,7 +31,7 @@ export async function applyCopy(build: Build, stages: StageRunner, step: Step, i
   const sources = instruction.sources.map(expand)
   const destination = expand(instruction.destination)
   const wish = await wishOf(build, state, instruction, { sources, destination, expand })
-  const from = instruction.from === undefined ? undefined : await stages.named(expand(instruction.from), step.index)
+  const from = instruction.from === undefined ? undefined : await stages.named(expand(instruction.from), step.index, instruction.place)
   const tree = from === undefined ? await build.context.tree() : stackTree(await settledStack(from))
   const { entries, archives } = await filesOf(build, tree, instruction, wish, step)
   const named = [...sources, ...instruction.heredocs.map(({ name }) => `<<${name}`)]

@@ -32,18 +32,35 @@ export async function apply(build: Build, stages: StageRunner, step: Step): Prom
   if (instruction.kind === 'FROM') return state
   const config = configAfter(build, step)
   const text = textOf(instruction, state.config, config)
-  const next = { ...noted(state, config, text), ownCmd: state.ownCmd || instruction.kind === 'CMD' }
+  const next = { ...noted(state, config, text, shownOf(instruction, config) ?? text), ownCmd: state.ownCmd || instruction.kind === 'CMD' }
   if (instruction.kind !== 'WORKDIR') return next
   return await directoryLayer(build, { ...step, state: next }, config.WorkingDir ?? '/')
 }
 
-function noted(state: BuildState, config: RawConfig, text: string): BuildState {
-  const created = state.history.at(-1)?.created
-  const entry: HistoryEntry = { ...(created === undefined ? {} : { created }), created_by: text, empty_layer: true }
-  return { ...state, config, history: [...state.history, entry], key: nextKey(state.key, text) }
+function noted(state: BuildState, config: RawConfig, text: string, shown: string): BuildState {
+  return { ...state, config, history: [...state.history, entryOf(state, shown)], key: nextKey(state.key, text) }
 }
 
-/** As the history tells it: expanded, on one line. */
+/** What made no layer is as old as what it stands on. */
+function entryOf({ history }: BuildState, text: string): HistoryEntry {
+  const created = history.findLast(entry => entry.created !== undefined)?.created
+  return { ...(created === undefined ? {} : { created }), created_by: text, empty_layer: true }
+}
+
+/** As the history tells it, where that is not the whole setting: what the instruction itself says, expanded. */
+function shownOf(instruction: Instruction, { Env = [], Labels = {}, ...after }: RawConfig): string | undefined {
+  const { kind } = instruction
+  if (kind === 'ENV' || kind === 'LABEL') {
+    const all = kind === 'ENV' ? Env : Object.entries(Labels).map(pair => pair.join('='))
+    const own = all.filter(one => instruction.pairs.some(({ name }) => one.startsWith(`${name}=`)))
+    return own.length === 0 ? undefined : `${kind} ${own.join(' ')}`
+  }
+  if (kind === 'USER') return `USER ${after.User ?? ''}`
+  if (kind === 'WORKDIR') return `WORKDIR ${after.WorkingDir ?? ''}`
+  return undefined
+}
+
+/** All that an instruction means, on one line. */
 function textOf({ kind, source }: Instruction, before: RawConfig, after: RawConfig): string {
   const changed = Object.keys(after).find(name => JSON.stringify(after[name]) !== JSON.stringify(before[name]))
   return changed === undefined ? source : `${kind} ${JSON.stringify(after[changed])}`
@@ -58,8 +75,7 @@ function withArgs(build: Build, { state, instruction, globalArgs }: Step): Build
     const chosen = given ?? own
     if (chosen !== undefined) args = { ...args, [name]: chosen }
   }
-  const history = [...state.history, { created_by: instruction.source, empty_layer: true as const }]
-  return { ...state, args, history }
+  return { ...state, args, history: [...state.history, entryOf(state, instruction.source)] }
 }
 
 /** The image's settings after an instruction that changes them. */

@@ -137,7 +137,7 @@ async function openBind(opening: Opening, target: string, writable: boolean): Pr
 /** What `from` and `source` name: files of the context or another stage, links followed inside it alone (CVE-2024-1753). */
 async function filesOf({ build, stages, step, instruction: { place }, value }: Opening): Promise<{ readonly entries: readonly LayerEntry[]; readonly isFile: boolean }> {
   const [from, wanted = ''] = [value('from'), value('source')]
-  const tree = from === undefined ? await build.context.tree() : stackTree(await settledStack(await stages.named(from, step.index)))
+  const tree = from === undefined ? await build.context.tree() : stackTree(await settledStack(await stages.named(from, step.index, place)))
   const path = posix.normalize(`/${wanted}`).slice(1)
   const found = await tree.find(path, true)
   if (found === undefined) throw fault(build.source, place, `the mount's source "${wanted}" is not ${from === undefined ? 'in the build context' : `in ${from}`}`)

@@ -2,9 +2,9 @@ import { parsePlatform } from '../platform.js'
 import { imageState } from './base.js'
 import type { Build } from './builder.js'
 import { apply } from './instruction.js'
-import { fault } from './dockerfile/fault.js'
+import { because, fault } from './dockerfile/fault.js'
 import { parseTrigger } from './dockerfile/parse.js'
-import type { Instruction } from './dockerfile/types.js'
+import type { Instruction, Place } from './dockerfile/types.js'
 import { findStage, sourcesOf, type Stage } from './graph.js'
 import { keepLayers } from './keep.js'
 import { scratch, type BuildState } from './state.js'
@@ -14,7 +14,7 @@ import { expandAt, isPredefined, platformArgs } from './variables.js'
 export interface StageRunner {
   of(stage: Stage): Promise<BuildState>
   /** What `COPY --from`, a mount or FROM names: an earlier stage, a further context's image, or any image. */
-  named(name: string, before: number): Promise<BuildState>
+  named(name: string, before: number, place: Place): Promise<BuildState>
   /** Waits for what is still under way, and keeps the layers that are whole. */
   settle(): Promise<void>
 }
@@ -25,17 +25,19 @@ export function createStages(build: Build, global: readonly Instruction[]): Stag
   const states: BuildState[] = []
   const globalArgs = globalValues(build, global)
 
-  const image = (name: string, platform: string | undefined): Promise<BuildState> => {
+  const image = async (name: string, platform: string | undefined, place: Place): Promise<BuildState> => {
     const key = `${name} ${platform ?? ''}`
-    const there = images.get(key)
-    if (there !== undefined) return there
-    const state = imageState(build, name, platform)
+    const state = images.get(key) ?? imageState(build, name, platform)
     images.set(key, state)
-    return state
+    try {
+      return await state
+    } catch (error) {
+      throw because(build.source, place, error)
+    }
   }
-  const named = async (name: string, before: number): Promise<BuildState> => {
+  const named = async (name: string, before: number, place: Place): Promise<BuildState> => {
     const stage = findStage(build.stages, name, before)
-    return stage === undefined ? await image(name, undefined) : await runner.of(stage)
+    return stage === undefined ? await image(name, undefined, place) : await runner.of(stage)
   }
   const run = async (stage: Stage): Promise<BuildState> => {
     const { from, index } = stage
@@ -50,7 +52,7 @@ export function createStages(build: Build, global: readonly Instruction[]): Stag
       if (source !== undefined) runner.of(source).catch(() => undefined)
     }
     let state = earlier !== undefined ? await runner.of(earlier)
-      : reference === 'scratch' ? scratch(platform === undefined ? build.platform : parsePlatform(platform)) : await image(reference, platform)
+      : reference === 'scratch' ? scratch(platform === undefined ? build.platform : parsePlatform(platform)) : await image(reference, platform, from.place)
     // Another stage's ARGs are its own.
     state = { ...state, args: {} }
     // What is wrong in a trigger is the base image's; of this file, FROM is its place.
@@ -71,7 +73,7 @@ export function createStages(build: Build, global: readonly Instruction[]): Stag
       if (there !== undefined) return there
       // A further context of its name stands for the whole stage.
       const { name } = stage.from
-      const state = name !== undefined && build.options.contexts?.[name] !== undefined ? image(name, undefined) : run(stage)
+      const state = name !== undefined && build.options.contexts?.[name] !== undefined ? image(name, undefined, stage.from.place) : run(stage)
       stages.set(stage.index, state)
       return state
     },

@@ -48,13 +48,20 @@ export class RemoteContainer implements AsyncDisposable {
   /** See `Container.spawn`; ends with this connection. */
   async spawn(command: readonly string[], options: ExecOptions = {}): Promise<Process> {
     heedInput(options)
+    this.#refusePaused()
     return openProcess(this.#connection, this.id, await compileCommand(this.#place(), command, options), options, true)
   }
 
   /** Starts a command that goes on when this connection ends, its output thrown away. */
   async spawnDetached(command: readonly string[], options: ExecOptions = {}): Promise<void> {
+    this.#refusePaused()
     const flags = isTerminal(options.tty) ? FLAG.terminal : 0
     await startDetached(this.#connection, this.id, await compileCommand(this.#place(), command, options), flags)
+  }
+
+  /** Nothing of it would run before it goes on. */
+  #refusePaused(): void {
+    if (this.state === 'paused') throw new MayflyError('ERR_MAYFLY_NOT_RUNNING', `Container ${this.name} is paused`, { hint: `Let it go on first: mayfly unpause ${this.name}` })
   }
 
   /** See `Container.attach`. */
