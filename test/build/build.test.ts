@@ -2,9 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from '@mayfly/core'
-import { openStore } from '@mayfly/core/engine'
+import { chooseImage, imageHistory, listCatalog, openStore } from '@mayfly/core/engine'
 import { expect, test } from 'vitest'
-import { readBlob } from '../../packages/core/src/images/index.js'
 import { fileOf, imageOf, made, printed, useWorkshop } from './workshop.js'
 
 const workshop = useWorkshop()
@@ -133,9 +132,10 @@ test('an image that cannot be had is told at the instruction that names it, with
 
 test('the history tells instructions as they were written, expanded, and nothing is without a time', async () => {
   const { name } = await made('FROM busybox\nARG A=1\nENV X=$A Y="a b"\nLABEL l=$A\nUSER nobody\nWORKDIR /w\nRUN true')
-  const { history } = JSON.parse((await readBlob(await openStore(), (await imageOf(name)).id))?.toString() ?? '') as { readonly history: readonly { readonly created?: string; readonly created_by?: string }[] }
-  expect(history.map(({ created_by }) => created_by).slice(-6)).toEqual(['ARG A=1', 'ENV X=1 Y=a b', 'LABEL l=1', 'USER nobody', 'WORKDIR /w', 'RUN true'])
-  expect(history.filter(({ created }) => created === undefined)).toEqual([])
+  const store = await openStore()
+  const steps = (await imageHistory(store, chooseImage(await listCatalog(store), name).image)).reverse()
+  expect(steps.slice(-6).map(({ createdBy }) => createdBy)).toEqual(['ARG A=1', 'ENV X=1 Y=a b', 'LABEL l=1', 'USER nobody', 'WORKDIR /w', 'RUN true'])
+  expect(steps.filter(({ created }) => created === undefined)).toEqual([])
 })
 
 test('owners, links, exclusions and the ignore file', async () => {

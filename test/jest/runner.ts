@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -14,11 +14,32 @@ export interface Bench {
   readonly directory: string
   /** Where the runner and its projects are, if not in their usual places. */
   readonly consumer?: string
+  /** The Node that runs it, if not this one. */
+  readonly node?: string
   close(): Promise<void>
 }
 
 /** A further version of a runner, which has a workspace of its own in test/consumers. */
-export type Consumer = 'jest29' | 'vitest3'
+export type Consumer = 'jest29' | 'vitest3' | 'vitest5'
+
+/**
+ * The same bench for Vitest 5, which needs a newer Node than ours is: both are installed when they are first wanted, 10 s on a busy
+ * machine, and stay beside the others.
+ */
+export function openNewest(bench: Bench): Bench {
+  const place = join(root, 'test/consumers/vitest5')
+  const newer = `node-${process.platform}-${process.arch}`
+  const node = Number(process.versions.node.split('.')[0]) >= 22 ? process.execPath : join(place, 'node_modules', newer, 'bin/node')
+  const { devDependencies: { vitest } } = JSON.parse(readFileSync(join(place, 'package.json'), 'utf8')) as { readonly devDependencies: { readonly vitest: string } }
+  const installed = join(place, 'node_modules/vitest/package.json')
+  const there = existsSync(node) && existsSync(installed) && (JSON.parse(readFileSync(installed, 'utf8')) as { readonly version: string }).version === vitest
+  if (!there) {
+    const words = ['install', '--silent', '--no-audit', '--no-fund', '--no-package-lock', '--no-save', ...node === process.execPath ? [] : [`${newer}@22`]]
+    const { status, stdout, stderr } = spawnSync('npm', words, { cwd: place, env: bench.environment, encoding: 'utf8' })
+    if (status !== 0) throw new Error(`Vitest ${vitest} cannot be installed:\n${stdout}${stderr}`)
+  }
+  return { ...openConsumer(bench, 'vitest5'), node }
+}
 
 /** The same bench for a further version of a runner: copies of our packages and of the projects find it as a user's would. */
 export function openConsumer(bench: Bench, name: Consumer): Bench {
@@ -82,7 +103,7 @@ const PROGRAMS = {
 export function startRunner(
   runner: keyof typeof PROGRAMS, project: string, bench: Bench, words: readonly string[], { group = false }: { readonly group?: boolean } = {},
 ): ChildProcess {
-  return spawn(process.execPath, [programOf(runner, bench), ...words], {
+  return spawn(bench.node ?? process.execPath, [programOf(runner, bench), ...words], {
     cwd: placeOf(runner, project, bench),
     env: bench.environment,
     stdio: ['ignore', 'pipe', 'pipe'],
