@@ -1,4 +1,4 @@
-// Fuzzes the decoders (protocol, untar, inflate, dns, frame) with sanitizers: node packages/native/fuzz/fuzz.mjs [--seconds N] [--target NAME]
+// Fuzzes the decoders (protocol, untar, copy, inflate, dns, frame) and the compressor with sanitizers: node packages/native/fuzz/fuzz.mjs [--seconds N] [--target NAME]
 // [--number N]. Replays every seed first; what breaks is left in fuzz/found/ and belongs into fuzz/seeds/ once mended.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -19,6 +19,7 @@ const targets = {
   dns: [],
   frame: [],
   inflate: [],
+  deflate: [],
 }
 
 /**

@@ -93,6 +93,13 @@ for (const [name, options] of Object.entries({ dynamic: {}, fixed: { strategy: c
 }
 writeFileSync(join(seeds, 'inflate', 'members'), Buffer.concat([gzipSync('one'), gzipSync('two'), Buffer.from('rest')]))
 
+mkdirSync(join(seeds, 'deflate'), { recursive: true })
+const words = Buffer.from(Array.from({ length: 4000 }, (_, nth) => `${nth * 7919 % 1009} `).join(''))
+const scattered = Buffer.from(Array.from({ length: 40_000 }, (_, nth) => (nth * nth * 31 + nth * 7919) >> 5 & 255))
+for (const [name, times, piece, content] of [['one', 0, 0, Buffer.from('x')], ['words', 15, 3, words], ['runs', 9, 255, Buffer.alloc(32_000, 'ab')], ['scattered', 7, 40, scattered]]) {
+  writeFileSync(join(seeds, 'deflate', name), Buffer.concat([Buffer.from([times, piece]), content]))
+}
+
 const tree = mkdtempSync(join(tmpdir(), 'mf-seeds-'))
 mkdirSync(join(tree, 'd/e'), { recursive: true })
 writeFileSync(join(tree, 'd/e/file'), 'content')
