@@ -6,7 +6,7 @@ import { defineConfig, type Options } from 'tsup'
 import { lazyModules } from './lazy-modules.js'
 
 /** Each is loaded by a few commands, and found where the library finds it. */
-const PACKAGES = ['fzstd', 'jiti', 'tar-stream', 'undici', 'wait-on', 'zod']
+const PACKAGES = ['fzstd', 'jiti', 'undici', 'wait-on', 'zod']
 /** Of Node's own, those that take a while and that not every command needs. */
 const HEAVY = ['child_process', 'crypto', 'dgram', 'dns/promises', 'http', 'https', 'net', 'readline', 'readline/promises', 'tls', 'worker_threads', 'zlib']
 
@@ -26,7 +26,7 @@ export default defineConfig([
   {
     ...common,
     entry: { commands: 'src/main.ts' },
-    noExternal: ['commander', 'get-port', /^@mayfly\/core/],
+    noExternal: ['commander', 'get-port', 'tar-stream', /^@mayfly\/core/],
     external: [...PACKAGES, '@mayfly/native'],
     esbuildPlugins: [lazyModules([...HEAVY, '@mayfly/native'])],
     esbuildOptions: (options) => {

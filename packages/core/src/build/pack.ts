@@ -19,15 +19,27 @@ export interface FreshLayer {
 /** Bytes of a file that is read at once: a stream costs more than its content. */
 const SMALL = 128 * 1024
 
-/** Adds what makes an entry what it is, times apart, to a hash. */
-export async function hashEntries(hash: Hash, entries: readonly LayerEntry[]): Promise<void> {
-  for (const { path, type, mode, uid, gid, target = '', size, content } of entries) {
+/** Bytes of small files that are kept between their being hashed and packed. */
+const KEPT = 16 * 2 ** 20
+
+/**
+ * Adds what makes an entry what it is, times apart, to a hash. Answers the same entries, small files in memory, up to a limit: what is
+ * packed then is what was hashed, and is read once.
+ */
+export async function hashEntries(hash: Hash, entries: readonly LayerEntry[]): Promise<readonly LayerEntry[]> {
+  const read: LayerEntry[] = []
+  let kept = 0
+  for (const entry of entries) {
+    const { path, type, mode, uid, gid, target = '', size, content } = entry
     hash.update(`${path}\0${type} ${mode.toString(8)} ${String(uid)}:${String(gid)} ${String(size)} ${target}\0`)
-    if (content === undefined) continue
-    if ('bytes' in content) hash.update(content.bytes)
-    else if (size <= SMALL) hash.update(readFileSync(content.file))
-    else for await (const chunk of createReadStream(content.file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) hash.update(chunk)
+    const bytes = content === undefined ? undefined : 'bytes' in content ? content.bytes : size <= SMALL ? readFileSync(content.file) : undefined
+    if (bytes !== undefined) hash.update(bytes)
+    else if (content !== undefined && 'file' in content) for await (const chunk of createReadStream(content.file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) hash.update(chunk)
+    // One that changes its size meanwhile is read again, and refused.
+    const isKept = bytes !== undefined && bytes.length === size && (kept += size) <= KEPT
+    read.push(isKept ? { ...entry, content: { bytes } } : entry)
   }
+  return read
 }
 
 /** Puts entries into a directory, which is made. */
@@ -55,7 +67,7 @@ async function unpack(entries: readonly LayerEntry[], directory: string, over?: 
 
 /** Ends the program that unpacks. A pipe that broke is its, which says why it stopped reading. */
 export async function reasonOf(error: unknown, untar: Untar): Promise<unknown> {
-  const broken = (error as NodeJS.ErrnoException).code === 'EPIPE'
+  const broken = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE'].includes((error as NodeJS.ErrnoException).code ?? '')
   if (!broken) untar.kill()
   return await untar.done.then(() => error, (reason: unknown) => (broken ? reason : error))
 }

@@ -2,7 +2,7 @@ import { lstatSync, type Stats } from 'node:fs'
 import { lstat, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { namesInStack, resolveInStack, type StackLayer } from '../layers/index.js'
+import { entriesInStack, namesInStack, resolveInStack, type StackLayer } from '../layers/index.js'
 import type { Ignore } from './ignore.js'
 
 /** Files that COPY takes from: the build context, or another stage. Paths are relative, '' is the root. */
@@ -38,10 +38,10 @@ export function stackTree(layers: readonly StackLayer[]): SourceTree {
     find,
     names: path => namesInStack(layers, path),
     children: async function* ({ path }) {
-      for (const [nth, name] of (await namesInStack(layers, path)).entries()) {
-        if (nth % TURN === TURN - 1) await new Promise(resolve => { setImmediate(resolve) })
-        const entry = await find(path === '' ? name : `${path}/${name}`, false)
-        if (entry !== undefined) yield entry
+      let seen = 0
+      for (const { name, file, stat } of entriesInStack(layers, path)) {
+        if ((seen += 1) % TURN === 0) await new Promise(resolve => { setImmediate(resolve) })
+        yield { path: path === '' ? name : `${path}/${name}`, file, stat, target: stat.isSymbolicLink() ? await readlink(file) : undefined }
       }
     },
   }

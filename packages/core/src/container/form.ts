@@ -35,7 +35,8 @@ const USUAL: Readonly<Record<keyof RunOptions, Form>> = {
   pull: (value) => value === 'always' || value === 'missing' || value === 'never', platform: text, onPull: (value) => typeof value === 'function',
   ready: (value) => isPlain(value) && typeof value['ready'] === 'function' && typeof value['description'] === 'string',
   copy: list(isUsualCopy), healthcheck: (value) => isPlain(value) && Object.entries(value).every(([name, one]) => one === undefined || (CHECKUP[name]?.(one) ?? false)),
-  startTimeout: positive, signal: object, scratch: (value) => value === 'memory' || value === 'disk', storage: size, driver: intricate,
+  startTimeout: positive, signal: object, scratch: (value) => value === 'memory' || value === 'disk', storage: size,
+  driver: (value) => value === 'overlay' || value === 'fuse-overlayfs' || value === 'copy',
 }
 
 const CHECKUP: Readonly<Record<string, Form>> = {

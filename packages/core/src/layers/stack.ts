@@ -1,4 +1,4 @@
-import { constants, lstatSync, type Stats } from 'node:fs'
+import { constants, lstatSync, readdirSync, type Stats } from 'node:fs'
 import { open, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -79,6 +79,31 @@ export async function namesInStack(layers: readonly StackLayer[], path: string):
   return [...names].filter(([, there]) => there).map(([name]) => name).sort()
 }
 
+/**
+ * What lies in a directory of the stack, no link on its way: where each name is on the host, sorted by name. Each is looked at when it
+ * is asked for, so that somebody else gets a turn between them.
+ */
+export function* entriesInStack(layers: readonly StackLayer[], path: string): Generator<Found & { readonly name: string }> {
+  const files = new Map<string, string>()
+  for (const layer of layers) {
+    const found = walk(layer, path.split('/').filter(name => name !== ''))
+    if (found === 'hidden') break
+    if (found === undefined) continue
+    if (!found.stat.isDirectory()) break
+    for (const name of readdirSync(found.file)) if (!files.has(name)) files.set(name, join(found.file, name))
+    if (coversBelow(layer, path)) break
+  }
+  for (const name of [...files.keys()].sort()) {
+    const file = files.get(name) ?? ''
+    const stat = look(file)
+    if (stat !== undefined && !isWhiteout(stat)) yield { name, file, stat }
+  }
+}
+
+function isWhiteout(stat: Stats): boolean {
+  return stat.isCharacterDevice() && stat.rdev === 0
+}
+
 function coversBelow({ opaque }: StackLayer, path: string): boolean {
   const names = path.split('/').filter(name => name !== '')
   return names.some((_, at) => opaque.includes(names.slice(0, at + 1).join('/'))) || opaque.includes('')
@@ -116,7 +141,7 @@ function walk({ directory, opaque }: StackLayer, names: readonly string[]): Foun
     file = join(file, name)
     const next = look(file)
     if (next === undefined) return covered ? 'hidden' : undefined
-    if (next.isCharacterDevice() && next.rdev === 0) return 'hidden'
+    if (isWhiteout(next)) return 'hidden'
     stat = next
     covered ||= opaque.includes(names.slice(0, index + 1).join('/'))
   }
