@@ -191,3 +191,24 @@ test('an image from nothing knows where programs are, and has the platform FROM 
   expect(await imageOf(name, { os: 'linux', architecture: 'arm64' })).toMatchObject({ architecture: 'arm64', config: { Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'] } })
   await expect(made('FROM busybox\nSTOPSIGNAL SIGNOTHING')).rejects.toMatchObject({ message: expect.stringContaining('"SIGNOTHING" is no signal') as string })
 })
+
+test('stages that do the same do it once, and one that does something else does that', async () => {
+  const step = 'COPY a /a\nRUN head -c 16 /dev/urandom | od -An -tx1 > /random'
+  const { name } = await made(`
+FROM busybox AS one
+${step}
+FROM busybox AS two
+${step}
+FROM busybox AS three
+ARG OTHER=1
+${step}
+FROM busybox
+COPY --from=one /random /1
+COPY --from=two /random /2
+COPY --from=three /random /3
+`, { a: 'a' }, { noCache: true })
+  const [one, two, three] = await Promise.all(['/1', '/2', '/3'].map(async (path) => await fileOf(name, path)))
+  expect(one).toMatch(/^( [0-9a-f]{2}){16}\n$/)
+  expect(two).toBe(one)
+  expect(three).not.toBe(one)
+})

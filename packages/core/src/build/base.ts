@@ -61,7 +61,7 @@ async function directoryState(build: Build, root: string): Promise<BuildState> {
     sources: [''], destination: '/', intoDirectory: true, exclude: [], parents: false, owner: undefined, keepOwner: false, chmod: undefined,
   })
   const hash = createHash('sha256')
-  const fresh = await packLayer(await hashEntries(hash, entries), { directory: layerPlace(build.place()), lowers: [], latest: build.epoch })
+  const fresh = await packLayer(await hashEntries(hash, entries, build.files), { directory: layerPlace(build.place()), lowers: [], latest: build.epoch })
   const key = nextKey('context', hash.digest('hex'))
   return { ...scratch(build.platform), key, layers: [{ kind: 'fresh', tree: fresh.tree, fresh, cacheKey: key, createdAt: 0 }] }
 }

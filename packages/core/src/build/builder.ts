@@ -11,6 +11,7 @@ import { openContext, type Context } from './context.js'
 import type { Source } from './dockerfile/fault.js'
 import { parseDockerfile } from './dockerfile/parse.js'
 import { splitStages, targetStage, type Stage } from './graph.js'
+import { ReadFiles, type FreshLayer } from './pack.js'
 import { Progress } from './progress.js'
 import { openSecretFiles, type SecretFiles } from './secret.js'
 import { createStages, unusedArgs, type StageRunner } from './stage.js'
@@ -34,6 +35,9 @@ export interface Build {
   readonly platform: BuildState['platform']
   readonly progress: Progress
   readonly secrets: SecretFiles
+  readonly files: ReadFiles
+  /** Layers that this build makes, by what they depend on: stages that do the same do it once. */
+  readonly made: Map<string, Promise<FreshLayer>>
   /** Layers being measured. While they are, those below them must stay where they are. */
   readonly measuring: Set<Promise<unknown>>
   /** Layers that came into the store, by chain id. */
@@ -69,7 +73,7 @@ export async function build(options: BuildOptions): Promise<BuiltImage> {
     const { global, stages: parsed } = splitStages(instructions)
     let last = 0
     const build: Build = {
-      store, lease, cache: openCache(store), options, source, context, secrets, signal, measuring: new Set(), placed, stages: parsed,
+      store, lease, cache: openCache(store), options, source, context, secrets, signal, files: new ReadFiles(), made: new Map(), measuring: new Set(), placed, stages: parsed,
       escape: directives['escape'] ?? '\\',
       globalArgs: {},
       platform: options.platform === undefined ? hostPlatform() : parsePlatform(options.platform),

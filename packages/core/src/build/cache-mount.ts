@@ -27,7 +27,7 @@ export async function openCacheMount(build: Build, mount: CacheMount): Promise<{
   const caches = join(build.store.home, 'build', 'caches')
   await mkdir(caches, { recursive: true, mode: 0o700 })
   const hash = createHash('sha256').update(mount.id)
-  if (mount.filling.length > 0) await hashEntries(hash, mount.filling)
+  if (mount.filling.length > 0) await hashEntries(hash, mount.filling, build.files)
   const name = hash.digest('hex').slice(0, 32)
   const lockPath = (of: string): string => join(build.store.home, 'locks', `cache-${of}`)
   if (mount.sharing === 'shared') return { directory: await ready(build, join(caches, name), mount), lock: undefined }

@@ -44,7 +44,7 @@ export async function applyCopy(build: Build, stages: StageRunner, step: Step, i
   }
   if (archives.length > 0 && entries.length === 0) return next
   const hash = createHash('sha256')
-  const read = await hashEntries(hash, entries)
+  const read = await hashEntries(hash, entries, build.files)
   const key = nextKey(next.key, kind, wish.destination, hash.digest('hex'))
   return await withLayer(build, { ...step, state: next }, text, key, () => pack(build, next, read))
 }

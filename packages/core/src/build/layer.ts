@@ -18,7 +18,9 @@ export async function withLayer(
     if (found !== undefined) {
       return { cached: true, value: added(state, key, text, created(found.createdAt), found.layer) }
     }
-    const fresh = await make(step)
+    const making = build.made.get(key) ?? make(step)
+    build.made.set(key, making)
+    const fresh = await making
     build.measuring.add(fresh.measured)
     const layer: BuildLayer = { kind: 'fresh', tree: fresh.tree, fresh, cacheKey: key, createdAt: Date.now() }
     return { cached: false, value: added(state, key, text, created(layer.createdAt), layer) }

@@ -128,7 +128,7 @@ async function openCache(opening: Opening, target: string, readonly: boolean): P
 async function openBind(opening: Opening, target: string, writable: boolean): Promise<Opened> {
   const { entries, isFile } = await filesOf(opening)
   const hash = createHash('sha256')
-  const read = await hashEntries(hash, entries)
+  const read = await hashEntries(hash, entries, opening.build.files)
   const directory = opening.build.place()
   await placeEntries(read, directory)
   return { target, mount: { source: isFile ? join(directory, 'file') : directory, target, readonly: !writable }, key: `bind ${hash.digest('hex')}` }

@@ -19,25 +19,45 @@ export interface FreshLayer {
 /** Bytes of a file that is read at once: a stream costs more than its content. */
 const SMALL = 128 * 1024
 
-/** Bytes of small files that are kept between their being hashed and packed. */
-const KEPT = 16 * 2 ** 20
+/** Small files that were read, so that what is packed is what was hashed, and none is read twice in a build. */
+export class ReadFiles {
+  readonly #files = new Map<string, Buffer>()
+  #left = 16 * 2 ** 20
 
-/**
- * Adds what makes an entry what it is, times apart, to a hash. Answers the same entries, small files in memory, up to a limit: what is
- * packed then is what was hashed, and is read once.
- */
-export async function hashEntries(hash: Hash, entries: readonly LayerEntry[]): Promise<readonly LayerEntry[]> {
+  /** The content of an entry that is small; others are undefined. */
+  bytesOf({ size, mtime, content }: LayerEntry): Buffer | undefined {
+    if (content === undefined || 'bytes' in content) return content?.bytes
+    if (size > SMALL) return undefined
+    const key = `${content.file}\0${String(size)} ${String(mtime)}`
+    const known = this.#files.get(key)
+    if (known !== undefined) return known
+    const bytes = readFileSync(content.file)
+    // One that changes its size meanwhile is read again, and refused.
+    if (bytes.length === size && size <= this.#left) {
+      this.#left -= size
+      this.#files.set(key, bytes)
+    }
+    return bytes
+  }
+
+  /** The same entry, in memory if its content is. */
+  kept(entry: LayerEntry): LayerEntry {
+    const { size, mtime, content } = entry
+    const bytes = content !== undefined && 'file' in content ? this.#files.get(`${content.file}\0${String(size)} ${String(mtime)}`) : undefined
+    return bytes === undefined ? entry : { ...entry, content: { bytes } }
+  }
+}
+
+/** Adds what makes an entry what it is, times apart, to a hash. Answers the same entries, those in memory whose content is. */
+export async function hashEntries(hash: Hash, entries: readonly LayerEntry[], files: ReadFiles): Promise<readonly LayerEntry[]> {
   const read: LayerEntry[] = []
-  let kept = 0
   for (const entry of entries) {
     const { path, type, mode, uid, gid, target = '', size, content } = entry
     hash.update(`${path}\0${type} ${mode.toString(8)} ${String(uid)}:${String(gid)} ${String(size)} ${target}\0`)
-    const bytes = content === undefined ? undefined : 'bytes' in content ? content.bytes : size <= SMALL ? readFileSync(content.file) : undefined
+    const bytes = files.bytesOf(entry)
     if (bytes !== undefined) hash.update(bytes)
     else if (content !== undefined && 'file' in content) for await (const chunk of createReadStream(content.file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) hash.update(chunk)
-    // One that changes its size meanwhile is read again, and refused.
-    const isKept = bytes !== undefined && bytes.length === size && (kept += size) <= KEPT
-    read.push(isKept ? { ...entry, content: { bytes } } : entry)
+    read.push(files.kept(entry))
   }
   return read
 }
