@@ -25,10 +25,8 @@ export function container<const N extends Name>(name: N, options: UseOptions = {
     beforeAll(async () => {
       if (!wanted) return
       try {
-        scope = await session.prepare(use)
-        if (scope === 'test') return
-        session.tests.afterBlock(() => session.letGo(use))
-        await session.hold(use)
+        scope = await session.begin(use)
+        if (scope !== 'test') session.tests.afterBlock(() => session.letGo(use))
       } catch (error) {
         throw thrownAt(caller, error)
       }

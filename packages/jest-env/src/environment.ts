@@ -68,11 +68,10 @@ export function environmentOver(Base: EnvironmentClass): EnvironmentClass {
       this.#session = openSession(run, this.#file, this.#slot)
       this.#known = knownAddresses(run, this.#file, this.#slot)
       const session = this.#fileSession(run)
-      const scopes = await Promise.all(this.#uses.map(use => session.prepare(use)))
+      const scopes = await Promise.all(this.#uses.map(use => session.begin(use)))
       const perTest = this.#uses.filter((_, nth) => scopes[nth] === 'test')
       const members = perTest.map(use => session.perTest(use.as ?? use.name, use))
       this.#tests.always(members)
-      await Promise.all(this.#uses.filter(use => !perTest.includes(use)).map(use => session.hold(use)))
       const declared = new Map<string, TestContainer | undefined>(this.#uses.map(use => [use.as ?? use.name, members[perTest.indexOf(use)]]))
       Object.assign(this.global, { [SESSION]: { ...session, declared: (name: string) => declared.has(name), handle: (name: string, own?: TestContainer) => declared.get(name)?.handle ?? session.handle(name, own) } })
     }

@@ -48,8 +48,7 @@ export function blockContainer(file: TestFile, use: Use, caller: Caller, own?: T
   beforeAll(async () => {
     if (!wanted) return
     try {
-      scope = await file.session.prepare(use)
-      if (scope !== 'test') await file.hold(use)
+      scope = await file.begin(use)
     } catch (error) {
       throw thrownAt(caller, error)
     }

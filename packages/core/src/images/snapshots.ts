@@ -200,17 +200,23 @@ function contentsOf(tree: string): Contents {
   const hash = createHash('sha256')
   let files = 0
   let size = 0
-  const walk = (directory: string): void => {
+  // A database has a thousand files, and every run looks at them once.
+  const walk = (directory: string, prefix: string): void => {
+    let facts = ''
     for (const name of namesOf(directory)) {
-      const path = join(directory, name)
+      const path = `${directory}/${name}`
       const stat = lstatSync(path)
       files += 1
       if (stat.isFile()) size += stat.size
-      hash.update(`${relative(tree, path)}\0${stat.mode.toString(8)} ${stat.isFile() ? `${stat.size} ${stat.mtimeMs}` : ''}\0`)
-      if (stat.isDirectory()) walk(path)
+      facts += `${prefix}${name}\0${stat.mode.toString(8)} ${stat.isFile() ? `${stat.size} ${stat.mtimeMs}` : ''}\0`
+      if (!stat.isDirectory()) continue
+      hash.update(facts)
+      facts = ''
+      walk(path, `${prefix}${name}/`)
     }
+    hash.update(facts)
   }
-  walk(tree)
+  walk(tree, '')
   return { files, size, fingerprint: hash.digest('hex') }
 }
 

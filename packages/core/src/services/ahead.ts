@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
-import { findConfig } from './config.js'
+import { findConfig } from './find-config.js'
 import { modulesFrom } from './inputs.js'
 import type { Instances } from './instances.js'
 import type { Project } from './places.js'

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { dirname, relative } from 'node:path'
 import { MayflyError } from '../errors.js'
-import { findConfig, loadConfig } from './config.js'
+import { loadConfig } from './config.js'
+import { findConfig } from './find-config.js'
 import { hashInputs } from './inputs.js'
 import type { Config } from './types.js'
 

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 // Not the global one, which tests replace.
@@ -6,11 +5,12 @@ import { setTimeout as later } from 'node:timers'
 import { MayflyError } from '../errors.js'
 import type { ExitStatus, Health, Listening, Reached } from '../container/types.js'
 import type { Address } from './address.js'
-import { findConfig } from './config.js'
+import { findConfig } from './find-config.js'
 import type { RunAddress } from './host.js'
 import type { Grant, WireHealth } from './leases.js'
 import { closeLeftOpen } from './left-open.js'
 import type { Scope } from './types.js'
+import { uniqueName } from './unique.js'
 import type { Until } from './visit.js'
 import { shownError, speak, type Answer, type Peer } from './wire.js'
 
@@ -72,6 +72,8 @@ export interface Session {
   /** Makes ready what a later lease needs: the image. Answers the scope of the use. */
   prepare(use: Use): Promise<Scope>
   lease(use: Use): Promise<Lease>
+  /** The same, but where each test has its own, only what their leases need is made ready: undefined. */
+  begin(use: Use): Promise<Lease | undefined>
   /** Lets containers reach a server of this process, until it is closed, or the test or the file is over. */
   reach(server: Listening, until: Until): Promise<Reached>
   /**
@@ -126,7 +128,7 @@ export interface SessionOptions {
 
 /** A session of one file in one slot. Connects at the first lease; holds the process only while something is awaited. */
 export function openSession(run: RunAddress, file: string, slot: number, { standing = false }: SessionOptions = {}): Session {
-  const attempt = randomBytes(8).toString('hex')
+  const attempt = uniqueName()
   const held = new Set<Lease>()
   let ended: EndedContainer[] = []
   const parent = process.ppid
@@ -171,6 +173,11 @@ export function openSession(run: RunAddress, file: string, slot: number, { stand
     lease: async ({ name, as, scope, test }) => {
       const host = await peer()
       return adopt(host, (await host.request('lease', { name, as, scope, file, slot, attempt, test })) as Grant)
+    },
+    begin: async ({ name, as, scope }) => {
+      const host = await peer()
+      const grant = (await host.request('begin', { name, as, scope, file, slot, attempt })) as Grant | null
+      return grant === null ? undefined : adopt(host, grant)
     },
     reach: async (server, until) => {
       const host = await peer()
@@ -252,6 +259,7 @@ async function connectTo({ socket: path, token }: RunAddress, standing: boolean,
     )
   })
   const peer = speak(socket, answer)
-  if ((await peer.request('hello', { token, standing })) === true) return peer
-  throw new MayflyError('ERR_MAYFLY_RUN_LOST', 'The run host refused the token of this run')
+  // What is asked for next need not wait for the answer: without the right token nothing is answered.
+  peer.request('hello', { token, standing }).then(heard => { if (heard !== true) peer.close() }, () => undefined)
+  return peer
 }

@@ -1,21 +1,9 @@
-import { existsSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
 import { isError, MayflyError } from '../errors.js'
 import type { Config, Services } from './types.js'
-
-const NAMES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map(extension => `mayfly.config.${extension}`)
 
 /** Declares the services of a project. Checks nothing by itself: the run host does when it loads the file. */
 export function defineConfig<const S extends Services>(config: Config<S>): Config<S> {
   return config
-}
-
-/** The nearest `mayfly.config.*` from a directory upwards, or undefined. */
-export function findConfig(from: string): string | undefined {
-  for (let directory = resolve(from); ; directory = dirname(directory)) {
-    const found = NAMES.map(name => join(directory, name)).find(path => existsSync(path))
-    if (found !== undefined || directory === dirname(directory)) return found
-  }
 }
 
 /** Loads a configuration afresh, TypeScript included, outside the tests' module system. Throws ERR_MAYFLY_CONFIG_INVALID. */

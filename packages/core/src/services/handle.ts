@@ -4,7 +4,6 @@ import { numberOf, type Address } from './address.js'
 import { REMOTE_METHODS } from './calls.js'
 import type { Lease } from './client.js'
 import { attachTo, spawnIn } from './processes.js'
-import { archiveOf, copyInto, copyFrom } from './remote-copies.js'
 import { reachFrom } from './remote-reach.js'
 import { snapshotOf } from './remote-snapshots.js'
 import { eventsOf, execOn, faultsOf, logsOf, piecesOf } from './remote.js'
@@ -13,6 +12,9 @@ import { shownError } from './wire.js'
 
 /** What a container has that the run host does not do by a mere call: a handle without one of these does not compile. */
 type Member = Exclude<keyof Container, symbol | Exclude<(typeof REMOTE_METHODS)[number], 'exec' | 'exit' | 'logs' | 'output' | 'copyIn' | 'copyOut'>>
+
+/** Most test files copy nothing. */
+const copies = (): Promise<typeof import('./remote-copies.js')> => import('./remote-copies.js')
 
 /** What stands behind a handle at the moment. */
 export interface Behind {
@@ -61,9 +63,9 @@ export function createHandle(name: string, behind: Behind): object {
     inside: () => insideOf(lease().grant, address()),
     reset: () => async () => (await leased()).call('reset', []),
     reach: () => async (server: Listening) => reachFrom(await leased(), server),
-    copyIn: () => async (source: CopySource, target: string, options?: CopyInOptions) => copyInto(await leased(), source, target, options),
-    copyOut: () => async (source: string, target: string, options?: CopyOptions) => copyFrom(await leased(), source, target, options),
-    archive: () => async (source: string, options?: CopyOptions) => archiveOf(await leased(), source, options),
+    copyIn: () => async (source: CopySource, target: string, options?: CopyInOptions) => (await copies()).copyInto(await leased(), source, target, options),
+    copyOut: () => async (source: string, target: string, options?: CopyOptions) => (await copies()).copyFrom(await leased(), source, target, options),
+    archive: () => async (source: string, options?: CopyOptions) => (await copies()).archiveOf(await leased(), source, options),
     snapshot: () => async (options?: SnapshotOptions) => snapshotOf(await leased(), options, createHandle),
   } satisfies Readonly<Record<Member | 'inside' | 'reset', () => unknown>>
   const dispose = async (): Promise<void> => void (await lease().call('stop', [{ timeout: 0 }]))

@@ -8,7 +8,7 @@ import type { Health, RunOptions } from '../container/types.js'
 import type { Address } from './address.js'
 import { prepareAhead, standsAlone } from './ahead.js'
 import type { TestAttempt } from './client.js'
-import { findConfig } from './config.js'
+import { findConfig } from './find-config.js'
 import { createImages } from './images.js'
 import { idleLimit, watchIdle } from './idle.js'
 import { cloneMaker, createInstances } from './instances.js'
@@ -183,6 +183,13 @@ export async function openHost(engine: Engine, { directories, slots, watching = 
       lease: async params => {
         attempt = text(params, 'attempt')
         return await handOver(await lease(params))
+      },
+      begin: async params => {
+        attempt = text(params, 'attempt')
+        const { scope } = await used(params)
+        if (scope !== 'test') return await handOver(await lease(params))
+        await prepare(params)
+        return null
       },
       another: async params => {
         const { wish } = await heldBy(params)

@@ -1,5 +1,6 @@
 export { cacheKey, configOf, imagesOf } from './cache-key.js'
-export { defineConfig, findConfig, importModule } from './config.js'
+export { defineConfig, importModule } from './config.js'
+export { findConfig } from './find-config.js'
 export { presetOf } from './presets/index.js'
 export type * from './presets/index.js'
 export type { Config, Handle, HandleOf, ImageRef, Inside, Name, NamedUse, Needed, Needs, Register, Registered, Reset, Scope, Self, Service, ServiceOptions, Services, ServicesOf } from './types.js'

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { PassThrough, Writable } from 'node:stream'
 import { once } from 'node:events'
 import type { AttachOptions, Attached, Container, ExecOptions, ExitStatus, Process, TerminalSize } from '../container/types.js'
 import { MayflyError } from '../errors.js'
 import { execOptions } from './calls.js'
 import type { Lease } from './client.js'
+import { uniqueName } from './unique.js'
 
 /** A process with streams, on its way to a worker: first `started`, last `exit`. */
 type Item =
@@ -111,7 +111,7 @@ interface Streams {
 }
 
 async function open(lease: Lease, method: string, args: readonly unknown[]): Promise<Streams> {
-  const id = randomBytes(8).toString('hex')
+  const id = uniqueName()
   const control = async (what: string, value?: unknown): Promise<void> => void (await lease.call('control', [id, what, value]))
   const items = lease.stream(method, [id, ...args]) as AsyncGenerator<Item>
   const first = await items.next()

@@ -43,7 +43,7 @@ function framesOf(stack: string): string {
 let places: readonly string[] | undefined
 
 function findPlaces(): readonly string[] {
-  const scope = /(\/.*\/)core\/(?:src|dist)\//.exec(new Error().stack ?? '')?.[1]
+  const scope = /(\/.*\/)(?:core|jest-env|vitest-plugin)\/(?:src|dist)\//.exec(new Error().stack ?? '')?.[1]
   return scope === undefined ? [] : ['core', 'jest-env', 'vitest-plugin'].flatMap(name => [`${scope}${name}/src/`, `${scope}${name}/dist/`])
 }
 

@@ -163,7 +163,18 @@ function presetReadiness({ wait }: Engine, service: Service, env: Environment, a
   if (preset === undefined) return undefined
   const { port, http, log } = again && preset.readyAgain !== undefined ? preset.readyAgain(env) : preset.ready(env)
   if (http !== undefined) return wait.http(http, { port })
-  return log === undefined ? wait.port(port) : wait.all(wait.log(log.line, { times: log.times }), wait.port(port))
+  return log === undefined ? wait.port(port) : oneAfterTheOther(wait.log(log.line, { times: log.times }), wait.port(port))
+}
+
+/** A port is looked at each millisecond: before the line has come that would take the supervisor longer than all it does for the start. */
+function oneAfterTheOther(first: WaitStrategy, second: WaitStrategy): WaitStrategy {
+  return {
+    description: `${first.description} and ${second.description}`,
+    ready: async context => {
+      await first.ready(context)
+      await second.ready(context)
+    },
+  }
 }
 
 const UNKNOWN: Setting = {

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto'
 import type { MayflyError } from '../errors.js'
 import type { Address } from './address.js'
 import type { Lease, Session, Use } from './client.js'
 import type { TestMember } from './decorator.js'
 import { createHandle } from './handle.js'
+import { uniqueName } from './unique.js'
 import { shownError } from './wire.js'
 
 /** A container that each test has for itself, behind one handle that means the running test's. */
@@ -59,7 +59,7 @@ const ATTEMPTS = new WeakMap<object, Attempt>()
 
 /** All that one attempt at a test takes belongs together; a retry has the same test and is another attempt. */
 function attemptOf(test: object): Attempt {
-  const attempt = ATTEMPTS.get(test) ?? { id: randomBytes(8).toString('hex'), users: 0 }
+  const attempt = ATTEMPTS.get(test) ?? { id: uniqueName(), users: 0 }
   ATTEMPTS.set(test, attempt)
   return attempt
 }

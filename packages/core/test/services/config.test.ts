@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { findConfig, loadConfig } from '../../src/services/config.js'
+import { loadConfig } from '../../src/services/config.js'
+import { findConfig } from '../../src/services/find-config.js'
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), 'mf-config-')))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
