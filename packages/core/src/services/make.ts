@@ -97,6 +97,7 @@ export function makeContainer(supply: Supply, { wish, service, stable: given, in
       admitted.settle()
       if (!signal.aborted) await stable?.aim(container)
       const address = stable?.address ?? addressOf(service, container)
+      supplied.refill?.()
       journal.note({ event: 'ready', from: supplied.source, name: wish.as, slot: wish.slot, image: image.reference, container: container.id, ms: Math.round(performance.now() - began), host: address.host, ports: address.ports })
       const running = container
       const env = environmentOf(service, setting ?? { self: running })
@@ -123,12 +124,12 @@ export function makeContainer(supply: Supply, { wish, service, stable: given, in
 
 async function supplyOf(
   supply: Supply, wish: Wish, service: Service, image: FoundImage, circumstances: Surroundings, signal: AbortSignal,
-): Promise<{ container: Container; source: Source }> {
+): Promise<{ container: Container; source: Source; refill?: () => void }> {
   const { start, ahead, fresh } = starterOf(supply, wish, service, image, circumstances)
   // One that is made for its address or its company, or lives as long as the run, cannot wait for whoever comes.
   if (!isOwn(wish.scope) || needsAddress(service) || circumstances.place !== undefined || isFixed(service)) return { container: await start(signal), source: fresh }
-  const { container, waited } = await supply.pool.take(poolKey(wish), () => start(), ahead)
-  return { container, source: waited ? 'pool' : fresh }
+  const { container, waited, refill } = await supply.pool.take(poolKey(wish), () => start(), ahead)
+  return { container, source: waited ? 'pool' : fresh, refill }
 }
 
 interface Surroundings {

@@ -3,14 +3,22 @@ import { hasMemory } from './admission.js'
 
 /** Instances started ahead of their leases, by what they are instances of. */
 export interface WarmPool {
-  /** A waiting instance, else a new one. Told apart for the run's summary. `ahead`: how those are started that then wait; default: `start`. */
-  take(key: string, start: () => Promise<Container>, ahead?: () => Promise<Container>): Promise<{ readonly container: Container; readonly waited: boolean }>
+  /** A waiting instance, else a new one. `ahead`: how those are started that then wait; default: `start`. */
+  take(key: string, start: () => Promise<Container>, ahead?: () => Promise<Container>): Promise<Taken>
   /** Starts so many ahead of any lease. */
   fill(key: string, count: number, ahead: () => Promise<Container>): Promise<void>
   /** Ends those that wait for leases of one kind, and forgets how they are started. */
   drop(key: string): Promise<void>
   /** Ends all that wait. */
   shed(): Promise<void>
+}
+
+interface Taken {
+  readonly container: Container
+  /** Told apart for the run's summary. */
+  readonly waited: boolean
+  /** Has the next one started. To be called when whoever asked is being answered: the start of a container would hold that up. */
+  refill(): void
 }
 
 interface Lane {
@@ -62,8 +70,7 @@ export function createWarmPool(most: number): WarmPool {
       if (lane.uses > 1 && first === undefined) lane.wanted += 1
       const ready = await first?.catch(() => undefined)
       const container = ready ?? (await start())
-      if (lane.wanted > 0) setImmediate(fill, lane)
-      return { container, waited: ready !== undefined }
+      return { container, waited: ready !== undefined, refill: () => { if (lane.wanted > 0) setImmediate(fill, lane) } }
     },
     fill: async (key, count, ahead) => {
       const lane = laneOf(key, ahead)

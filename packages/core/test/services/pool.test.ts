@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Container, ExitStatus } from '../../src/container/types.js'
-import { createWarmPool } from '../../src/services/pool.js'
+import { createWarmPool, type WarmPool } from '../../src/services/pool.js'
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
@@ -16,11 +16,28 @@ function starter(): { start: () => Promise<Container>; started: string[]; end: (
   return { start, started, end: id => ends.get(id)?.({ code: 0, signal: undefined, oomKilled: false }) }
 }
 
+async function take(pool: WarmPool, key: string, start: () => Promise<Container>): Promise<void> {
+  (await pool.take(key, start)).refill()
+}
+
+test('the next one is not started before whoever asked is answered', async () => {
+  const { start, started } = starter()
+  const pool = createWarmPool(4)
+  await take(pool, 'k', start)
+  const { refill } = await pool.take('k', start)
+  await turn()
+  expect(started).toEqual(['c1', 'c2'])
+  refill()
+  await turn()
+  expect(started).toEqual(['c1', 'c2', 'c3'])
+})
+
 test('nothing is started ahead of the first lease; from the second on one waits', async () => {
   const { start, started } = starter()
   const pool = createWarmPool(4)
   const take = async (): Promise<string> => {
-    const { container, waited } = await pool.take('k', start)
+    const { container, waited, refill } = await pool.take('k', start)
+    refill()
     await turn()
     return `${container.id} ${waited ? 'waited' : 'new'}`
   }
@@ -35,7 +52,7 @@ test('nothing is started ahead of the first lease; from the second on one waits'
 test('leases that find none let more wait, up to the limit', async () => {
   const { start, started } = starter()
   const pool = createWarmPool(2)
-  await Promise.all(Array.from({ length: 5 }, () => pool.take('k', start)))
+  await Promise.all(Array.from({ length: 5 }, () => take(pool, 'k', start)))
   await turn()
   expect(started).toHaveLength(7)
 })
@@ -43,8 +60,8 @@ test('leases that find none let more wait, up to the limit', async () => {
 test('one that ended while it waited is not handed out, and a failed start is nobody\'s', async () => {
   const { start, started, end } = starter()
   const pool = createWarmPool(1)
-  await pool.take('k', start)
-  await pool.take('k', start)
+  await take(pool, 'k', start)
+  await take(pool, 'k', start)
   await turn()
   end('c3')
   await turn()
@@ -55,8 +72,8 @@ test('one that ended while it waited is not handed out, and a failed start is no
 test('what is another thing has a pool of its own', async () => {
   const { start, started } = starter()
   const pool = createWarmPool(4)
-  await pool.take('a', start)
-  await pool.take('b', start)
+  await take(pool, 'a', start)
+  await take(pool, 'b', start)
   await turn()
   expect(started).toEqual(['c1', 'c2'])
 })
