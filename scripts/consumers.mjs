@@ -49,6 +49,28 @@ const consumers = {
   'vitest-3': vitest('3.2.7'),
   'vitest-4': vitest('4.1.12'),
   'vitest-5': { ...vitest('5.1.1'), from: 22 },
+  // A real one, of 60 MB: it comes as an npm package and wants NSS of the machine (libnss3).
+  browser: {
+    ...vitest('4.1.12'),
+    dependencies: { ...vitest('4.1.12').dependencies, '@mayfly/core': '0.1.0', '@vitest/browser-playwright': '4.1.12', playwright: '1.56.1', '@sparticuz/chromium': '138.0.2' },
+    files: {
+      'mayfly.config.js': `import { defineConfig, httpd } from '@mayfly/core'\nexport default defineConfig({ services: { web: httpd({ scope: 'run' }) } })`,
+      'vitest.config.js': `import chromium from '@sparticuz/chromium'
+import { mayfly } from '@mayfly/vitest-plugin'
+import { playwright } from '@vitest/browser-playwright'
+const provider = playwright({ launchOptions: { executablePath: await chromium.executablePath(), args: chromium.args } })
+export default { plugins: [mayfly()], test: { browser: { enabled: true, headless: true, screenshotFailures: false, provider, instances: [{ browser: 'chromium' }] } } }`,
+      'web.test.js': `import { service } from '@mayfly/vitest-plugin/browser'
+import { expect, test } from 'vitest'
+test('reaches what the run shares', async () => {
+  expect(navigator.userAgent).toContain('Chrome')
+  // Of another origin it may be opaque, but where nobody answers it is rejected.
+  expect((await fetch(service('web').url, { mode: 'no-cors' })).type).not.toBe('error')
+  await expect(fetch('http://127.0.0.1:9', { mode: 'no-cors' })).rejects.toThrow()
+})
+test('names what there is', () => expect(() => service('none')).toThrow("Provided are those of scope 'run': web."))`,
+    },
+  },
   'library-cjs': {
     type: 'commonjs', dependencies: { '@mayfly/core': '0.1.0' }, run: ['../web.js'],
     files: { 'web.js': `const { run } = require('@mayfly/core')\nrun('httpd').then(async (web) => { const { status } = await web.fetch('/'); await web.stop(); process.exitCode = status === 200 ? 0 : 1 })` },

@@ -77,6 +77,18 @@ test('a Dockerfile, or a whole context, on standard input', async () => {
   expect((await place.mayfly(['build', '-f', '-', '-'])).stderr).toContain('cannot be both the context and the Dockerfile')
 })
 
+test('builder prune has the next build do its steps again, and leaves images as they are', async () => {
+  const again = async (): Promise<string> => (await piped('FROM busybox\nRUN echo pruned > /pruned\nCMD ["cat", "/pruned"]', 'build', '-t', 'pruned', '-')).stderr
+  expect(await again()).not.toContain('CACHED')
+  expect(await place.mayfly(['builder', 'prune', '-f', '--filter', 'until=1h'])).toEqual({ code: 0, stdout: 'Total reclaimed space: 0B\n', stderr: '' })
+  expect(await again()).toContain('CACHED')
+  expect(await place.mayfly(['builder', 'prune'])).toMatchObject({ code: 1, stdout: expect.stringContaining('[y/N]') as string })
+  expect(await place.mayfly(['builder', 'prune', '--filter', 'label=x', '-f'])).toMatchObject({ code: 1, stderr: expect.stringContaining('until=TIME') as string })
+  expect(await place.mayfly(['builder', 'prune', '-a', '--force'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Total reclaimed space: /) as string })
+  expect((await place.mayfly(['run', '--rm', 'pruned'])).stdout).toBe('pruned\n')
+  expect(await again()).not.toContain('CACHED')
+})
+
 test('an error of a build is told at its line, with Docker\'s exit code', async () => {
   const { code, stderr } = await piped('FROM busybox\nRUNN true', 'build', '-')
   expect(code).toBe(1)

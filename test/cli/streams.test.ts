@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openPlace, type Place } from '../place.js'
+import { execute, nothingLeft, openPlace, type Outcome, type Place } from '../place.js'
 
 const program = fileURLToPath(new URL('../../packages/cli/dist/main.js', import.meta.url))
 let place: Place
@@ -21,6 +21,16 @@ async function piped(words: readonly string[], input = Buffer.alloc(0)): Promise
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   return { code, stdout: Buffer.concat(out), stderr: Buffer.concat(err) }
 }
+
+test('who reads no more ends a command without a word, as SIGPIPE ends others', async () => {
+  await place.mayfly(['run', '-d', '--name', 'endless', 'busybox', 'sh', '-c', 'while :; do echo y; usleep 10000; done'])
+  const cut = async (...words: string[]): Promise<Outcome> => execute('bash', ['-c', '"$@" | head -c 1; exit ${PIPESTATUS[0]}', '', process.execPath, program, ...words], process.env)
+  for (const words of [['logs', '-f', 'endless'], ['exec', 'endless', 'yes'], ['export', 'endless'], ['save', 'busybox'], ['run', '--rm', 'busybox', 'yes']]) {
+    expect([words, { ...await cut(...words), stdout: '' }]).toEqual([words, { code: 141, stdout: '', stderr: '' }])
+  }
+  await place.mayfly(['rm', '-f', 'endless'])
+  await nothingLeft()
+})
 
 describe('what a program writes comes out exactly', () => {
   test('bytes that are no text, carriage returns, and no line end at the end', async () => {

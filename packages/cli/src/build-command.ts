@@ -5,7 +5,8 @@ import { addStepLimitFlags } from './limit-flags.js'
 
 /** `build`, and its long forms. */
 export function buildCommand(program: Command): void {
-  const parents = [program, group(program, 'image', 'Manage images'), group(program, 'builder', 'Manage builds')]
+  const builder = group(program, 'builder', 'Manage builds')
+  const parents = [program, group(program, 'image', 'Manage images'), builder]
   both(parents.map((parent) => [parent, 'build'] as const), (command) => addStepLimitFlags(command)
     .description('Build an image from a Dockerfile')
     .argument('<context>', 'a directory, a URL, a git repository, or - for a tar or a Dockerfile on standard input')
@@ -33,4 +34,7 @@ export function buildCommand(program: Command): void {
     .option('-q, --quiet', 'print nothing but the image id')
     .option('--progress <type>', 'auto, plain or tty: all are lines of text')
     .action(ends1(async (context: string, options) => (await import('./commands/build.js')).build(context, options))))
+  builder.command('prune').description('Forget what steps of builds made').option('-a, --all', 'as Docker has it: there are no others').option('-f, --force', 'do not ask')
+    .option('--filter <until=time>', 'those last used before, such as until=24h', collect)
+    .action(ends1(async (options) => (await import('./commands/prune.js')).builderPrune(options)))
 }

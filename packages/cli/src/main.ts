@@ -8,6 +8,8 @@ import { withoutValues } from './words.js'
 
 /** Does what the words say; what goes wrong is told, and in the exit code. */
 export async function main(words: readonly string[]): Promise<void> {
+  // Who reads no more (`| head`) is no failure: ends as SIGPIPE ends others.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', (error: NodeJS.ErrnoException) => { if (error.code === 'EPIPE') process.exit(141) })
   // While the words are looked at, the supervisor can start already; what goes wrong is told by the command itself.
   if (runsHere(words)) warmUp().catch(() => undefined)
   const program = commandLineFor(words)

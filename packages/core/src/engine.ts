@@ -22,7 +22,7 @@ export { endRun, keeperSocket } from './container/supervision.js'
 export type * from './container/types.js'
 export { isMayflyError, MayflyError, type ErrorCode } from './errors.js'
 export {
-  chooseImage, collectGarbage, imageFile, imageFilter, imageHistory, inspectImage, isUnnamed, listCatalog, listImages, loadImages, openLease, openStore, pullImage,
+  chooseImage, collectGarbage, imageFile, imageFilter, imageHistory, inspectImage, isUnnamed, listCatalog, listImages, loadImages, openLease, openStore, pruneBuilds, pullImage,
   repositoryOf, saveImages, storeUsage, untaggedNames, verifyStore, withTag,
   type Garbage, type GarbageOptions, type HistoryStep, type Image, type ImageDocument, type ImageUsage, type Lease, type ListedImage, type LoadedImage, type LoadOptions,
   type LayerProgress, type PullProgress, type RemovedImage, type SnapshotUsage, type Store, type StoreProblem, type StoreReport, type StoreUsage, type StoredImage,

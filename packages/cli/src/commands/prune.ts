@@ -1,8 +1,10 @@
 import type { Garbage } from '@mayfly/core/engine'
 
+import { invalid } from '../action.js'
 import { agreed } from '../agreed.js'
 import { ask } from '../keeper.js'
 import { humanSize } from '../size.js'
+import { parseTime } from '../time.js'
 import { pruneContainers } from './container-prune.js'
 
 export interface PruneOptions {
@@ -42,6 +44,18 @@ export async function imagePrune(options: PruneOptions): Promise<void> {
   const which = options.all === true ? 'all images without at least one container associated to them' : 'all dangling images'
   if (!await agreed(which, options.force)) return
   await show(await collect(options))
+}
+
+/** Forgets the steps of builds; what an image has of them stays with it. */
+export async function builderPrune({ force, filter = [] }: PruneOptions): Promise<void> {
+  const { openStore, pruneBuilds } = await import('@mayfly/core/engine')
+  const now = Date.now()
+  const odd = filter.find((text) => !text.startsWith('until='))
+  if (odd !== undefined) throw invalid(`Invalid filter ${JSON.stringify(odd)}`, 'The filter is until=TIME, such as until=24h.')
+  if (!await agreed('all steps of builds, which the next build does again', force)) return
+  const ages = filter.map((text) => now - parseTime(text.slice('until='.length), now))
+  const { bytes } = await pruneBuilds(await openStore(), { unusedFor: Math.max(0, ...ages) })
+  process.stdout.write(`Total reclaimed space: ${humanSize(bytes)}\n`)
 }
 
 async function collect({ all = false, filter = [], unused, keepStorage }: PruneOptions): Promise<Garbage> {
