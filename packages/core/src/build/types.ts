@@ -63,7 +63,7 @@ export interface BuildStep {
 export interface BuiltImage {
   /** Digest of the configuration. */
   readonly id: Digest
-  /** Digest of the manifest. */
+  /** Digest of the manifest, until the image is pushed or saved: then its layers are compressed, and the manifest is another. */
   readonly digest: Digest
   readonly tags: readonly string[]
 }

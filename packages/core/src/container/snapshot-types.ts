@@ -15,7 +15,7 @@ export interface CommitOptions {
 export interface CommittedImage {
   /** Digest of the configuration. */
   readonly id: string
-  /** Digest of the manifest. */
+  /** Digest of the manifest, until the image is pushed or saved: then its layers are compressed, and the manifest is another. */
   readonly digest: string
 }
 
