@@ -60,7 +60,15 @@ test('what the whole run shares is provided to those who cannot lease, and typed
   const root = join(import.meta.dirname, '../..')
   const { stdout } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(import.meta.dirname, 'fixtures/provided')], { encoding: 'utf8' })
   expect(stdout).toBe('')
-  // A browser has no modules of Node's.
+  // A browser has no modules of Node's, so a project in one gets no set-up of ours.
+  const { mayfly } = await import('@mayfly/vitest-plugin')
+  const configured = (browser: object): unknown => {
+    const config = { test: { browser, setupFiles: './own.js' } }
+    for (const plugin of mayfly()) if (typeof plugin.config === 'function') void (plugin.config as (given: object) => unknown)(config)
+    return config.test.setupFiles
+  }
+  expect(configured({ enabled: true })).toBe('./own.js')
+  expect(configured({})).toEqual([expect.stringContaining('setup'), './own.js'])
   const bundle = readFileSync(join(root, 'packages/vitest-plugin/dist/browser.js'), 'utf8')
   expect([...bundle.matchAll(/\b(?:from|import) "([^"]+)"/g)].map((match) => match[1])).toEqual(['vitest'])
 })

@@ -11,9 +11,12 @@ export type { ProvidedService, ProvidedServices } from './provided.js'
 /** The plugin of `vitest.config`: starts the run before the tests, and gives every test file its services' addresses. */
 export function mayfly(): Plugin[] {
   const { resolve } = createRequire(import.meta.url)
+  const setup = resolve('@mayfly/vitest-plugin/setup')
   return [lowerDecorators(), {
     name: 'mayfly',
     configureVitest: async ({ vitest, project }) => {
+      // Also where the command line alone asks for a browser: the set-up is Node's.
+      if (project.config.browser.enabled) project.config.setupFiles = project.config.setupFiles.filter(file => file !== setup)
       project.provide('mayflyHooks', project.config.sequence.hooks)
       if (vitest.config.watch) vitest.config.forceRerunTriggers.push(...await triggersOf(project.config.root))
     },
@@ -21,7 +24,7 @@ export function mayfly(): Plugin[] {
       const test = ((config as { test?: TestOptions }).test ??= {})
       test.globalSetup = [resolve('@mayfly/vitest-plugin/global'), ...listOf(test.globalSetup)]
       // First: what the user's set-up files read in the environment must stand there.
-      test.setupFiles = [resolve('@mayfly/vitest-plugin/setup'), ...listOf(test.setupFiles)]
+      if (test.browser?.enabled !== true) test.setupFiles = [setup, ...listOf(test.setupFiles)]
       // Loaded by Node in every worker, not transformed for it: 60 ms a file where this package is linked and not installed.
       const deps = ((test.server ??= {}).deps ??= {})
       deps.external = [...deps.external ?? [], ...OWN.map(name => new RegExp(`^${escaped(dirname(resolve(name)))}/`))]
@@ -49,6 +52,7 @@ interface TestOptions {
   server?: { deps?: { external?: (string | RegExp)[] } }
   globalSetup?: string | string[]
   setupFiles?: string | string[]
+  browser?: { enabled?: boolean }
 }
 
 function listOf(value: string | string[] | undefined): string[] {
