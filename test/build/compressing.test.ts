@@ -125,13 +125,15 @@ test('what takes how much, and what may go', async () => {
   await elsewhere(env, 'build', '-q', '-t', name, context)
   const size = async (): Promise<number> => Number(await elsewhere(env, 'inspect', '-f', '{{.Size}}', name))
   const whole = await size()
+  // The base may have come from here, too.
+  const before = Object.keys(compressed(own)).length
   expect(await elsewhere(env, 'history', '--human=false', '--format', '{{.Size}}', name)).toMatch(/^3000000\n/)
   await elsewhere(env, 'push', '-q', name)
-  expect(Object.keys(compressed(own))).toHaveLength(1)
+  expect(Object.keys(compressed(own))).toHaveLength(before + 1)
   expect(await size()).toBe(whole)
   // The manifest that the push took the place of, and nothing else.
   expect(await elsewhere(env, 'system', 'prune', '-f')).toMatch(/reclaimed space: (?:[0-9.]+kB|0B)$/m)
-  expect(Object.keys(compressed(own))).toHaveLength(1)
+  expect(Object.keys(compressed(own))).toHaveLength(before + 1)
   expect(await elsewhere(env, 'run', '--rm', name, 'wc', '-c', '/large')).toContain('3000000')
   const running = await elsewhere(env, 'run', '-d', '--rm', name, 'sleep', '1000')
   await elsewhere(env, 'image', 'prune', '-a', '-f')

@@ -80,7 +80,8 @@ test('a Dockerfile, or a whole context, on standard input', async () => {
 test('builder prune has the next build do its steps again, and leaves images as they are', async () => {
   const again = async (): Promise<string> => (await piped('FROM busybox\nRUN echo pruned > /pruned\nCMD ["cat", "/pruned"]', 'build', '-t', 'pruned', '-')).stderr
   expect(await again()).not.toContain('CACHED')
-  expect(await place.mayfly(['builder', 'prune', '-f', '--filter', 'until=1h'])).toEqual({ code: 0, stdout: 'Total reclaimed space: 0B\n', stderr: '' })
+  // What earlier tests have left may go with it.
+  expect(await place.mayfly(['builder', 'prune', '-f', '--filter', 'until=1h'])).toEqual({ code: 0, stdout: expect.stringMatching(/^Total reclaimed space: \S+\n$/) as string, stderr: '' })
   expect(await again()).toContain('CACHED')
   expect(await place.mayfly(['builder', 'prune'])).toMatchObject({ code: 1, stdout: expect.stringContaining('[y/N]') as string })
   expect(await place.mayfly(['builder', 'prune', '--filter', 'label=x', '-f'])).toMatchObject({ code: 1, stderr: expect.stringContaining('until=TIME') as string })
