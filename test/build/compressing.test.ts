@@ -140,11 +140,11 @@ test('what takes how much, and what may go', async () => {
   expect(await elsewhere(env, 'images', '-q', name)).not.toBe('')
   await elsewhere(env, 'stop', '-t', '0', running)
   await elsewhere(env, 'rmi', name)
-  // As soon as the run of that container is over.
+  // As soon as the run of that container is over, which waits a moment for whoever asks again at once.
   await expect.poll(async () => {
     await elsewhere(env, 'system', 'prune', '-f')
     return compressed(own)
-  }, { timeout: 20_000 }).toEqual({})
+  }, { timeout: 20_000, interval: 1000 }).toEqual({})
 })
 
 test('a container of an image that is pushed meanwhile is one of that image', async () => {

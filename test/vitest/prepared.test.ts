@@ -74,6 +74,6 @@ test('a failed preparation shows why, keeps nothing, and is tried again', async 
   const report = await runTests('vitest', 'prepared', bench, ['broken'])
   expect(report.code).toBe(1)
   expect(report.output).toContain('"broken" could not be prepared: "echo the reason; exit 3" ended with status 3:\nthe reason')
-  expect(report.output).toContain('Ready to accept connections')
+  expect(report.output).toContain('Redis is starting')
   expect(readdirSync(join(bench.directory, 'home/snapshots')).filter((key) => key.startsWith('broken'))).toEqual([])
 })
