@@ -50,7 +50,7 @@ test('a failed test shows what its containers printed, and how to reach them', a
   for (const name of ['compares', 'throws text', 'never runs']) {
     const text = failures.find((one) => one.includes(name)) ?? ''
     expect(text).toMatch(/redis \(mayfly-\w+\) at redis-cli -u redis:\/\/198\.\S+:6379, its last log lines:\n.*\n/)
-    expect(text).toContain('Ready to accept connections')
+    expect(text).toContain('Redis is starting')
   }
   expect(report.failures).toMatch(/redis \(mayfly-\w+\) was stopped by the test\./)
 })
