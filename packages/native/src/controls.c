@@ -12,6 +12,13 @@ struct container *named_container(struct reader *r, const char *request, struct 
   return t;
 }
 
+struct container *running_container(struct reader *r, const char *request, struct failure *f) {
+  struct container *t = named_container(r, request, f);
+  if (!t || (t->main && t->main->exit.fd >= 0 && t->state == STATE_RUNNING)) return t;
+  fail_with(f, ESRCH, request, t->id, "not running");
+  return NULL;
+}
+
 struct process *process_of(struct container *t, uint32_t exec) {
   if (!exec) return t->main;
   for (struct process *p = t->execs; p; p = p->next)

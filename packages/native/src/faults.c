@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "netlink.h"
+#include "requests.h"
 #include "wire.h"
 
 enum { MAX_FLOWS = 4096, LEAST_BACKLOG = 64 << 10 };
@@ -141,18 +142,9 @@ static void settle(struct container *t) {
   (void)wires_fit(t, &step);
 }
 
-static struct container *running(struct reader *r, const char *request, struct failure *f) {
-  char name[80];
-  get_str(r, name, sizeof name);
-  struct container *t = r->bad ? NULL : container_find(name);
-  if (t && t->main && t->main->exit.fd >= 0 && t->state == STATE_RUNNING) return t;
-  fail_with(f, r->bad ? EBADMSG : t ? ESRCH : ENOENT, request, name, r->bad ? "decode" : t ? "not running" : "no such container");
-  return NULL;
-}
-
 int fault_add(struct reader *r, struct connection *c, struct failure *f) {
   uint32_t id = get_u32(r);
-  struct container *t = running(r, "fault.add", f);
+  struct container *t = running_container(r, "fault.add", f);
   if (!t) return -1;
   struct fault *x = xalloc(sizeof *x);
   *x = (struct fault){.next = faults, .id = id, .conn = c, .container = t, .kind = get_u8(r), .directions = get_u8(r)};
@@ -201,7 +193,7 @@ int fault_remove(struct reader *r, struct failure *f) {
 }
 
 int connections_reset(struct connection *c, uint32_t id, struct reader *r, struct failure *f) {
-  struct container *t = running(r, "connections.reset", f);
+  struct container *t = running_container(r, "connections.reset", f);
   uint32_t peer = get_u32(r);
   uint16_t port = get_u16(r);
   if (!t) return -1;

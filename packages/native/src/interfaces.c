@@ -9,6 +9,7 @@
 
 #include "networks.h"
 #include "ops.h"
+#include "requests.h"
 #include "routes.h"
 #include "wire.h"
 
@@ -126,17 +127,8 @@ int op_link(struct child *c, struct reader *r) {
   return result ? fail(&c->failure, "link", name, step) : 0;
 }
 
-static struct container *running(struct reader *r, const char *request, struct failure *f) {
-  char name[80];
-  get_str(r, name, sizeof name);
-  struct container *t = r->bad ? NULL : container_find(name);
-  if (t && t->main && t->main->exit.fd >= 0 && t->state == STATE_RUNNING) return t;
-  fail_with(f, r->bad ? EBADMSG : t ? ESRCH : ENOENT, request, name, r->bad ? "decode" : t ? "not running" : "no such container");
-  return NULL;
-}
-
 int network_connect(struct reader *r, struct failure *f) {
-  struct container *t = running(r, "network.connect", f);
+  struct container *t = running_container(r, "network.connect", f);
   struct interface i = {.number = get_u8(r)};
   struct network *n = network_find(get_u32(r));
   i.address = get_u32(r);
@@ -161,7 +153,7 @@ int network_connect(struct reader *r, struct failure *f) {
 }
 
 int network_disconnect(struct reader *r, struct failure *f) {
-  struct container *t = running(r, "network.disconnect", f);
+  struct container *t = running_container(r, "network.disconnect", f);
   uint8_t number = get_u8(r);
   if (!t) return -1;
   if (r->bad) return fail_with(f, EBADMSG, "network.disconnect", t->id, "decode");

@@ -6,6 +6,8 @@
 
 /* The container whose name comes next; NULL with `f` filled. */
 struct container *named_container(struct reader *r, const char *request, struct failure *f);
+/* The same, if it runs. */
+struct container *running_container(struct reader *r, const char *request, struct failure *f);
 /* exec 0: the container's own process. NULL where there is none. */
 struct process *process_of(struct container *t, uint32_t exec);
 
