@@ -65,16 +65,11 @@ export async function resolveInStack(layers: readonly StackLayer[], path: string
 /** Names in a directory of the stack, no link on its way, sorted. */
 export async function namesInStack(layers: readonly StackLayer[], path: string): Promise<readonly string[]> {
   const names = new Map<string, boolean>()
-  for (const layer of layers) {
-    const found = walk(layer, path.split('/').filter(name => name !== ''))
-    if (found === 'hidden') break
-    if (found === undefined) continue
-    if (!found.stat.isDirectory()) break
-    for (const entry of await readdir(found.file, { withFileTypes: true })) {
+  for (const directory of directoriesAt(layers, path)) {
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
       if (names.has(entry.name)) continue
-      names.set(entry.name, !entry.isCharacterDevice() || lstatSync(join(found.file, entry.name)).rdev !== 0)
+      names.set(entry.name, !entry.isCharacterDevice() || lstatSync(join(directory, entry.name)).rdev !== 0)
     }
-    if (coversBelow(layer, path)) break
   }
   return [...names].filter(([, there]) => there).map(([name]) => name).sort()
 }
@@ -85,18 +80,25 @@ export async function namesInStack(layers: readonly StackLayer[], path: string):
  */
 export function* entriesInStack(layers: readonly StackLayer[], path: string): Generator<Found & { readonly name: string }> {
   const files = new Map<string, string>()
-  for (const layer of layers) {
-    const found = walk(layer, path.split('/').filter(name => name !== ''))
-    if (found === 'hidden') break
-    if (found === undefined) continue
-    if (!found.stat.isDirectory()) break
-    for (const name of readdirSync(found.file)) if (!files.has(name)) files.set(name, join(found.file, name))
-    if (coversBelow(layer, path)) break
+  for (const directory of directoriesAt(layers, path)) {
+    for (const name of readdirSync(directory)) if (!files.has(name)) files.set(name, join(directory, name))
   }
   for (const name of [...files.keys()].sort()) {
     const file = files.get(name) ?? ''
     const stat = look(file)
     if (stat !== undefined && !isWhiteout(stat)) yield { name, file, stat }
+  }
+}
+
+/** The directories that are seen as one at a path, top first. */
+function* directoriesAt(layers: readonly StackLayer[], path: string): Generator<string> {
+  const names = path.split('/').filter(name => name !== '')
+  for (const layer of layers) {
+    const found = walk(layer, names)
+    if (found === undefined) continue
+    if (found === 'hidden' || !found.stat.isDirectory()) return
+    yield found.file
+    if (coversBelow(layer, path)) return
   }
 }
 
